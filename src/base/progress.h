@@ -1,0 +1,38 @@
+// A progress bar on standard error, for a person: shown only on a terminal, at most ten times a
+// second, erased when done. In a pipe it prints nothing. NO_COLOR is honoured.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace tack {
+
+class Progress {
+ public:
+  // total <= 0: unknown; then only the count and the rate are shown.
+  Progress(std::string label, std::int64_t total, std::string unit = "rows");
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void advance(std::int64_t by = 1);
+  void finish();
+
+ private:
+  void draw();
+
+  const std::string label_;
+  const std::int64_t total_;
+  const std::string unit_;
+  const bool visible_;
+  std::int64_t done_ = 0;
+  std::chrono::steady_clock::time_point start_, last_draw_;
+};
+
+// Whether standard output / error is a terminal that wants colour.
+bool stdout_is_terminal();
+bool stderr_is_terminal();
+bool colour_wanted();
+
+}  // namespace tack

@@ -1,0 +1,107 @@
+// The typed operator graph: what a model is made of.
+//
+// A model is written once, as a Graph, by its file in models/. Inference plans it (graph/plan.h);
+// the reference executor (graph/reference.h) runs it operator by operator, and training will run the
+// same primitives and their backward. The graph holds no weights, only their names and shapes.
+//
+// Every value is a matrix: `rows` is symbolic (one row per token, or per sequence of the batch),
+// `cols` is known. Building checks shapes at once: a builder method with operands that do not fit is
+// a bug of the model file and asserts; sizes that come from a configuration are checked by the model.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "kernels/activation.h"
+#include "tensor/tensor_view.h"
+
+namespace tack::graph {
+
+enum class Rows : std::uint8_t { kTokens, kSequences };
+
+struct ValueId {
+  std::int32_t index = -1;
+  bool operator==(const ValueId&) const = default;
+};
+struct WeightId {
+  std::int32_t index = -1;
+  bool operator==(const WeightId&) const = default;
+};
+
+struct Value {
+  Rows rows;
+  std::int64_t cols;
+};
+struct Weight {
+  std::string name;  // the tensor's name in GGUF
+  Shape shape;
+};
+
+// What picks the row of an embedding table for each token.
+enum class Index : std::uint8_t { kTokenId, kPosition, kTokenType };
+enum class PoolKind : std::uint8_t { kMean, kCls, kLast };
+
+struct Embedding { WeightId table; Index index; };              // () -> [tokens, d]
+struct Add {};                                                  // (a, b) -> a + b
+struct LayerNorm { WeightId gamma, beta; float eps; };          // (x)
+struct Linear { WeightId weight; WeightId bias; };              // (x [r, in]) -> [r, out]; bias -1: none
+struct Activate { kernels::Activation function; };              // (x)
+struct Attention {                                              // (q, k, v) -> [tokens, heads * head_dim]
+  std::int64_t heads, kv_heads, head_dim;
+  float scale;
+  bool causal;
+  std::int64_t window;  // 0: none
+};
+struct Pool { PoolKind kind; };                                 // (x [tokens, d]) -> [sequences, d]
+struct L2Normalize { float eps; };                              // (x)
+
+using Op = std::variant<Embedding, Add, LayerNorm, Linear, Activate, Attention, Pool, L2Normalize>;
+
+struct Node {
+  Op op;
+  std::vector<ValueId> inputs;
+  ValueId output;
+};
+
+struct Output {
+  std::string name;  // "embedding", "logits", "hidden"
+  ValueId value;
+};
+
+class Graph {
+ public:
+  WeightId weight(std::string name, Shape shape);
+
+  ValueId embedding(WeightId table, Index index);
+  ValueId add(ValueId a, ValueId b);
+  ValueId layer_norm(ValueId x, WeightId gamma, WeightId beta, float eps);
+  ValueId linear(ValueId x, WeightId weight, WeightId bias = {});
+  ValueId activate(ValueId x, kernels::Activation function);
+  ValueId attention(ValueId q, ValueId k, ValueId v, const Attention& attributes);
+  ValueId pool(ValueId x, PoolKind kind);
+  ValueId l2_normalize(ValueId x, float eps = 1e-12F);
+  void output(std::string name, ValueId value);
+
+  const std::vector<Node>& nodes() const { return nodes_; }  // in topological order
+  const std::vector<Weight>& weights() const { return weights_; }
+  const std::vector<Output>& outputs() const { return outputs_; }
+  const Value& value(ValueId id) const { return values_[static_cast<std::size_t>(id.index)]; }
+  const Weight& weight(WeightId id) const { return weights_[static_cast<std::size_t>(id.index)]; }
+  std::size_t value_count() const { return values_.size(); }
+  const Output* find_output(std::string_view name) const;
+
+  // One line per node, for `tack show --graph` and failing tests.
+  std::string to_text() const;
+
+ private:
+  ValueId add_node(Op op, std::vector<ValueId> inputs, Value type);
+  std::vector<Node> nodes_;
+  std::vector<Value> values_;
+  std::vector<Weight> weights_;
+  std::vector<Output> outputs_;
+};
+
+}  // namespace tack::graph

@@ -1,0 +1,72 @@
+// A loaded model: its file, configuration, tokenizer, graph and weights, whatever the architecture.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "formats/gguf.h"
+#include "formats/huggingface.h"
+#include "graph/graph.h"
+#include "tensor/tensor_view.h"
+#include "text/tokenizer.h"
+
+namespace tack {
+
+class Model {
+ public:
+  // A .gguf file or a Hugging Face directory. Errors name what is missing and the file.
+  static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& path);
+
+  const std::string& name() const { return name_; }                  // file stem
+  const std::filesystem::path& path() const { return path_; }
+  const std::string& architecture() const { return architecture_; }  // "bert"
+  std::int64_t context_length() const { return context_length_; }    // longest input, tokens
+  std::int64_t embedding_dim() const { return embedding_dim_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const graph::Graph& graph() const { return graph_; }
+  // The tensor of a graph weight; never null for a weight of graph() (checked at open, shapes too).
+  const TensorView& tensor(const graph::Weight& weight) const;
+  std::int64_t parameter_count() const;
+  std::size_t file_bytes() const;
+
+  // The class names of a task model, else empty. Label i is row i of output "logits".
+  const std::vector<std::string>& labels() const { return labels_; }
+  // tack.* metadata of a task model (tasks/artifact.h gives it meaning); null when absent.
+  const Json* tack_metadata(std::string_view key) const;
+  // The GGUF behind it, when it is one (for `show`, and to copy everything into a task model).
+  const GgufFile* gguf() const { return gguf_ ? &*gguf_ : nullptr; }
+
+ private:
+  friend struct ModelBuilder;
+  std::string name_, architecture_;
+  std::filesystem::path path_;
+  std::int64_t context_length_ = 0, embedding_dim_ = 0;
+  std::optional<GgufFile> gguf_;
+  std::optional<HuggingFaceDirectory> hf_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  graph::Graph graph_;
+  std::map<std::string, TensorView, std::less<>> tensors_;  // by GGUF name
+  std::vector<std::string> labels_;
+  std::map<std::string, Json, std::less<>> tack_;
+};
+
+// Short names resolve in models/ beside the binary or the source tree, then in TACK_HOME; a path is
+// taken as it is; "" means the default encoder. kNotFound lists the places that were searched.
+Result<std::filesystem::path> resolve_model(std::string_view name_or_path);
+
+// Converts a Hugging Face directory (or a GGUF) to our GGUF. type: "f32", "f16", "bf16", "int8"
+// (matrices only; vectors stay f32).
+struct ConvertOptions {
+  std::string type = "int8";
+  std::function<void(std::int64_t done, std::int64_t total)> progress;  // tensors; may be empty
+};
+Status convert_model(const std::filesystem::path& from, const std::filesystem::path& to,
+                     const ConvertOptions& options);
+
+}  // namespace tack
