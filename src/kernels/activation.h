@@ -1,7 +1,9 @@
 // Element-wise activations.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace tack::kernels {
 
@@ -13,6 +15,11 @@ enum class Activation : std::uint8_t {
   kSilu,
   kTanh,
 };
+
+constexpr std::string_view activation_name(Activation activation) {
+  constexpr std::string_view kNames[] = {"none", "gelu_erf", "gelu_tanh", "relu", "silu", "tanh"};
+  return kNames[static_cast<std::size_t>(activation)];
+}
 
 // y[i] = f(x[i]), i < n; x and y may be the same. Error against f64: <= 2e-7 * max(1, |y|).
 using ActivateFn = void (*)(Activation f, const float* x, float* y, std::int64_t n);
