@@ -15,7 +15,7 @@
 namespace tack {
 
 struct EncoderOptions {
-  int threads = 0;                    // 0: all usable cores
+  int threads = 0;                         // 0: all usable cores
   std::int64_t micro_batch_tokens = 2048;  // most tokens in flight at once: bounds the arena
 };
 

@@ -15,18 +15,24 @@ struct Overload : F... {
 
 std::string_view index_name(Index index) {
   switch (index) {
-    case Index::kTokenId: return "token_id";
-    case Index::kPosition: return "position";
-    case Index::kTokenType: return "token_type";
+    case Index::kTokenId:
+      return "token_id";
+    case Index::kPosition:
+      return "position";
+    case Index::kTokenType:
+      return "token_type";
   }
   return "?";
 }
 
 std::string_view pool_name(PoolKind kind) {
   switch (kind) {
-    case PoolKind::kMean: return "mean";
-    case PoolKind::kCls: return "cls";
-    case PoolKind::kLast: return "last";
+    case PoolKind::kMean:
+      return "mean";
+    case PoolKind::kCls:
+      return "cls";
+    case PoolKind::kLast:
+      return "last";
   }
   return "?";
 }
@@ -87,7 +93,9 @@ ValueId Graph::l2_normalize(ValueId x, float eps) {
   return add_node(L2Normalize{eps}, {x}, value(x));
 }
 
-void Graph::output(std::string name, ValueId value) { outputs_.push_back({std::move(name), value}); }
+void Graph::output(std::string name, ValueId value) {
+  outputs_.push_back({std::move(name), value});
+}
 
 const Output* Graph::find_output(std::string_view name) const {
   for (const Output& output : outputs_)

@@ -1,12 +1,13 @@
 // The typed operator graph: what a model is made of.
 //
 // A model is written once, as a Graph, by its file in models/. Inference plans it (graph/plan.h);
-// the reference executor (graph/reference.h) runs it operator by operator, and training will run the
-// same primitives and their backward. The graph holds no weights, only their names and shapes.
+// the reference executor (graph/reference.h) runs it operator by operator, and training will run
+// the same primitives and their backward. The graph holds no weights, only their names and shapes.
 //
 // Every value is a matrix: `rows` is symbolic (one row per token, or per sequence of the batch),
-// `cols` is known. Building checks shapes at once: a builder method with operands that do not fit is
-// a bug of the model file and asserts; sizes that come from a configuration are checked by the model.
+// `cols` is known. Building checks shapes at once: a builder method with operands that do not fit
+// is a bug of the model file and asserts; sizes that come from a configuration are checked by the
+// model.
 #pragma once
 
 #include <cstdint>
@@ -44,19 +45,34 @@ struct Weight {
 enum class Index : std::uint8_t { kTokenId, kPosition, kTokenType };
 enum class PoolKind : std::uint8_t { kMean, kCls, kLast };
 
-struct Embedding { WeightId table; Index index; };              // () -> [tokens, d]
-struct Add {};                                                  // (a, b) -> a + b
-struct LayerNorm { WeightId gamma, beta; float eps; };          // (x)
-struct Linear { WeightId weight; WeightId bias; };              // (x [r, in]) -> [r, out]; bias -1: none
-struct Activate { kernels::Activation function; };              // (x)
-struct Attention {                                              // (q, k, v) -> [tokens, heads * head_dim]
+struct Embedding {
+  WeightId table;
+  Index index;
+};              // () -> [tokens, d]
+struct Add {};  // (a, b) -> a + b
+struct LayerNorm {
+  WeightId gamma, beta;
+  float eps;
+};  // (x)
+struct Linear {
+  WeightId weight;
+  WeightId bias;
+};  // (x [r, in]) -> [r, out]; bias -1: none
+struct Activate {
+  kernels::Activation function;
+};                  // (x)
+struct Attention {  // (q, k, v) -> [tokens, heads * head_dim]
   std::int64_t heads, kv_heads, head_dim;
   float scale;
   bool causal;
   std::int64_t window;  // 0: none
 };
-struct Pool { PoolKind kind; };                                 // (x [tokens, d]) -> [sequences, d]
-struct L2Normalize { float eps; };                              // (x)
+struct Pool {
+  PoolKind kind;
+};  // (x [tokens, d]) -> [sequences, d]
+struct L2Normalize {
+  float eps;
+};  // (x)
 
 using Op = std::variant<Embedding, Add, LayerNorm, Linear, Activate, Attention, Pool, L2Normalize>;
 

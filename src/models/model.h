@@ -23,7 +23,7 @@ class Model {
   // A .gguf file or a Hugging Face directory. Errors name what is missing and the file.
   static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& path);
 
-  const std::string& name() const { return name_; }                  // file stem
+  const std::string& name() const { return name_; }  // file stem
   const std::filesystem::path& path() const { return path_; }
   const std::string& architecture() const { return architecture_; }  // "bert"
   std::int64_t context_length() const { return context_length_; }    // longest input, tokens
