@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,7 +38,8 @@ class Model {
 
   // The class names of a task model, else empty. Label i is row i of output "logits".
   const std::vector<std::string>& labels() const { return labels_; }
-  // tack.* metadata of a task model (tasks/artifact.h gives it meaning); null when absent.
+  // A tack.* metadata object by its name after "tack." (tasks/artifact.h gives it meaning); null
+  // when absent.
   const Json* tack_metadata(std::string_view key) const;
   // The GGUF behind it, when it is one (for `show`, and to copy everything into a task model).
   const GgufFile* gguf() const { return gguf_ ? &*gguf_ : nullptr; }
@@ -64,6 +66,7 @@ Result<std::filesystem::path> resolve_model(std::string_view name_or_path);
 // (matrices only; vectors stay f32).
 struct ConvertOptions {
   std::string type = "int8";
+  std::string name, licence;  // general.name and general.license; empty: the source's
   std::function<void(std::int64_t done, std::int64_t total)> progress;  // tensors; may be empty
 };
 Status convert_model(const std::filesystem::path& from, const std::filesystem::path& to,
