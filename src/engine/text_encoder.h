@@ -3,29 +3,42 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
-#include "base/thread_pool.h"
+#include "graph/weights.h"
 #include "models/model.h"
 
 namespace tack {
 
 struct EncoderOptions {
-  int threads = 0;                         // 0: all usable cores
-  std::int64_t micro_batch_tokens = 2048;  // most tokens in flight at once: bounds the arena
+  int threads = 0;  // 0: all usable cores
+  // Tokens (about) that one worker takes through the model at once; longer texts go alone.
+  std::int64_t micro_batch_tokens = 96;
+  // Which outputs can be asked for; those that the model does not have are left out.
+  std::vector<std::string> outputs = {"embedding", "logits"};
+  // Computes all linear layers in this type; unset: as the file stores them.
+  std::optional<graph::LinearType> linear_type;
 };
 
 struct EncodedText {
   std::int64_t tokens = 0;     // with special tokens, after truncation
-  std::int64_t truncated = 0;  // tokens dropped because the text was longer than the context
+  std::int64_t truncated = 0;  // tokens dropped because the text was longer than the model takes
 };
 
-// Owned by one thread at a time (the engine thread in `serve`). The memory it needs is planned and
-// allocated when it is made; run() allocates only for tokens and results.
+// Results for the outputs asked for: outputs[o] is [texts, output_dim(o)], row-major; info[i] tells
+// about text i.
+struct Encoded {
+  std::vector<std::vector<float>> outputs;
+  std::vector<EncodedText> info;
+};
+
+// Owned by one thread at a time (the engine thread in `serve`). Weights are packed and all memory
+// is allocated when it is made; running allocates only for tokens and results.
 class TextEncoder {
  public:
   static Result<std::unique_ptr<TextEncoder>> create(std::shared_ptr<const Model> model,
@@ -34,26 +47,26 @@ class TextEncoder {
 
   virtual const Model& model() const = 0;
   virtual int threads() const = 0;
-  // Columns of a graph output ("embedding", "logits"); 0 when the model has none of that name.
+  // Columns of an output ("embedding", "logits"); 0 when there is none of that name.
   virtual std::int64_t output_dim(std::string_view output) const = 0;
 
-  // Computes the named outputs for every text: outputs[o] is [texts, output_dim(o)], row-major, and
-  // info[i] tells about text i. Results do not depend on how texts are batched together.
-  struct Encoded {
-    std::vector<std::vector<float>> outputs;
-    std::vector<EncodedText> info;
-  };
+  // Results do not depend on how texts are batched together, nor on the number of threads.
+  // Errors: an output that the encoder was not made for (kNotFound), interruption (kInterrupted).
   virtual Result<Encoded> run(std::span<const std::string_view> texts,
                               std::span<const std::string_view> outputs) = 0;
+  // The same for inputs that are token ids already; ids out of range are an error (kUsage).
+  virtual Result<Encoded> run_tokens(std::span<const Tokens> inputs,
+                                     std::span<const std::string_view> outputs) = 0;
 
   // Convenience: the "embedding" output, [texts, embedding_dim].
   Result<std::vector<float>> embed(std::span<const std::string> texts);
 
-  // Bytes: packed weights, arena, and the parts of the mapped file that stay in use.
   struct Memory {
-    std::size_t packed_weights = 0, arena = 0;
+    std::size_t packed_weights = 0, arena = 0;  // bytes
   };
   virtual Memory memory() const = 0;
+  // The plan, one line per step, for `tack show --graph`.
+  virtual std::string plan_text() const = 0;
 };
 
 }  // namespace tack
