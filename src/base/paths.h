@@ -10,8 +10,8 @@ namespace tack {
 // Not created here.
 std::filesystem::path tack_home();
 
-// Directories searched for a model's short name, in order: models/ of the source tree the binary was
-// built in, share/tackhammer/models beside an installed binary, then TACK_HOME/models.
+// Directories searched for a model's short name, in order: models/ of the source tree the binary
+// was built in, share/tackhammer/models beside an installed binary, then TACK_HOME/models.
 std::vector<std::filesystem::path> model_directories();
 
 }  // namespace tack
