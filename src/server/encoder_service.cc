@@ -1,0 +1,292 @@
+#include "server/encoder_service.h"
+
+#include <algorithm>
+#include <cassert>
+#include <functional>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace tack::server {
+namespace asio = boost::asio;
+
+namespace {
+
+enum class Operation { kEmbed, kEmbedTokens, kClassify };
+
+}  // namespace
+
+// One request. The engine thread fills in the results, then wakes the coroutine, which reads them.
+struct EncoderService::Job {
+  std::size_t model = 0;
+  Operation operation = Operation::kEmbed;
+  std::vector<std::string> texts;
+  std::vector<Tokens> tokens;
+
+  Embedded embedded;
+  std::vector<Prediction> predictions;
+  std::optional<Error> error;
+  std::size_t done = 0;  // texts
+  std::move_only_function<void()> resume;
+
+  // Lets the coroutine go on; the job belongs to it from here.
+  void answer() { std::exchange(resume, nullptr)(); }
+  void abandon() {
+    error = Error{ErrorCode::kInterrupted, "the server is stopping"};
+    answer();
+  }
+
+  std::size_t size() const { return texts.size() + tokens.size(); }
+  std::size_t bytes_of(std::size_t i) const {
+    return texts.empty() ? tokens[i].ids.size() * sizeof(TokenId) : texts[i].size();
+  }
+  // Drops what an attempt that failed half-way left behind.
+  void forget_from(std::size_t text, std::size_t dim) {
+    if (predictions.size() > text) predictions.resize(text);
+    if (embedded.info.size() > text) embedded.info.resize(text);
+    if (embedded.vectors.size() > text * dim) embedded.vectors.resize(text * dim);
+  }
+  std::size_t bytes() const {
+    std::size_t sum = 0;
+    for (std::size_t i = 0; i < size(); ++i) sum += bytes_of(i);
+    return sum;
+  }
+};
+
+struct EncoderService::Piece {
+  JobPtr job;
+  std::size_t begin = 0, end = 0;
+};
+
+EncoderService::EncoderService(std::vector<std::unique_ptr<ServedModel>> models,
+                               const QueueLimits& limits)
+    : limits_(limits), models_(std::move(models)) {
+  assert(!models_.empty());
+  engine_ = std::thread([this] { work(); });
+}
+
+EncoderService::~EncoderService() {
+  stop();
+}
+
+net::Async<Result<Embedded>> EncoderService::embed(std::size_t model,
+                                                   std::vector<std::string> texts) {
+  const auto job = std::make_shared<Job>();
+  job->model = model;
+  job->operation = Operation::kEmbed;
+  job->texts = std::move(texts);
+  if (auto status = co_await complete(job); !status)
+    co_return std::unexpected(std::move(status).error());
+  co_return std::move(job->embedded);
+}
+
+net::Async<Result<Embedded>> EncoderService::embed_tokens(std::size_t model,
+                                                          std::vector<Tokens> inputs) {
+  const auto job = std::make_shared<Job>();
+  job->model = model;
+  job->operation = Operation::kEmbedTokens;
+  job->tokens = std::move(inputs);
+  if (auto status = co_await complete(job); !status)
+    co_return std::unexpected(std::move(status).error());
+  co_return std::move(job->embedded);
+}
+
+net::Async<Result<std::vector<Prediction>>> EncoderService::classify(
+    std::size_t model, std::vector<std::string> texts) {
+  const auto job = std::make_shared<Job>();
+  job->model = model;
+  job->operation = Operation::kClassify;
+  job->texts = std::move(texts);
+  if (auto status = co_await complete(job); !status)
+    co_return std::unexpected(std::move(status).error());
+  co_return std::move(job->predictions);
+}
+
+net::Async<Status> EncoderService::complete(JobPtr job) {
+  if (job->size() == 0) co_return Status{};
+  if (auto admitted = admit(*job); !admitted) co_return admitted;
+  auto initiate = [this, &job](auto handler) {
+    const auto executor = asio::get_associated_executor(handler);
+    job->resume = [handler = std::move(handler), work = asio::make_work_guard(executor)]() mutable {
+      asio::post(work.get_executor(), std::move(handler));
+    };
+    enqueue(job);
+  };
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(initiate,
+                                                                       asio::use_awaitable);
+  if (job->error) co_return std::unexpected(*std::move(job->error));
+  co_return Status{};
+}
+
+// Reserves the job's place, so that requests admitted at the same time cannot overfill the queue.
+Status EncoderService::admit(const Job& job) {
+  const std::size_t bytes = job.bytes();
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return fail(ErrorCode::kInterrupted, "the server is stopping");
+  const bool full = counters_.waiting_texts + job.size() > limits_.waiting_texts ||
+                    waiting_bytes_ + bytes > limits_.waiting_bytes;
+  if (full && counters_.waiting_texts > 0) {
+    ++counters_.refused;
+    return fail(ErrorCode::kUnreachable,
+                "too many requests are waiting ({} texts); try again in a moment",
+                counters_.waiting_texts);
+  }
+  counters_.waiting_texts += job.size();
+  waiting_bytes_ += bytes;
+  return {};
+}
+
+void EncoderService::enqueue(JobPtr job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!stopping_) {
+      queue_.push_back(std::move(job));
+      wake_.notify_one();
+      return;
+    }
+  }
+  job->abandon();  // stop() came after admit()
+}
+
+void EncoderService::work() {
+  while (true) {
+    const std::vector<Piece> batch = take_batch();
+    if (batch.empty()) return;
+    run_batch(batch);
+    for (const Piece& piece : batch) settle(piece);
+  }
+}
+
+// Waits for work; empty when stopped. Takes jobs like the first one, in order, up to the budget.
+std::vector<EncoderService::Piece> EncoderService::take_batch() {
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+  std::vector<Piece> batch;
+  if (stopping_) return batch;
+  const std::size_t model = queue_.front()->model;
+  const Operation operation = queue_.front()->operation;
+  std::size_t texts = 0, bytes = 0;
+  const auto fits = [&](const Job& job, std::size_t i) {
+    return texts == 0 ||
+           (texts < limits_.batch_texts && bytes + job.bytes_of(i) <= limits_.batch_bytes);
+  };
+  for (auto at = queue_.begin(); at != queue_.end();) {
+    const Job& job = **at;
+    const bool alike = job.model == model && job.operation == operation;
+    if (!alike || !fits(job, job.done)) {
+      ++at;
+      continue;
+    }
+    std::size_t end = job.done;
+    for (; end < job.size() && fits(job, end); ++end) {
+      ++texts;
+      bytes += job.bytes_of(end);
+    }
+    batch.push_back({*at, job.done, end});
+    at = queue_.erase(at);
+    if (texts >= limits_.batch_texts) break;
+  }
+  ++counters_.batches;
+  counters_.texts += texts;
+  return batch;
+}
+
+void EncoderService::run_batch(const std::vector<Piece>& batch) {
+  if (run_pieces(batch)) return;
+  // One request may have spoilt it for all: each gets its own answer.
+  for (const Piece& piece : batch)
+    if (auto status = run_pieces({&piece, 1}); !status) piece.job->error = status.error();
+}
+
+// Runs the pieces (of one model and operation) as one batch and hands out the results.
+Status EncoderService::run_pieces(std::span<const Piece> pieces) try {
+  const Job& first = *pieces.front().job;
+  ServedModel& model = *models_[first.model];
+  std::vector<std::string_view> texts;
+  std::vector<Tokens> tokens;
+  for (const auto& [job, begin, end] : pieces) {
+    for (std::size_t i = begin; i < end && !job->texts.empty(); ++i) texts.push_back(job->texts[i]);
+    for (std::size_t i = begin; i < end && job->texts.empty(); ++i)
+      tokens.push_back(job->tokens[i]);  // copied: the batch may have to be run again in parts
+  }
+  const auto dim = static_cast<std::size_t>(model.info().embedding_dim);
+  for (const Piece& piece : pieces) piece.job->forget_from(piece.begin, dim);
+  const std::size_t rows = std::max(texts.size(), tokens.size());
+  std::size_t row = 0;
+  if (first.operation == Operation::kClassify) {
+    TACK_TRY(std::vector<Prediction> predictions, model.classify(texts));
+    if (predictions.size() != rows) return fail("the model answered for other texts");
+    for (const auto& [job, begin, end] : pieces)
+      for (std::size_t i = begin; i < end; ++i)
+        job->predictions.push_back(std::move(predictions[row++]));
+    return {};
+  }
+  TACK_TRY(const Embedded embedded,
+           first.operation == Operation::kEmbed ? model.embed(texts) : model.embed_tokens(tokens));
+  if (embedded.info.size() != rows || embedded.vectors.size() != rows * dim)
+    return fail("the model answered for other texts");
+  for (const auto& [job, begin, end] : pieces) {
+    const float* values = embedded.vectors.data() + row * dim;
+    job->embedded.vectors.insert(job->embedded.vectors.end(), values, values + (end - begin) * dim);
+    const auto info = embedded.info.begin() + static_cast<std::ptrdiff_t>(row);
+    job->embedded.info.insert(job->embedded.info.end(), info,
+                              info + static_cast<std::ptrdiff_t>(end - begin));
+    row += end - begin;
+  }
+  return {};
+} catch (const std::exception& error) {
+  return fail("the model failed: {}", error.what());
+}
+
+// After a batch: the job is answered, or goes back to the end of the queue with what is left of it.
+void EncoderService::settle(const Piece& piece) {
+  Job& job = *piece.job;
+  job.done = piece.end;
+  const bool ended = job.error || job.done == job.size();
+  const std::size_t bytes = ended ? job.bytes() : 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!ended) {
+      queue_.push_back(piece.job);
+      return;
+    }
+    counters_.waiting_texts -= job.size();
+    waiting_bytes_ -= bytes;
+  }
+  job.answer();
+}
+
+bool EncoderService::accepting() const {
+  const std::lock_guard lock(mutex_);
+  return !stopping_;
+}
+
+void EncoderService::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (engine_.joinable()) engine_.join();
+  std::deque<JobPtr> left;
+  {
+    const std::lock_guard lock(mutex_);
+    left.swap(queue_);
+    counters_.waiting_texts = 0;
+    waiting_bytes_ = 0;
+  }
+  for (const JobPtr& job : left) job->abandon();
+}
+
+EncoderService::Counters EncoderService::counters() const {
+  const std::lock_guard lock(mutex_);
+  return counters_;
+}
+
+}  // namespace tack::server

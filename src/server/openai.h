@@ -1,0 +1,61 @@
+// The JSON of the OpenAI API (and of /v1/classify, made in its image): requests in, answers out.
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "net/http.h"
+#include "server/served_model.h"
+
+namespace tack::server {
+
+// {"error": {"message", "type", "param", "code"}}: what the published clients turn into exceptions.
+struct ApiError {
+  int status = 400;
+  std::string message;
+  std::string param = {}, code = {};  // "" is sent as null
+
+  net::Response response() const;  // 503 with Retry-After
+};
+template <class T>
+using ApiResult = std::expected<T, ApiError>;
+
+// The HTTP status an Error of the layers below stands for.
+ApiError to_api_error(const Error& error);
+
+constexpr std::size_t kMaxInputs = 2048;  // per request, as the OpenAI API
+
+// One of the two is filled.
+struct Inputs {
+  std::vector<std::string> texts;
+  std::vector<Tokens> tokens;
+};
+
+struct EmbeddingRequest {
+  std::string model;  // "": not given
+  Inputs input;
+  bool base64 = false;
+  std::optional<std::int64_t> dimensions;
+};
+ApiResult<EmbeddingRequest> parse_embedding_request(std::string_view body);
+// What only the model can tell: token ids in range and not too many, dimensions.
+ApiResult<void> check(const EmbeddingRequest& request, const ModelInfo& model);
+
+struct ClassifyRequest {
+  std::string model;
+  std::vector<std::string> texts;
+  std::size_t top_k = 5;
+};
+ApiResult<ClassifyRequest> parse_classify_request(std::string_view body);
+
+// Answers, as JSON text: written by hand since a float's shortest digits are a third of a double's.
+std::string embeddings_json(const Embedded& embedded, const ModelInfo& model, bool base64);
+std::string classifications_json(const std::vector<Prediction>& predictions, const ModelInfo& model,
+                                 std::size_t top_k);
+Json model_json(const ModelInfo& model);
+
+}  // namespace tack::server

@@ -1,0 +1,92 @@
+#include "server/served_model.h"
+
+#include <sys/stat.h>
+
+namespace tack::server {
+namespace {
+
+std::int64_t modified_at(const std::filesystem::path& path) {
+  struct stat status{};
+  return ::stat(path.c_str(), &status) == 0 ? static_cast<std::int64_t>(status.st_mtime) : 0;
+}
+
+ModelInfo describe(const Model& model, const TextEncoder& encoder, std::string id) {
+  return {.id = id.empty() ? model.name() : std::move(id),
+          .created = modified_at(model.path()),
+          .context_length = model.context_length(),
+          .vocab_size = model.tokenizer().vocab_size(),
+          .embedding_dim = encoder.output_dim("embedding"),
+          .labels = {}};
+}
+
+constexpr std::string_view kEmbedding[] = {"embedding"};
+
+Result<Embedded> embeddings_of(Result<Encoded> encoded) {
+  if (!encoded) return std::unexpected(std::move(encoded).error());
+  return Embedded{std::move(encoded->outputs.front()), std::move(encoded->info)};
+}
+
+class EncoderModel final : public ServedModel {
+ public:
+  EncoderModel(std::unique_ptr<TextEncoder> encoder, std::string id)
+      : encoder_(std::move(encoder)),
+        info_(describe(encoder_->model(), *encoder_, std::move(id))) {}
+
+  const ModelInfo& info() const override { return info_; }
+  Result<Embedded> embed(std::span<const std::string_view> texts) override {
+    return embeddings_of(encoder_->run(texts, kEmbedding));
+  }
+  Result<Embedded> embed_tokens(std::span<const Tokens> inputs) override {
+    return embeddings_of(encoder_->run_tokens(inputs, kEmbedding));
+  }
+  Result<std::vector<Prediction>> classify(std::span<const std::string_view>) override {
+    return fail(ErrorCode::kUsage, "{} has no labels: it cannot classify", info_.id);
+  }
+
+ private:
+  std::unique_ptr<TextEncoder> encoder_;
+  ModelInfo info_;
+};
+
+class TaskModel final : public ServedModel {
+ public:
+  TaskModel(std::unique_ptr<TaskPredictor> predictor, std::string id)
+      : predictor_(std::move(predictor)),
+        info_(describe(predictor_->model(), predictor_->encoder(), std::move(id))) {
+    info_.labels = predictor_->labels();
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  Result<Embedded> embed(std::span<const std::string_view> texts) override {
+    return embeddings_of(predictor_->encoder().run(texts, kEmbedding));
+  }
+  Result<Embedded> embed_tokens(std::span<const Tokens> inputs) override {
+    return embeddings_of(predictor_->encoder().run_tokens(inputs, kEmbedding));
+  }
+  Result<std::vector<Prediction>> classify(std::span<const std::string_view> texts) override {
+    return predictor_->predict(texts);
+  }
+
+ private:
+  std::unique_ptr<TaskPredictor> predictor_;
+  ModelInfo info_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ServedModel>> open_served_model(const std::filesystem::path& path,
+                                                       std::string id,
+                                                       const EncoderOptions& options) {
+  TACK_TRY(std::shared_ptr<const Model> model, Model::open(path));
+  if (!model->labels().empty()) {
+    model.reset();  // the predictor maps the file itself
+    TACK_TRY(auto predictor, TaskPredictor::open(path, options));
+    return std::make_unique<TaskModel>(std::move(predictor), std::move(id));
+  }
+  TACK_TRY(auto encoder, TextEncoder::create(std::move(model), options));
+  if (encoder->output_dim("embedding") == 0)
+    return fail("{}: gives neither embeddings nor labels: nothing to serve", path.string());
+  return std::make_unique<EncoderModel>(std::move(encoder), std::move(id));
+}
+
+}  // namespace tack::server

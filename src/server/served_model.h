@@ -1,0 +1,49 @@
+// What the service needs of a model: run a batch, say what it is.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/text_encoder.h"
+#include "tasks/predictor.h"
+
+namespace tack::server {
+
+struct ModelInfo {
+  std::string id;            // the name clients use
+  std::int64_t created = 0;  // seconds since 1970: of the file
+  std::int64_t context_length = 0;
+  std::int64_t vocab_size = 0;
+  std::int64_t embedding_dim = 0;   // 0: gives no embeddings
+  std::vector<std::string> labels;  // empty: does not classify
+};
+
+struct Embedded {
+  std::vector<float> vectors;     // [texts, embedding_dim]
+  std::vector<EncodedText> info;  // per text
+};
+
+// Used by one thread at a time (the engine thread). Results do not depend on how texts are batched.
+class ServedModel {
+ public:
+  virtual ~ServedModel() = default;
+  virtual const ModelInfo& info() const = 0;
+  virtual Result<Embedded> embed(std::span<const std::string_view> texts) = 0;
+  // Token ids as the model is to see them; the caller checks ids and lengths.
+  virtual Result<Embedded> embed_tokens(std::span<const Tokens> inputs) = 0;
+  // Only when info().labels is not empty.
+  virtual Result<std::vector<Prediction>> classify(std::span<const std::string_view> texts) = 0;
+};
+
+// A task model (with labels) or a plain encoder. `id` empty: the file's stem.
+Result<std::unique_ptr<ServedModel>> open_served_model(const std::filesystem::path& path,
+                                                       std::string id,
+                                                       const EncoderOptions& options = {});
+
+}  // namespace tack::server
