@@ -84,8 +84,11 @@ Async<Response> embeddings(EncoderService& service, Request request) {
   const ModelInfo& info = service.model(*model);
   if (const auto valid = check(*parsed, info); !valid) co_return valid.error().response();
   const bool tokens = !parsed->input.tokens.empty();
-  auto result = tokens ? co_await service.embed_tokens(*model, std::move(parsed->input.tokens))
-                       : co_await service.embed(*model, std::move(parsed->input.texts));
+  Result<Embedded> result;
+  if (tokens)
+    result = co_await service.embed_tokens(*model, std::move(parsed->input.tokens));
+  else
+    result = co_await service.embed(*model, std::move(parsed->input.texts));
   if (!result) co_return to_api_error(result.error()).response();
   co_return Response::json_text(200, embeddings_json(*result, info, parsed->base64));
 }

@@ -1,0 +1,255 @@
+// The endpoints over HTTP, with a fake model behind them.
+#include "server/api.h"
+
+#include <cstring>
+#include <future>
+#include <optional>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "net/client.h"
+#include "net/server.h"
+#include "server/fake_model.h"
+#include "server/openai.h"
+
+namespace tack::server {
+namespace {
+
+using net::Response;
+
+class ApiTest : public ::testing::Test {
+ protected:
+  void start(bool two_models = false, QueueLimits limits = {}) {
+    std::vector<std::unique_ptr<ServedModel>> models;
+    models.push_back(std::make_unique<FakeModel>(state, "tickets", true));
+    if (two_models) models.push_back(std::make_unique<FakeModel>(state, "plain", false));
+    service.emplace(std::move(models), limits);
+    net::Router router;
+    add_routes(router, *service);
+    auto started = net::HttpServer::start({.body_limit = 100'000}, std::move(router));
+    ASSERT_TRUE(started) << started.error().message;
+    server = std::move(*started);
+  }
+  ~ApiTest() override {
+    state.open();
+    if (server) server->stop(std::chrono::seconds(2));
+    service.reset();
+  }
+
+  Response call(std::string method, std::string path, std::string body = {}) {
+    auto got =
+        net::fetch_blocking({.method = std::move(method),
+                             .url = fmt::format("http://127.0.0.1:{}{}", server->port(), path),
+                             .body = std::move(body)});
+    EXPECT_TRUE(got) << got.error().message;
+    return got.value_or(Response{.status = -1});
+  }
+  Json ok(std::string path, std::string body) {
+    const Response response = call("POST", std::move(path), std::move(body));
+    EXPECT_EQ(response.status, 200) << response.body;
+    return Json::parse(response.body);
+  }
+  // The error object of a refused request.
+  Json refused(int status, std::string path, std::string body) {
+    const Response response = call("POST", std::move(path), body);
+    EXPECT_EQ(response.status, status) << body << " gave " << response.body;
+    const Json json = Json::parse(response.body, nullptr, false);
+    EXPECT_TRUE(json.is_object() && json.contains("error")) << response.body;
+    const Json error = json.value("error", Json::object());
+    EXPECT_TRUE(error.value("message", Json()).is_string());
+    EXPECT_EQ(error.value("type", ""), status >= 500 ? "server_error" : "invalid_request_error");
+    EXPECT_TRUE(error.contains("param") && error.contains("code"));
+    return error;
+  }
+
+  FakeState state;
+  std::unique_ptr<net::HttpServer> server;  // destroyed after the service
+  std::optional<EncoderService> service;
+};
+
+TEST_F(ApiTest, HealthAndModels) {
+  start(true);
+  EXPECT_EQ(Json::parse(call("GET", "/healthz").body)["status"], "ok");
+  EXPECT_EQ(call("GET", "/readyz").status, 200);
+  const Json list = Json::parse(call("GET", "/v1/models").body);
+  EXPECT_EQ(list["object"], "list");
+  ASSERT_EQ(list["data"].size(), 2u);
+  const Json& first = list["data"][0];
+  EXPECT_EQ(first["id"], "tickets");
+  EXPECT_EQ(first["object"], "model");
+  EXPECT_EQ(first["owned_by"], "tackhammer");
+  EXPECT_EQ(first["created"], 1700000000);
+  EXPECT_EQ(first["task"], "classify");
+  EXPECT_EQ(first["labels"].size(), 3u);
+  EXPECT_EQ(list["data"][1]["task"], "embed");
+  EXPECT_EQ(Json::parse(call("GET", "/v1/models/plain").body), list["data"][1]);
+  const Response missing = call("GET", "/v1/models/none");
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_EQ(Json::parse(missing.body)["error"]["code"], "model_not_found");
+  service->stop();
+  EXPECT_EQ(call("GET", "/readyz").status, 503);
+  EXPECT_EQ(call("GET", "/healthz").status, 200);
+}
+
+TEST_F(ApiTest, EmbedsEveryFormOfInput) {
+  start();
+  const Json one = ok("/v1/embeddings", R"({"model":"tickets","input":"abc","user":"u"})");
+  EXPECT_EQ(one["object"], "list");
+  EXPECT_EQ(one["model"], "tickets");
+  ASSERT_EQ(one["data"].size(), 1u);
+  EXPECT_EQ(one["data"][0]["object"], "embedding");
+  EXPECT_EQ(one["data"][0]["index"], 0);
+  EXPECT_EQ(one["data"][0]["embedding"], (Json{3.0, 97.0}));
+  EXPECT_EQ(one["usage"]["prompt_tokens"], 5);
+  EXPECT_EQ(one["usage"]["total_tokens"], 5);
+  EXPECT_EQ(one["truncated"], 0);
+  const Json two = ok("/v1/embeddings", R"({"input":["","hello world, long"]})");
+  EXPECT_EQ(two["data"][1]["index"], 1);
+  EXPECT_EQ(two["data"][1]["embedding"][0], 17.0);
+  EXPECT_EQ(static_cast<float>(two["data"][0]["embedding"][1]), 0.1f);
+  EXPECT_EQ(two["usage"]["prompt_tokens"], 2 + 10);
+  EXPECT_EQ(two["truncated"], 1);
+  const Json ids = ok("/v1/embeddings", R"({"input":[7,8,9]})");
+  EXPECT_EQ(ids["data"][0]["embedding"], (Json{3.0, 7.0}));
+  EXPECT_EQ(ids["usage"]["prompt_tokens"], 3);
+  const Json lists = ok("/v1/embeddings", R"({"input":[[7],[99,8]],"dimensions":2})");
+  EXPECT_EQ(lists["data"][1]["embedding"], (Json{2.0, 99.0}));
+}
+
+TEST_F(ApiTest, SendsBase64) {
+  start();
+  const Json json = ok("/v1/embeddings", R"({"input":"a","encoding_format":"base64"})");
+  // python3: base64.b64encode(struct.pack('<2f', 1.0, 97.0))
+  EXPECT_EQ(json["data"][0]["embedding"], "AACAPwAAwkI=");
+}
+
+TEST_F(ApiTest, FloatsComeBackExactly) {
+  const float values[] = {0.1f, -1.0f / 3.0f, 1e-38f, 3.4028235e38f, -0.0f, 0.052340001f};
+  const ModelInfo model{.id = "m", .embedding_dim = 6};
+  const Embedded embedded{{std::begin(values), std::end(values)}, {{.tokens = 1}}};
+  const Json json = Json::parse(embeddings_json(embedded, model, false));
+  for (std::size_t i = 0; i < 6; ++i) {
+    const auto back = static_cast<float>(json["data"][0]["embedding"][i].get<double>());
+    EXPECT_EQ(std::memcmp(&back, &values[i], sizeof back), 0) << values[i];
+  }
+}
+
+TEST_F(ApiTest, Classifies) {
+  start();
+  const Json json = ok("/v1/classify", R"({"input":["12345","?","1234567890"],"top_k":2})");
+  ASSERT_EQ(json["data"].size(), 3u);
+  const Json& first = json["data"][0];
+  EXPECT_EQ(first["label"], "two \"quoted\"");
+  EXPECT_EQ(first["probability"], 0.5);
+  EXPECT_EQ(first["out_of_scope"], false);
+  // Best first; equal ones in the order of the labels.
+  EXPECT_EQ(first["probabilities"], Json::parse(R"([{"label":"two \"quoted\"","probability":0.5},
+                                                    {"label":"zero","probability":0.25}])"));
+  EXPECT_EQ(first["truncated_tokens"], 0);
+  EXPECT_EQ(json["data"][1]["out_of_scope"], true);
+  EXPECT_EQ(json["data"][1]["label"], "one");
+  EXPECT_EQ(json["data"][2]["truncated_tokens"], 2);
+  EXPECT_EQ(json["truncated"], 1);
+  EXPECT_EQ(json["usage"]["total_tokens"], 7 + 3 + 10);
+  EXPECT_EQ(json["model"], "tickets");
+  const Json all = ok("/v1/classify", R"({"input":"abc","top_k":99,"model":"tickets"})");
+  EXPECT_EQ(all["data"][0]["probabilities"].size(), 3u);
+}
+
+TEST_F(ApiTest, RefusesBadRequestsAndGoesOn) {
+  start();
+  const std::string e = "/v1/embeddings", c = "/v1/classify";
+  for (const std::string& path : {e, c}) {
+    for (const char* body :
+         {"", "{", "[]", "\"x\"", "{\"input\":}", "\xff\xfe", "{\"input\":\"\xff\"}"})
+      refused(400, path, body);
+    for (const char* body :
+         {R"({})", R"({"input":null})", R"({"input":5})", R"({"input":{}})", R"({"input":[]})",
+          R"({"input":["a",1]})", R"({"input":[null]})", R"({"input":["a",["b"]]})"})
+      EXPECT_EQ(refused(400, path, body)["param"], "input") << body;
+    EXPECT_EQ(refused(400, path, R"({"input":"a","model":3})")["param"], "model");
+    const Json unknown = refused(404, path, R"({"input":"a","model":"gpt"})");
+    EXPECT_EQ(unknown["code"], "model_not_found");
+    EXPECT_EQ(unknown["param"], "model");
+    EXPECT_NE(unknown["message"].get<std::string>().find("tickets"), std::string::npos);
+    refused(400, path, std::string(200, '[') + std::string(200, ']'));
+    refused(413, path, std::string(100'001, ' '));
+    std::string many = R"({"input":["")";
+    for (int i = 0; i < 2048; ++i) many += ",\"\"";
+    EXPECT_EQ(refused(400, path, many + "]}")["param"], "input");
+  }
+  for (const char* body : {R"({"input":[1,-1]})", R"({"input":[1.5]})", R"({"input":[1,100]})",
+                           R"({"input":[[]]})", R"({"input":[99999999999999999999]})",
+                           R"({"input":[4294967297]})", R"({"input":[1,2,3,4,5,6,7,8,9,10,11]})"})
+    EXPECT_EQ(refused(400, e, body)["param"], "input") << body;
+  EXPECT_EQ(refused(400, e, R"({"input":"a","encoding_format":"hex"})")["param"],
+            "encoding_format");
+  for (const char* body : {R"({"input":"a","dimensions":64})", R"({"input":"a","dimensions":0})",
+                           R"({"input":"a","dimensions":"2"})"})
+    EXPECT_EQ(refused(400, e, body)["param"], "dimensions") << body;
+  for (const char* body : {R"({"input":"a","top_k":0})", R"({"input":"a","top_k":1.5})",
+                           R"({"input":"a","top_k":18446744073709551615})"})
+    EXPECT_EQ(refused(400, c, body)["param"], "top_k") << body;
+  refused(500, c, R"({"input":"bad"})");
+  refused(404, "/v1/none", "{}");
+  refused(405, "/v1/models", "{}");
+  EXPECT_EQ(ok(c, R"({"input":"abc"})")["data"][0]["label"], "zero");
+}
+
+TEST_F(ApiTest, SeveralModelsMustBeNamed) {
+  start(true);
+  EXPECT_EQ(refused(400, "/v1/embeddings", R"({"input":"a"})")["param"], "model");
+  EXPECT_EQ(ok("/v1/embeddings", R"({"input":"a","model":"plain"})")["model"], "plain");
+  // Only one of them classifies: no need to name it.
+  EXPECT_EQ(ok("/v1/classify", R"({"input":"a"})")["model"], "tickets");
+  EXPECT_EQ(refused(400, "/v1/classify", R"({"input":"a","model":"plain"})")["param"], "model");
+}
+
+TEST_F(ApiTest, OverloadIs503WithRetryAfter) {
+  start(false, {.waiting_texts = 1});
+  state.close();
+  auto first = std::async(std::launch::async,
+                          [&] { return call("POST", "/v1/classify", R"({"input":"abc"})"); });
+  state.await_batch_at_gate();
+  const Response second = call("POST", "/v1/classify", R"({"input":"abc"})");
+  EXPECT_EQ(second.status, 503);
+  ASSERT_NE(second.headers.find("Retry-After"), nullptr);
+  EXPECT_EQ(Json::parse(second.body)["error"]["code"], "overloaded");
+  state.open();
+  EXPECT_EQ(first.get().status, 200);
+}
+
+TEST_F(ApiTest, ServerStopWaitsForTheEngine) {
+  start();
+  state.close();
+  auto asked = std::async(std::launch::async,
+                          [&] { return call("POST", "/v1/classify", R"({"input":"abc"})"); });
+  state.await_batch_at_gate();
+  std::thread opener([this] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    state.open();
+  });
+  EXPECT_TRUE(server->stop(std::chrono::seconds(3)));
+  opener.join();
+  EXPECT_EQ(asked.get().status, 200);
+}
+
+TEST_F(ApiTest, AStuckEngineDoesNotKeepTheServer) {
+  start();
+  state.close();
+  auto asked = std::async(std::launch::async, [this] {
+    return net::fetch_blocking(
+        {.method = "POST",
+         .url = fmt::format("http://127.0.0.1:{}/v1/classify", server->port()),
+         .body = R"({"input":"abc"})"});
+  });
+  state.await_batch_at_gate();
+  EXPECT_FALSE(server->stop(std::chrono::milliseconds(50)));
+  EXPECT_FALSE(asked.get());
+  state.open();
+  service->stop();
+}
+
+}  // namespace
+}  // namespace tack::server
