@@ -52,12 +52,13 @@ Response Router::error(int status, std::string_view message) const {
 
 Async<Response> Router::route(Request request) const {
   const std::vector<std::string> path = split_path(request.path);
-  const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+  const std::string_view asked = request.method;
+  const std::string_view method = asked == "HEAD" ? std::string_view("GET") : asked;
   const Route* found = nullptr;
   std::string allow;
   for (const Route& route : routes_) {
     if (!matches(route.segments, path)) continue;
-    if (route.method == method || route.method == request.method) {
+    if (route.method == method || route.method == asked) {
       found = &route;
       break;
     }
