@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -20,6 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/interrupt.h"
 #include "net/client.h"
 
 namespace tack::net {
@@ -550,6 +552,16 @@ TEST_F(HttpServerTest, ClientSendsAndReads) {
   const auto missing = fetch_path("/no");
   ASSERT_TRUE(missing);
   EXPECT_EQ(missing->status, 404);
+}
+
+TEST(WaitForStopSignal, TakesTheSignalFromTheInterruptFlag) {
+  install_interrupt_handlers();
+  std::jthread killer([] {
+    std::this_thread::sleep_for(milliseconds(300));
+    ::kill(::getpid(), SIGTERM);
+  });
+  EXPECT_EQ(wait_for_stop_signal(), SIGTERM);
+  EXPECT_FALSE(interrupted()) << "work in flight would be broken off";
 }
 
 }  // namespace
