@@ -46,7 +46,7 @@ models=$(get /v1/models)
 expect models '^\{"object":"list","data":\[\{"id":"[^"]+","object":"model".*"owned_by":"tackhammer"' "$models"
 name=$(printf '%s' "$models" | sed 's/.*"data":\[{"id":"\([^"]*\)".*/\1/')
 
-number='-?[0-9.]+(e-?[0-9]+)?'
+number='-?[0-9.]+(e[-+]?[0-9]+)?'
 if printf '%s' "$models" | grep -q '"embedding_dim"'; then
   one=$(post /v1/embeddings "{\"model\":\"$name\",\"input\":[\"where is my card?\",\"hello\"]}")
   expect embeddings "\"embedding\":\[$number,$number," "$one"

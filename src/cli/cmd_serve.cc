@@ -5,6 +5,7 @@
 #include <memory>
 #include <set>
 
+#include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 
 #include "base/log.h"
@@ -50,6 +51,30 @@ bool is_local(const std::string& host) {
 }
 
 }  // namespace
+
+CLI::App* add_serve_options(CLI::App& root, ServeOptions& options) {
+  CLI::App* verb = root.add_subcommand("serve", "Serve models on an OpenAI-compatible HTTP API");
+  verb->add_option("model,--model", options.models,
+                   "Task models or encoders (paths or names); default: the default encoder")
+      ->allow_extra_args(false);
+  verb->add_option("--host", options.host, "Address to listen on")
+      ->envname("TACK_HOST")
+      ->capture_default_str();
+  verb->add_option("--port", options.port, "Port to listen on; 0: any free one")
+      ->envname("TACK_PORT")
+      ->capture_default_str();
+  verb->add_option("--threads", options.threads, "Threads that compute; 0: all cores")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  verb->add_option("--max-body", options.max_body, "Largest request body in bytes (8388608, 8MB)")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
+  verb->add_option("--alias", options.aliases,
+                   "Name clients use for a model; once a model, in their order")
+      ->allow_extra_args(false);
+  verb->footer("Example: tack serve tickets.gguf --port 8080 --alias tickets");
+  return verb;
+}
 
 Status run_serve(const ServeOptions& options) {
   TACK_TRY(Models models, open_models(options));

@@ -7,6 +7,10 @@
 
 #include "base/result.h"
 
+namespace CLI {
+class App;
+}
+
 namespace tack {
 
 struct ServeOptions {
@@ -17,6 +21,10 @@ struct ServeOptions {
   int threads = 0;                           // of the engine; 0: all usable cores
   std::uint64_t max_body = 8 * 1024 * 1024;  // bytes
 };
+
+// Declares the verb and its options under `root`; parsing fills `options`, which must outlive it.
+// The caller runs run_serve() when the verb was given.
+CLI::App* add_serve_options(CLI::App& root, ServeOptions& options);
 
 // Serves until SIGINT or SIGTERM, then lets requests in flight finish.
 Status run_serve(const ServeOptions& options);
