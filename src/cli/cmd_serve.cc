@@ -55,8 +55,7 @@ bool is_local(const std::string& host) {
 CLI::App* add_serve_options(CLI::App& root, ServeOptions& options) {
   CLI::App* verb = root.add_subcommand("serve", "Serve models on an OpenAI-compatible HTTP API");
   verb->add_option("model,--model", options.models,
-                   "Task models or encoders (paths or names); default: the default encoder")
-      ->allow_extra_args(false);
+                   "Task models or encoders (paths or names); default: the default encoder");
   verb->add_option("--host", options.host, "Address to listen on")
       ->envname("TACK_HOST")
       ->capture_default_str();
