@@ -147,7 +147,7 @@ void Executor::apply(const EmbedStep& step, const Tile& tile) {
 
 void Executor::apply(const QuantizeStep& step, const Tile& tile) {
   kernels::kernels().quantize_rows(floats(step.in, tile, tile.begin), stride(step.in), tile.rows(),
-                                   step.cols, row(step.out, tile, tile.begin),
+                                   step.cols, nullptr, row(step.out, tile, tile.begin),
                                    reinterpret_cast<float*>(row(step.scale, tile, tile.begin)));
 }
 

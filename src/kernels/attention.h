@@ -9,8 +9,8 @@ namespace tack::kernels {
 // out[i][h] = softmax_j(scale * q[i][h] . k[j][h / group]) v[j][h / group] for the query rows
 // [q_begin, q_end) of one sequence of `length` tokens; group = heads / kv_heads.
 // causal: j <= i. window > 0: i - j < window (and j - i < window when not causal).
-// q, k, v, out point at row 0 of the sequence; strides in elements between tokens; heads lie next to
-// each other. scratch: attention_scratch_floats(...) floats, private to the caller.
+// q, k, v, out point at row 0 of the sequence; strides in elements between tokens; heads lie next
+// to each other. scratch: attention_scratch_floats(...) floats, private to the caller.
 struct AttentionArgs {
   std::int64_t length = 0, q_begin = 0, q_end = 0;
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;

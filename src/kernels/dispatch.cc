@@ -1,0 +1,72 @@
+#include "kernels/kernels.h"
+
+namespace tack::kernels {
+
+namespace scalar {
+extern const Kernels kKernels;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const Kernels kKernels;
+}
+namespace avx512 {
+extern const Kernels kKernels;
+}
+#elif defined(__aarch64__)
+namespace neon {
+extern const Kernels kKernels;
+}
+#endif
+
+namespace {
+
+const Kernels* chosen = nullptr;
+
+}  // namespace
+
+const Kernels* kernels_for(Isa isa) {
+  if (!cpu_info().supports(isa)) return nullptr;
+  switch (isa) {
+    case Isa::kScalar:
+      return &scalar::kKernels;
+#if defined(__x86_64__)
+    case Isa::kAvx2:
+      return &avx2::kKernels;
+    case Isa::kAvx512:
+      return &avx512::kKernels;
+#elif defined(__aarch64__)
+    case Isa::kNeon:
+      return &neon::kKernels;
+#endif
+    default:
+      return nullptr;
+  }
+}
+
+Status init_kernels() {
+  TACK_TRY(const Isa isa, choose_isa());
+  const Kernels* table = kernels_for(isa);
+  if (table == nullptr)
+    return fail(ErrorCode::kUsage, "TACK_ISA: this binary has no kernels for {}", isa_name(isa));
+  chosen = table;
+  return {};
+}
+
+const Kernels& kernels() {
+  if (chosen == nullptr && !init_kernels()) {
+    for (Isa isa : {Isa::kAvx512, Isa::kAvx2, Isa::kNeon, Isa::kScalar})
+      if (const Kernels* table = kernels_for(isa); table != nullptr && chosen == nullptr)
+        chosen = table;
+  }
+  return *chosen;
+}
+
+std::size_t attention_scratch_floats(std::int64_t length, std::int64_t head_dim) {
+  // The widest vector is 16 floats; simd/attention.h holds K transposed, V padded, and blocks of 6
+  // query rows of scores and results.
+  const auto n = static_cast<std::size_t>((length + 15) / 16 * 16);
+  const auto dim = static_cast<std::size_t>((head_dim + 15) / 16 * 16);
+  return 2 * n * dim + 6 * (n + dim);
+}
+
+}  // namespace tack::kernels
