@@ -1,0 +1,53 @@
+// A task model at work: texts in, labels with calibrated probabilities out.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/text_encoder.h"
+#include "models/model.h"
+
+namespace tack {
+
+struct Prediction {
+  std::size_t label = 0;             // the most probable one
+  std::vector<float> probabilities;  // [labels], calibrated, sum 1
+  bool out_of_scope = false;         // score below the model's threshold; false without one
+  float score = 0;                   // in-scope score: the largest calibrated probability
+  std::int64_t tokens = 0;           // that the model saw
+  std::int64_t truncated = 0;        // tokens dropped because the text was too long
+};
+
+// Used by one thread at a time, like the encoder inside it.
+class TaskPredictor {
+ public:
+  // Errors: those of Model::open; kUsage for a model without labels (a plain encoder).
+  static Result<std::unique_ptr<TaskPredictor>> open(const std::filesystem::path& path,
+                                                     const EncoderOptions& options = {});
+
+  const std::vector<std::string>& labels() const { return encoder_->model().labels(); }
+  const Model& model() const { return encoder_->model(); }
+  TextEncoder& encoder() { return *encoder_; }
+  float temperature() const { return temperature_; }
+  bool has_threshold() const { return threshold_ > 0; }
+  float threshold() const { return threshold_; }
+
+  // Results do not depend on how texts are batched together.
+  Result<std::vector<Prediction>> predict(std::span<const std::string_view> texts);
+
+ private:
+  TaskPredictor(std::unique_ptr<TextEncoder> encoder, float temperature, float threshold)
+      : encoder_(std::move(encoder)), temperature_(temperature), threshold_(threshold) {}
+
+  std::unique_ptr<TextEncoder> encoder_;
+  float temperature_ = 1;
+  float threshold_ = 0;  // 0: none
+};
+
+}  // namespace tack
