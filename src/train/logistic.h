@@ -1,0 +1,90 @@
+// Multinomial logistic regression with L2, the head on a frozen encoder.
+//
+// The objective is scikit-learn's LogisticRegression (penalty "l2", solver "lbfgs"):
+//   C * sum_i -log softmax(W x_i + b)[y_i] + 0.5 |W|^2, the intercept b not penalised,
+// for two classes too, where scikit-learn fits one weight vector w = W_1 - W_0: there the penalty
+// is 0.5 |w|^2. Divided by C * rows for the optimiser, so that tolerances do not depend on the
+// data.
+//
+// Sums over rows run in fixed chunks that are added in f64 in a fixed order: the result has the
+// same bits for any number of threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+
+namespace tack {
+
+// Views; `labels` are in [0, classes).
+struct LabelledFeatures {
+  std::span<const float> features;       // [rows, dims]
+  std::span<const std::int32_t> labels;  // [rows]
+  std::int64_t dims = 0;
+  std::int32_t classes = 0;
+
+  std::int64_t rows() const { return static_cast<std::int64_t>(labels.size()); }
+};
+
+struct LinearHead {
+  std::int32_t classes = 0;
+  std::int64_t dims = 0;
+  std::vector<float> weight;  // [classes, dims]
+  std::vector<float> bias;    // [classes]
+
+  // features [rows, dims] -> logits [rows, classes]
+  std::vector<float> logits(std::span<const float> features, ThreadPool& pool) const;
+};
+
+struct LogisticOptions {
+  double c = 1;
+  double tolerance = 1e-5;  // largest gradient of the mean loss
+  int max_iterations = 1000;
+};
+
+struct LogisticFit {
+  LinearHead head;
+  double mean_nll = 0;  // on the rows it was fitted to, in nats
+  int iterations = 0;
+  bool converged = false;
+};
+
+// Errors: kUsage for fewer than two classes, shapes that do not fit, a value that is not finite;
+// kInterrupted.
+Result<LogisticFit> fit_logistic(const LabelledFeatures& data, const LogisticOptions& options,
+                                 ThreadPool& pool, const LinearHead* start = nullptr);
+
+struct LogisticSearchOptions {
+  std::vector<double> grid = {1, 3, 10, 30, 100, 300};  // ascending
+  int folds = 5;
+  std::uint64_t seed = 1;
+  double tolerance = 1e-4;  // as scikit-learn's default: choosing C needs no more
+  // Called after each fit; may be empty.
+  std::function<void()> on_fit;
+};
+
+struct LogisticSearch {
+  struct Point {
+    double c, accuracy, mean_nll;  // on the held-out folds together
+  };
+  double c = 0;               // the chosen one
+  std::vector<Point> points;  // those tried, ascending
+  // [rows, classes]: each row's logits from the fit, at the chosen C, that did not see it.
+  std::vector<float> out_of_fold_logits;
+};
+
+// Stratified k-fold cross-validation over C, by accuracy, then by log loss. Each fold's fit starts
+// from its fit at the C before. Stops early when two values of C in a row were worse in both.
+// A class with fewer rows than folds is missing from some folds; that is allowed.
+Result<LogisticSearch> search_logistic(const LabelledFeatures& data,
+                                       const LogisticSearchOptions& options, ThreadPool& pool);
+
+// Fold of each row, in [0, folds): every class spread evenly, rows shuffled by `seed`.
+std::vector<std::int32_t> stratified_folds(std::span<const std::int32_t> labels,
+                                           std::int32_t classes, int folds, std::uint64_t seed);
+
+}  // namespace tack
