@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include "base/log.h"
+#include "cli/verb.h"
 #include "models/model.h"
 #include "net/server.h"
 #include "server/api.h"
@@ -99,6 +100,12 @@ Status run_serve(const ServeOptions& options) {
     log_warn("broke off requests that took longer than {} s", kGrace.count());
   service.stop();
   return {};
+}
+
+Verb make_serve(CLI::App& root) {
+  auto options = std::make_shared<ServeOptions>();
+  CLI::App* verb = add_serve_options(root, *options);
+  return {verb, [options] { return run_serve(*options); }};
 }
 
 }  // namespace tack

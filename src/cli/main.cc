@@ -1,1 +1,79 @@
-int main() { return 0; }
+// `tack`: parses the command line, runs one verb, turns its error into one line and an exit code.
+
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <span>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "cli/verb.h"
+#include "kernels/kernels.h"
+
+namespace tack {
+namespace {
+
+constexpr std::array kVerbs = {
+    make_embed, make_serve, make_convert, make_tokenize, make_completion, make_version,
+};
+
+// One line, whatever was in the message.
+int report(const Error& error) {
+  std::string line = error.message;
+  for (char& c : line)
+    if (c == '\n' || c == '\r') c = ' ';
+  fmt::print(stderr, "tack: {}\n", line);
+  return static_cast<int>(error.code);
+}
+
+std::string innermost_verb(const CLI::App& root) {
+  const CLI::App* app = &root;
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  return app == &root ? "tack" : "tack " + app->get_name();
+}
+
+int run(int argc, char** argv) {
+  init_logging();
+  install_interrupt_handlers();
+  if (const Status status = kernels::init_kernels(); !status) return report(status.error());
+
+  CLI::App root{"Makes, proves and serves small models that do one task on your own machine.",
+                "tack"};
+  root.require_subcommand(1);
+  root.footer("Start: tack build --data tickets.csv --text text --label intent --out tickets.gguf");
+  std::array<Verb, kVerbs.size()> verbs;
+  for (std::size_t i = 0; i < verbs.size(); ++i) verbs[i] = kVerbs[i](root);
+  try {
+    root.parse(argc, argv);
+  } catch (const CLI::Success& done) {  // --help, --version
+    return root.exit(done);
+  } catch (const CLI::ParseError& error) {
+    return report(
+        {ErrorCode::kUsage, fmt::format("{} (see {} --help)", error.what(), innermost_verb(root))});
+  }
+  for (const Verb& verb : verbs) {
+    if (!verb.options->parsed()) continue;
+    const Status status = verb.run();
+    if (std::fflush(stdout) != 0 && status)
+      return report({ErrorCode::kFailed, "cannot write to standard output"});
+    return status ? 0 : report(status.error());
+  }
+  return static_cast<int>(ErrorCode::kUsage);
+}
+
+}  // namespace
+}  // namespace tack
+
+int main(int argc, char** argv) {
+  try {
+    return tack::run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    return tack::report({tack::ErrorCode::kFailed, "out of memory"});
+  } catch (const std::exception& error) {
+    return tack::report({tack::ErrorCode::kFailed, error.what()});
+  }
+}

@@ -27,8 +27,9 @@ Verb make_convert(CLI::App& root);
 Verb make_doctor(CLI::App& root);
 Verb make_embed(CLI::App& root);
 Verb make_eval(CLI::App& root);
-Verb make_serve(CLI::App& root);  // verb_serve.cc adapts cmd_serve.h
+Verb make_serve(CLI::App& root);
 Verb make_show(CLI::App& root);
+Verb make_tokenize(CLI::App& root);
 Verb make_version(CLI::App& root);
 
 }  // namespace tack

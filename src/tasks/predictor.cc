@@ -1,0 +1,76 @@
+#include "tasks/predictor.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace tack {
+namespace {
+
+constexpr std::array<std::string_view, 1> kLogits = {"logits"};
+
+// logits [labels] -> probabilities at a temperature.
+std::vector<float> softmax(std::span<const float> logits, float temperature) {
+  const float most = *std::ranges::max_element(logits);
+  std::vector<float> out(logits.size());
+  double sum = 0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    out[i] = std::exp((logits[i] - most) / temperature);
+    sum += static_cast<double>(out[i]);
+  }
+  for (float& p : out) p = static_cast<float>(static_cast<double>(p) / sum);
+  return out;
+}
+
+Result<float> number(const Json& calibration, const char* key, float fallback) {
+  const auto found = calibration.find(key);
+  if (found == calibration.end() || found->is_null()) return fallback;
+  if (!found->is_number() || !std::isfinite(found->get<double>()))
+    return fail("tack.calibration: '{}' is not a number", key);
+  return found->get<float>();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TaskPredictor>> TaskPredictor::open(const std::filesystem::path& path,
+                                                           const EncoderOptions& options) {
+  TACK_TRY(auto model, Model::open(path));
+  if (model->labels().empty())
+    return fail(ErrorCode::kUsage,
+                "{} is an encoder without labels: make a task model of it with `tack build`",
+                path.string());
+  float temperature = 1, threshold = 0;
+  if (const Json* calibration = model->tack_metadata("calibration")) {
+    TACK_TRY(temperature, number(*calibration, "temperature", 1));
+    TACK_TRY(threshold, number(*calibration, "threshold", 0));
+    if (temperature <= 0)
+      return fail("{}: tack.calibration: temperature {} is not above 0", path.string(),
+                  temperature);
+  }
+  TACK_TRY(auto encoder, TextEncoder::create(std::move(model), options));
+  if (encoder->output_dim("logits") != static_cast<std::int64_t>(encoder->model().labels().size()))
+    return fail("{}: {} labels, but the head has {} rows", path.string(),
+                encoder->model().labels().size(), encoder->output_dim("logits"));
+  return std::unique_ptr<TaskPredictor>(
+      new TaskPredictor(std::move(encoder), temperature, threshold));
+}
+
+Result<std::vector<Prediction>> TaskPredictor::predict(std::span<const std::string_view> texts) {
+  TACK_TRY(const Encoded encoded, encoder_->run(texts, kLogits));
+  const std::size_t width = labels().size();
+  std::vector<Prediction> out(texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    Prediction& p = out[i];
+    p.probabilities =
+        softmax(std::span(encoded.outputs[0]).subspan(i * width, width), temperature_);
+    const auto best = std::ranges::max_element(p.probabilities);
+    p.label = static_cast<std::size_t>(best - p.probabilities.begin());
+    p.score = *best;
+    p.out_of_scope = has_threshold() && p.score < threshold_;
+    p.tokens = encoded.info[i].tokens;
+    p.truncated = encoded.info[i].truncated;
+  }
+  return out;
+}
+
+}  // namespace tack
