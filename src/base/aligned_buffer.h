@@ -17,7 +17,8 @@ class AlignedBuffer {
   static constexpr std::size_t kAlignment = 64;
 
   AlignedBuffer() = default;
-  // Throws std::bad_alloc when the system has no memory; sizes from files are checked by the caller.
+  // Throws std::bad_alloc when the system has no memory; sizes from files are checked by the
+  // caller.
   explicit AlignedBuffer(std::size_t bytes)
       : data_(static_cast<std::byte*>(
             std::aligned_alloc(kAlignment, round_up(bytes + 1, kAlignment)))),

@@ -19,8 +19,7 @@ Result<AtomicFile> AtomicFile::create(const std::filesystem::path& target) {
   file.target_ = target;
   file.temporary_ = target.string() + "." + std::to_string(::getpid()) + ".tmp";
   file.fd_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (file.fd_ < 0)
-    return fail("{}: cannot write: {}", target.string(), std::strerror(errno));
+  if (file.fd_ < 0) return fail("{}: cannot write: {}", target.string(), std::strerror(errno));
   return file;
 }
 

@@ -71,10 +71,14 @@ constexpr std::array<Isa, 4> kWorstToBest = {Isa::kScalar, Isa::kNeon, Isa::kAvx
 
 std::string_view isa_name(Isa isa) {
   switch (isa) {
-    case Isa::kScalar: return "scalar";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512: return "avx512";
-    case Isa::kNeon: return "neon";
+    case Isa::kScalar:
+      return "scalar";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kNeon:
+      return "neon";
   }
   return "?";
 }
@@ -87,10 +91,14 @@ Result<Isa> parse_isa(std::string_view s) {
 
 bool CpuInfo::supports(Isa isa) const {
   switch (isa) {
-    case Isa::kScalar: return true;
-    case Isa::kAvx2: return avx2;
-    case Isa::kAvx512: return avx512;
-    case Isa::kNeon: return neon;
+    case Isa::kScalar:
+      return true;
+    case Isa::kAvx2:
+      return avx2;
+    case Isa::kAvx512:
+      return avx512;
+    case Isa::kNeon:
+      return neon;
   }
   return false;
 }
@@ -105,7 +113,8 @@ Result<Isa> choose_isa() {
     auto isa = parse_isa(forced);
     if (!isa) return std::unexpected(std::move(isa.error()).in("TACK_ISA"));
     if (!cpu_info().supports(*isa))
-      return fail(ErrorCode::kUsage, "TACK_ISA: this processor has no {}; unset it to choose the best",
+      return fail(ErrorCode::kUsage,
+                  "TACK_ISA: this processor has no {}; unset it to choose the best",
                   isa_name(*isa));
     return *isa;
   }

@@ -16,10 +16,10 @@ std::string_view isa_name(Isa isa);         // "scalar", "avx2", "avx512", "neon
 Result<Isa> parse_isa(std::string_view s);  // kUsage, naming the choices, for an unknown name
 
 struct CpuInfo {
-  std::string model;       // as the processor names itself
-  int logical_cores = 1;   // usable by this process (affinity and cgroup quota respected)
-  bool avx2 = false;       // AVX2, FMA and F16C, with OS support
-  bool avx512 = false;     // F, BW, DQ, VL and VNNI, with OS support
+  std::string model;      // as the processor names itself
+  int logical_cores = 1;  // usable by this process (affinity and cgroup quota respected)
+  bool avx2 = false;      // AVX2, FMA and F16C, with OS support
+  bool avx512 = false;    // F, BW, DQ, VL and VNNI, with OS support
   bool avx512_bf16 = false;
   bool neon = false;
   bool supports(Isa isa) const;

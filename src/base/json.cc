@@ -7,8 +7,8 @@ namespace {
 
 constexpr int kMaxDepth = 128;
 
-// The deepest nesting of brackets outside strings: checked before parsing, since the parser recurses
-// on destruction.
+// The deepest nesting of brackets outside strings: checked before parsing, since the parser
+// recurses on destruction.
 int nesting(std::string_view text) {
   int depth = 0, deepest = 0;
   bool in_string = false;

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include <unistd.h>
-
 #include <fmt/core.h>
+#include <unistd.h>
 
 namespace tack {
 
-bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
-bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
+bool stdout_is_terminal() {
+  return ::isatty(STDOUT_FILENO) == 1;
+}
+bool stderr_is_terminal() {
+  return ::isatty(STDERR_FILENO) == 1;
+}
 
 bool colour_wanted() {
   const char* no_color = std::getenv("NO_COLOR");
@@ -24,7 +27,9 @@ Progress::Progress(std::string label, std::int64_t total, std::string unit)
       visible_(stderr_is_terminal()),
       start_(std::chrono::steady_clock::now()) {}
 
-Progress::~Progress() { finish(); }
+Progress::~Progress() {
+  finish();
+}
 
 void Progress::advance(std::int64_t by) {
   done_ += by;

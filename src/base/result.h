@@ -1,7 +1,7 @@
 // Result<T>, Status and Error: how every fallible function of Tackhammer reports.
 //
-// An Error's message is one line for the person at the terminal: what went wrong, where (file, line,
-// offset, key), and what to do. Its code is also the exit code of the process.
+// An Error's message is one line for the person at the terminal: what went wrong, where (file,
+// line, offset, key), and what to do. Its code is also the exit code of the process.
 #pragma once
 
 #include <expected>
@@ -54,14 +54,14 @@ std::unexpected<Error> fail(fmt::format_string<Args...> format, Args&&... args) 
 
 // TACK_TRY(auto x, f());   declares or assigns x from a Result, or returns its error.
 #define TACK_TRY(target, ...) TACK_TRY_(TACK_CONCAT(tack_result_, __COUNTER__), target, __VA_ARGS__)
-#define TACK_TRY_(tmp, target, ...)                          \
-  auto tmp = (__VA_ARGS__);                                  \
-  if (!tmp) return std::unexpected(std::move(tmp).error());  \
+#define TACK_TRY_(tmp, target, ...)                         \
+  auto tmp = (__VA_ARGS__);                                 \
+  if (!tmp) return std::unexpected(std::move(tmp).error()); \
   target = *std::move(tmp)
 
 // TACK_RETURN_IF_ERROR(f());   for Status (or to drop a Result's value).
-#define TACK_RETURN_IF_ERROR(...)                                                 \
-  do {                                                                            \
-    if (auto tack_status_ = (__VA_ARGS__); !tack_status_)                         \
-      return std::unexpected(std::move(tack_status_).error());                    \
+#define TACK_RETURN_IF_ERROR(...)                              \
+  do {                                                         \
+    if (auto tack_status_ = (__VA_ARGS__); !tack_status_)      \
+      return std::unexpected(std::move(tack_status_).error()); \
   } while (false)

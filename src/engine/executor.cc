@@ -146,9 +146,10 @@ void Executor::apply(const EmbedStep& step, const Tile& tile) {
 }
 
 void Executor::apply(const QuantizeStep& step, const Tile& tile) {
-  kernels::kernels().quantize_rows(floats(step.in, tile, tile.begin), stride(step.in), tile.rows(),
-                                   step.cols, nullptr, row(step.out, tile, tile.begin),
-                                   reinterpret_cast<float*>(row(step.scale, tile, tile.begin)));
+  kernels::kernels().quantize_rows(
+      floats(step.in, tile, tile.begin), stride(step.in), tile.rows(), step.cols,
+      step.column_scale.empty() ? nullptr : step.column_scale.data(),
+      row(step.out, tile, tile.begin), reinterpret_cast<float*>(row(step.scale, tile, tile.begin)));
 }
 
 void Executor::apply(const LinearStep& step, const Tile& tile) {

@@ -236,6 +236,7 @@ Result<std::unique_ptr<TextEncoder>> TextEncoder::create(std::shared_ptr<const M
   const graph::WeightSource source = [&](const graph::Weight& weight) -> const TensorView& {
     return model->tensor(weight);
   };
+  plan_options.smoothing = [&](const graph::Weight& weight) { return model->smoothing(weight); };
   TACK_TRY(auto plan, graph::make_plan(model->graph(), source, plan_options));
   const int threads = options.threads > 0 ? options.threads : cpu_info().logical_cores;
   return std::make_unique<PlannedEncoder>(std::move(model), std::move(plan), threads,

@@ -319,6 +319,9 @@ GgufValue GgufValue::string(std::string v) {
 GgufValue GgufValue::strings(Strings v) {
   return {Type::kArray, Type::kString, std::move(v)};
 }
+GgufValue GgufValue::i8s(std::vector<std::int64_t> v) {
+  return {Type::kArray, Type::kI8, std::move(v)};
+}
 GgufValue GgufValue::i32s(std::vector<std::int64_t> v) {
   return {Type::kArray, Type::kI32, std::move(v)};
 }

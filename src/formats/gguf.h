@@ -21,12 +21,23 @@
 
 namespace tack {
 
-// A metadata value. Integers keep the width they had in the file only as far as the writer needs it:
-// unsigned kinds are uint64, signed ones int64, f32 and f64 double.
+// A metadata value. Integers keep the width they had in the file only as far as the writer needs
+// it: unsigned kinds are uint64, signed ones int64, f32 and f64 double.
 struct GgufValue {
   enum class Type : std::uint32_t {
-    kU8 = 0, kI8 = 1, kU16 = 2, kI16 = 3, kU32 = 4, kI32 = 5, kF32 = 6, kBool = 7, kString = 8,
-    kArray = 9, kU64 = 10, kI64 = 11, kF64 = 12,
+    kU8 = 0,
+    kI8 = 1,
+    kU16 = 2,
+    kI16 = 3,
+    kU32 = 4,
+    kI32 = 5,
+    kF32 = 6,
+    kBool = 7,
+    kString = 8,
+    kArray = 9,
+    kU64 = 10,
+    kI64 = 11,
+    kF64 = 12,
   };
   // Arrays of strings view the mapped file when read; see GgufFile. Nested arrays are refused.
   using Strings = std::vector<std::string>;
@@ -43,6 +54,7 @@ struct GgufValue {
   static GgufValue boolean(bool v);
   static GgufValue string(std::string v);
   static GgufValue strings(Strings v);
+  static GgufValue i8s(std::vector<std::int64_t> v);
   static GgufValue i32s(std::vector<std::int64_t> v);
   static GgufValue f32s(std::vector<double> v);
 };

@@ -16,13 +16,13 @@ namespace tack {
 
 struct HuggingFaceDirectory {
   std::filesystem::path path;
-  Json config;                          // config.json
-  std::optional<Json> tokenizer;        // tokenizer.json
-  std::optional<Json> tokenizer_config; // tokenizer_config.json
-  std::optional<Json> pooling;          // 1_Pooling/config.json
-  std::optional<Json> sentence_config;  // sentence_bert_config.json (max_seq_length)
-  bool normalizes = false;              // modules.json lists sentence_transformers.models.Normalize
-  std::vector<std::string> vocab_txt;   // vocab.txt, when there is one
+  Json config;                           // config.json
+  std::optional<Json> tokenizer;         // tokenizer.json
+  std::optional<Json> tokenizer_config;  // tokenizer_config.json
+  std::optional<Json> pooling;           // 1_Pooling/config.json
+  std::optional<Json> sentence_config;   // sentence_bert_config.json (max_seq_length)
+  bool normalizes = false;             // modules.json lists sentence_transformers.models.Normalize
+  std::vector<std::string> vocab_txt;  // vocab.txt, when there is one
   std::vector<SafetensorsFile> weights;
 
   // The first error names the file that is missing or broken.

@@ -48,7 +48,7 @@ enum class PoolKind : std::uint8_t { kMean, kCls, kLast };
 struct Embedding {
   WeightId table;
   Index index;
-};              // () -> [tokens, d]
+};  // () -> [tokens, d]
 struct Add {};  // (a, b) -> a + b
 struct LayerNorm {
   WeightId gamma, beta;
@@ -60,7 +60,7 @@ struct Linear {
 };  // (x [r, in]) -> [r, out]; bias -1: none
 struct Activate {
   kernels::Activation function;
-};                  // (x)
+};  // (x)
 struct Attention {  // (q, k, v) -> [tokens, heads * head_dim]
   std::int64_t heads, kv_heads, head_dim;
   float scale;

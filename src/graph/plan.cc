@@ -262,13 +262,18 @@ class Planner {
       weights.push_back(&graph_.weight(op.weight));
       if (op.bias.index >= 0) biases.push_back(&graph_.weight(op.bias));
     }
-    TACK_TRY(auto packed, pack_linear(type, weights, biases, source_, options_.release_pages));
+    std::span<const float> smoothing;
+    if (type == LinearType::kInt8 && options_.smoothing)
+      smoothing = options_.smoothing(*weights[0]);
+    TACK_TRY(auto packed,
+             pack_linear(type, weights, biases, source_, smoothing, options_.release_pages));
     const ValueId input = node(chain.linears.front()).inputs[0];
     const Rows rows = graph_.value(input).rows;
 
     LinearStep step{
         static_cast<std::int32_t>(plan_.linears.size()), at(input), -1, chain.activation, {}, {}};
-    if (type == LinearType::kInt8) std::tie(step.in.buffer, step.in_scale) = quantized(input);
+    if (type == LinearType::kInt8)
+      std::tie(step.in.buffer, step.in_scale) = quantized(input, smoothing);
     if (chain.residual.index >= 0) step.residual = at(chain.residual);
     if (chain.linears.size() == 1) {
       step.out = new_value(chain.result);
@@ -287,18 +292,21 @@ class Planner {
   }
 
   // The int8 rows of a value, made once per stage.
-  std::pair<std::int32_t, std::int32_t> quantized(ValueId v) {
+  std::pair<std::int32_t, std::int32_t> quantized(ValueId v, std::span<const float> smoothing) {
     const auto stage = static_cast<std::int32_t>(plan_.stages.size()) - 1;
     const Rows rows = graph_.value(v).rows;
+    std::vector<float> column_scale;
+    for (float s : smoothing) column_scale.push_back(1 / s);
     if (const auto it = quantized_.find(v.index);
-        it != quantized_.end() && it->second.stage == stage && plan_.stages.back().rows == rows)
+        it != quantized_.end() && it->second.stage == stage &&
+        it->second.column_scale == column_scale && plan_.stages.back().rows == rows)
       return {it->second.rows, it->second.scale};
     const std::int64_t cols = graph_.value(v).cols;
     const QuantizeStep step{at(v), new_buffer(rows, kernels::kernels().int8_row_bytes(cols)),
-                            new_buffer(rows, sizeof(float)), cols};
+                            new_buffer(rows, sizeof(float)), cols, column_scale};
     push(rows, step, {{step.in.buffer}}, {step.out, step.scale});
-    quantized_[v.index] = {static_cast<std::int32_t>(plan_.stages.size()) - 1, step.out,
-                           step.scale};
+    quantized_[v.index] = {static_cast<std::int32_t>(plan_.stages.size()) - 1, step.out, step.scale,
+                           std::move(column_scale)};
     return {step.out, step.scale};
   }
 
@@ -396,6 +404,7 @@ class Planner {
 
   struct Quantized {
     std::int32_t stage, rows, scale;
+    std::vector<float> column_scale;
   };
 
   const Graph& graph_;

@@ -9,7 +9,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -46,6 +48,7 @@ struct QuantizeStep {  // f32 rows to the int8 kernels' rows, and one f32 scale 
   Operand in;
   std::int32_t out, scale;
   std::int64_t cols;
+  std::vector<float> column_scale;  // [cols] that values are multiplied by first, or empty
 };
 struct LinearStep {       // out = residual + f(in W^T + bias)
   std::int32_t weights;   // Plan::linears
@@ -119,6 +122,9 @@ struct PlanOptions {
   // Computes every linear layer in this type; unset: natural_linear_type of each tensor.
   std::optional<LinearType> linear_type;
   bool release_pages = true;
+  // Int8: factors of a weight's input columns; weights are multiplied by them and activations
+  // divided. Weights that share an input have the same. Unset or empty: none.
+  std::function<std::span<const float>(const Weight&)> smoothing;
 };
 
 // Errors: an output the graph does not have (kNotFound), a tensor of a type that cannot be

@@ -41,10 +41,11 @@ struct PackedLinear {
 LinearType natural_linear_type(DType dtype);
 
 // Packs the stacked `weights` (same number of columns). A bias of {} means zero; all or none.
+// `smoothing` [in]: the factors of kInt8 (PlanOptions), or empty.
 // Errors name the tensor. The pages read are released when `release_pages` (mapped files).
 Result<PackedLinear> pack_linear(LinearType type, std::span<const Weight* const> weights,
                                  std::span<const Weight* const> biases, const WeightSource& source,
-                                 bool release_pages);
+                                 std::span<const float> smoothing, bool release_pages);
 
 // A vector (bias, gamma) as f32.
 Result<std::vector<float>> load_vector(const Weight& weight, const WeightSource& source);

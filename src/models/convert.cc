@@ -8,6 +8,7 @@
 
 #include "models/architecture.h"
 #include "models/model.h"
+#include "models/smoothing.h"
 #include "models/tokenizer_loading.h"
 
 namespace tack {
@@ -15,7 +16,7 @@ namespace {
 
 struct Target {
   DType dtype;              // of matrices
-  bool int8 = false;        // one scale a row instead of one a block
+  bool int8 = false;        // with smoothing factors
   std::uint32_t file_type;  // llama.cpp's general.file_type
 };
 
@@ -25,14 +26,6 @@ Result<Target> target_of(std::string_view type) {
   if (type == "bf16") return Target{DType::kBF16, false, 32};
   if (type == "int8") return Target{DType::kQ8_0, true, 7};
   return fail(ErrorCode::kUsage, "unknown type '{}': choose f32, f16, bf16 or int8", type);
-}
-
-// Tables are looked up row by row, never multiplied: ordinary Q8_0 blocks keep more of them.
-bool is_lookup_table(const graph::Graph& graph, const graph::Weight& weight) {
-  for (const graph::Node& node : graph.nodes())
-    if (const auto* op = std::get_if<graph::Embedding>(&node.op))
-      if (graph.weight(op->table).name == weight.name) return true;
-  return false;
 }
 
 DType choose_dtype(const Architecture& architecture, const graph::Weight& weight,
@@ -48,8 +41,7 @@ DType choose_dtype(const Architecture& architecture, const graph::Weight& weight
   return target.dtype;
 }
 
-Result<std::vector<std::byte>> convert_tensor(const TensorView& from, DType dtype,
-                                              bool shared_scale) {
+Result<std::vector<std::byte>> convert_tensor(const TensorView& from, DType dtype) {
   const auto bytes = storage_bytes(dtype, static_cast<std::uint64_t>(element_count(from.shape)));
   if (!bytes) return fail("does not fit type {}", info(dtype).name);
   std::vector<std::byte> out(*bytes);
@@ -58,10 +50,7 @@ Result<std::vector<std::byte>> convert_tensor(const TensorView& from, DType dtyp
   for (std::int64_t r = 0; r < from.rows(); ++r) {
     const std::span<std::byte> to(out.data() + static_cast<std::size_t>(r) * row_bytes, row_bytes);
     TACK_RETURN_IF_ERROR(to_f32(from.dtype, from.row(r), row));
-    if (shared_scale)
-      quantize_row_int8(row, to);
-    else
-      TACK_RETURN_IF_ERROR(from_f32(dtype, row, to));
+    TACK_RETURN_IF_ERROR(from_f32(dtype, row, to));
   }
   return out;
 }
@@ -105,13 +94,18 @@ Status convert_model(const std::filesystem::path& from, const std::filesystem::p
   TACK_TRY(const Architecture* architecture, find_architecture(model->architecture()));
   GgufWriter writer;
   TACK_RETURN_IF_ERROR(write_metadata(from, *model, *architecture, target, options, writer));
+  SmoothingExponents smoothing;
+  if (target.int8) {
+    TACK_TRY(smoothing, measure_smoothing(*model));
+  }
   const auto& weights = model->graph().weights();
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const TensorView& view = model->tensor(weights[i]);
     const DType dtype = choose_dtype(*architecture, weights[i], target);
-    const bool shared =
-        target.int8 && dtype == DType::kQ8_0 && !is_lookup_table(model->graph(), weights[i]);
-    auto bytes = convert_tensor(view, dtype, shared);
+    auto bytes = convert_tensor(view, dtype);
+    if (const auto factors = smoothing.find(weights[i].name);
+        factors != smoothing.end() && dtype == DType::kQ8_0)
+      writer.set(std::string(kSmoothKey) + weights[i].name, GgufValue::i8s(factors->second));
     if (!bytes)
       return std::unexpected(std::move(bytes.error()).in("tensor '" + weights[i].name + "'"));
     writer.add_tensor(weights[i].name, dtype, view.shape, *std::move(bytes));

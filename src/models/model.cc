@@ -7,6 +7,7 @@
 
 #include "base/paths.h"
 #include "models/architecture.h"
+#include "models/smoothing.h"
 #include "models/tokenizer_loading.h"
 #include "tensor/convert.h"
 
@@ -28,6 +29,7 @@ struct ModelBuilder {
     for (const graph::Weight& weight : model->graph_.weights()) {
       const GgufTensor* tensor = gguf.find_tensor(weight.name);
       TACK_RETURN_IF_ERROR(bind(weight, tensor ? &tensor->view : nullptr, weight.name));
+      TACK_RETURN_IF_ERROR(read_smoothing(gguf, weight));
     }
     for (const auto& [key, value] : gguf.metadata()) {
       const auto* text = std::get_if<std::string>(&value.value);
@@ -73,6 +75,17 @@ struct ModelBuilder {
     return {};
   }
 
+  Status read_smoothing(const GgufFile& gguf, const graph::Weight& weight) {
+    const std::string key = std::string(kSmoothKey) + weight.name;
+    const GgufValue* found = gguf.find(key);
+    if (found == nullptr) return {};
+    const auto* exponents = std::get_if<std::vector<std::int64_t>>(&found->value);
+    if (exponents == nullptr || static_cast<std::int64_t>(exponents->size()) != weight.shape.back())
+      return fail("key '{}' is not an array of {} integers", key, weight.shape.back());
+    TACK_TRY(model->smoothing_[weight.name], smoothing_factors(*exponents));
+    return {};
+  }
+
   Status bind(const graph::Weight& weight, const TensorView* tensor, const std::string& name) {
     if (tensor == nullptr)
       return fail("tensor '{}' is missing: the file is incomplete or of another model", name);
@@ -106,6 +119,11 @@ Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& pa
 
 const TensorView& Model::tensor(const graph::Weight& weight) const {
   return tensors_.find(weight.name)->second;
+}
+
+std::span<const float> Model::smoothing(const graph::Weight& weight) const {
+  const auto it = smoothing_.find(weight.name);
+  return it == smoothing_.end() ? std::span<const float>{} : std::span<const float>(it->second);
 }
 
 std::int64_t Model::parameter_count() const {

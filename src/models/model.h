@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ class Model {
   const graph::Graph& graph() const { return graph_; }
   // The tensor of a graph weight; never null for a weight of graph() (checked at open, shapes too).
   const TensorView& tensor(const graph::Weight& weight) const;
+  // Factors per input column for computing this weight in int8 (models/smoothing.h); empty: none.
+  std::span<const float> smoothing(const graph::Weight& weight) const;
   std::int64_t parameter_count() const;
   std::size_t file_bytes() const;
 
@@ -53,7 +56,8 @@ class Model {
   std::optional<HuggingFaceDirectory> hf_;
   std::unique_ptr<Tokenizer> tokenizer_;
   graph::Graph graph_;
-  std::map<std::string, TensorView, std::less<>> tensors_;  // by GGUF name
+  std::map<std::string, TensorView, std::less<>> tensors_;            // by GGUF name
+  std::map<std::string, std::vector<float>, std::less<>> smoothing_;  // by GGUF name
   std::vector<std::string> labels_;
   std::map<std::string, Json, std::less<>> tack_;
 };

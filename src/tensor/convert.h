@@ -11,7 +11,7 @@
 
 namespace tack {
 
-std::uint16_t f32_to_f16(float x);   // round to nearest even; overflow to infinity; NaN kept
+std::uint16_t f32_to_f16(float x);  // round to nearest even; overflow to infinity; NaN kept
 float f16_to_f32(std::uint16_t h);
 std::uint16_t f32_to_bf16(float x);  // round to nearest even; NaN kept quiet
 inline float bf16_to_f32(std::uint16_t b) {

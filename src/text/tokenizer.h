@@ -15,9 +15,9 @@ namespace tack {
 using TokenId = std::int32_t;
 
 struct Tokens {
-  std::vector<TokenId> ids;           // with the special tokens the model expects
-  std::vector<std::int32_t> type_ids; // empty means all 0 (a single text)
-  std::int64_t truncated = 0;         // tokens that did not fit and were dropped: 0 = nothing lost
+  std::vector<TokenId> ids;            // with the special tokens the model expects
+  std::vector<std::int32_t> type_ids;  // empty means all 0 (a single text)
+  std::int64_t truncated = 0;          // tokens that did not fit and were dropped: 0 = nothing lost
 };
 
 class Tokenizer {

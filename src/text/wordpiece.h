@@ -27,7 +27,8 @@ Result<std::unique_ptr<Tokenizer>> make_wordpiece(WordPieceConfig config);
 Result<WordPieceConfig> wordpiece_from_tokenizer_json(const Json& json, std::string_view name);
 
 // GGUF files of BERT models store pieces the llama.cpp way: a word start carries U+2581 in front,
-// a continuation has no "##", special tokens "[X]" are as they are. These convert whole vocabularies.
+// a continuation has no "##", special tokens "[X]" are as they are. These convert whole
+// vocabularies.
 std::vector<std::string> wordpiece_vocab_from_gguf(std::span<const std::string> tokens);
 std::vector<std::string> wordpiece_vocab_to_gguf(std::span<const std::string> vocab);
 
