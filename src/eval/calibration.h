@@ -1,0 +1,24 @@
+// From logits to probabilities that mean what they say, and to "none of these".
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace tack {
+
+// The temperature T that minimises the mean of -log softmax(logits / T)[label] (Guo et al. 2017,
+// arXiv:1706.04599), in [0.05, 20]. logits [rows, classes]; labels < 0 (out of scope) are left out;
+// 1 when none is left.
+double fit_temperature(std::span<const float> logits, std::span<const std::int32_t> labels,
+                       std::int32_t classes);
+
+// The largest probability of each row at a temperature. logits [rows, classes] -> [rows]
+// (`predicted`, when given, gets its label).
+void max_probabilities(std::span<const float> logits, std::int32_t classes, double temperature,
+                       std::span<float> probabilities, std::span<std::int32_t> predicted = {});
+
+// The score below which a row is called out of scope, so that this share of in-scope rows is. The
+// share of `in_scope_scores` below it is at most `false_alarms`. 0 (never) without scores or for 0.
+float out_of_scope_threshold(std::span<const float> in_scope_scores, double false_alarms);
+
+}  // namespace tack

@@ -1,0 +1,165 @@
+#include "eval/dataset.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <unordered_set>
+
+#include <fmt/format.h>
+
+#include "base/hash.h"
+
+namespace tack {
+namespace {
+
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+std::string normalized(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (is_space(c)) {
+      if (!out.empty() && out.back() != ' ') out.push_back(' ');
+    } else {
+      out.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c);
+    }
+  }
+  if (out.ends_with(' ')) out.pop_back();
+  return out;
+}
+
+std::string trimmed(const std::string& text) {
+  std::size_t begin = 0, end = text.size();
+  while (begin < end && is_space(text[begin])) ++begin;
+  while (end > begin && is_space(text[end - 1])) --end;
+  return text.substr(begin, end - begin);
+}
+
+std::string hash_of(const Dataset& data) {
+  std::string all;
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    const std::int32_t label = data.labels[i];
+    all += data.texts[i];
+    all += '\0';
+    if (label >= 0) all += data.label_names[static_cast<std::size_t>(label)];
+    all += '\0';
+  }
+  return sha256_hex(all);
+}
+
+}  // namespace
+
+std::size_t Dataset::in_scope() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(labels, [](std::int32_t label) { return label >= 0; }));
+}
+
+Dataset Dataset::subset(const std::vector<std::size_t>& which) const {
+  Dataset out{name, {}, {}, label_names, {}};
+  for (std::size_t i : which) {
+    out.texts.push_back(texts[i]);
+    out.labels.push_back(labels[i]);
+  }
+  out.sha256 = hash_of(out);
+  return out;
+}
+
+Result<Dataset> read_dataset(const DataSource& source,
+                             const std::vector<std::string>& known_labels) {
+  TACK_TRY(auto reader, RowReader::open(source.path, {source.text, source.label}, source.format));
+  Dataset data{source.path, {}, {}, known_labels, {}};
+  std::ranges::sort(data.label_names);
+  std::vector<std::string> names;  // of each row
+  std::vector<std::string> fields;
+  for (;;) {
+    TACK_TRY(const bool any, reader->next(fields));
+    if (!any) break;
+    const std::string label = trimmed(fields[1]);
+    if (trimmed(fields[0]).empty())
+      return fail("{}: line {}: column '{}' is empty", source.path, reader->line(), source.text);
+    if (label.empty())
+      return fail("{}: line {}: column '{}' is empty: every row needs a label", source.path,
+                  reader->line(), source.label);
+    const bool out_of_scope = !source.oos_label.empty() && label == source.oos_label;
+    if (!known_labels.empty() && !out_of_scope &&
+        !std::ranges::binary_search(data.label_names, label))
+      return fail(ErrorCode::kUsage, "{}: line {}: label '{}' is not one of the model's {} labels",
+                  source.path, reader->line(), label, known_labels.size());
+    data.texts.push_back(std::move(fields[0]));
+    names.push_back(out_of_scope ? "" : label);
+  }
+  if (data.texts.empty()) return fail("{}: there are no rows", source.path);
+  if (known_labels.empty()) {
+    std::set<std::string> unique(names.begin(), names.end());
+    unique.erase("");
+    data.label_names.assign(unique.begin(), unique.end());
+  }
+  std::map<std::string_view, std::int32_t> ids;
+  // A model's labels keep the model's order; sorted above only to search.
+  if (!known_labels.empty()) data.label_names = known_labels;
+  for (std::size_t i = 0; i < data.label_names.size(); ++i)
+    ids[data.label_names[i]] = static_cast<std::int32_t>(i);
+  for (const std::string& name : names)
+    data.labels.push_back(name.empty() ? kOutOfScope : ids.find(name)->second);
+  data.sha256 = hash_of(data);
+  return data;
+}
+
+Status check_trainable(const Dataset& data) {
+  if (data.label_names.empty())
+    return fail("{}: all rows are out of scope; there is nothing to learn", data.name);
+  if (data.label_names.size() < 2)
+    return fail("{}: all rows have the label '{}'; a classifier needs at least two labels",
+                data.name, data.label_names.front());
+  std::vector<std::size_t> counts(data.label_names.size());
+  for (std::int32_t label : data.labels)
+    if (label >= 0) ++counts[static_cast<std::size_t>(label)];
+  for (std::size_t k = 0; k < counts.size(); ++k) {
+    if (counts[k] >= 2) continue;
+    const auto row = std::ranges::find(data.labels, static_cast<std::int32_t>(k));
+    return fail(
+        "{}: label '{}' is there only once (row {}): at least two rows are needed, one to "
+        "learn from and one to test on; add some or remove it",
+        data.name, data.label_names[k], row - data.labels.begin() + 1);
+  }
+  return {};
+}
+
+Split split_by_content(const Dataset& data, double fraction, std::uint64_t seed) {
+  // By label (out of scope last): (hash, row).
+  std::vector<std::vector<std::pair<std::uint64_t, std::size_t>>> groups(data.label_names.size() +
+                                                                         1);
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    const std::int32_t label = data.labels[i];
+    const std::size_t group = label < 0 ? groups.size() - 1 : static_cast<std::size_t>(label);
+    groups[group].emplace_back(content_hash(fmt::format("{}\n{}", seed, normalized(data.texts[i]))),
+                               i);
+  }
+  Split split;
+  std::unordered_set<std::uint64_t> taken;  // hashes on the second side, whatever their label
+  for (auto& group : groups) {
+    std::ranges::sort(group);
+    if (group.empty()) continue;
+    const auto wanted = static_cast<std::size_t>(
+        std::max(1.0, std::round(fraction * static_cast<double>(group.size()))));
+    for (std::size_t i = 0; i < wanted && i < group.size(); ++i) taken.insert(group[i].first);
+  }
+  for (const auto& group : groups)
+    for (const auto& [hash, row] : group)
+      (taken.contains(hash) ? split.second : split.first).push_back(row);
+  std::ranges::sort(split.first);
+  std::ranges::sort(split.second);
+  return split;
+}
+
+std::size_t count_overlap(const Dataset& train, const Dataset& test) {
+  std::unordered_set<std::uint64_t> seen;
+  for (const std::string& text : train.texts) seen.insert(content_hash(normalized(text)));
+  return static_cast<std::size_t>(std::ranges::count_if(test.texts, [&](const std::string& text) {
+    return seen.contains(content_hash(normalized(text)));
+  }));
+}
+
+}  // namespace tack

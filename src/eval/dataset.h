@@ -1,0 +1,58 @@
+// Labelled texts in memory, and how they are divided.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "eval/rows.h"
+
+namespace tack {
+
+inline constexpr std::int32_t kOutOfScope = -1;
+
+// What to read. `oos_label` marks rows that belong to no label (empty: there are none).
+struct DataSource {
+  std::string path;  // as RowReader::open takes it
+  std::string text = "text", label = "label";
+  std::string oos_label;
+  RowFormat format = RowFormat::kAuto;
+};
+
+struct Dataset {
+  std::string name;  // the path, for messages
+  std::vector<std::string> texts;
+  std::vector<std::int32_t> labels;      // index into label_names, or kOutOfScope
+  std::vector<std::string> label_names;  // sorted
+  std::string sha256;                    // of texts and label names, in order: for the lineage
+
+  std::size_t size() const { return texts.size(); }
+  std::size_t in_scope() const;
+  // The rows of `which`, in that order.
+  Dataset subset(const std::vector<std::size_t>& which) const;
+};
+
+// Reads all rows. With `known_labels` (not empty) the names are those, and a label outside them is
+// an error; else they are what the file has. Errors: as RowReader; an empty text or label, with its
+// line; no rows.
+Result<Dataset> read_dataset(const DataSource& source,
+                             const std::vector<std::string>& known_labels = {});
+
+// What training needs: at least two labels, each at least twice. The error names the label and the
+// line of its row.
+Status check_trainable(const Dataset& data);
+
+// Divides rows by a hash of their text (lower case, runs of white space as one), stratified by
+// label: the same file always gives the same parts, a text and its copies are on one side, and the
+// order of rows does not matter. `fraction` of each label, at least one row, goes to the second
+// part; out-of-scope rows are divided like a label.
+struct Split {
+  std::vector<std::size_t> first, second;  // row numbers, ascending
+};
+Split split_by_content(const Dataset& data, double fraction, std::uint64_t seed);
+
+// How many texts of `test` also stand in `train` (by the same normalisation).
+std::size_t count_overlap(const Dataset& train, const Dataset& test);
+
+}  // namespace tack

@@ -1,0 +1,97 @@
+#include "eval/gate.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "base/random.h"
+
+namespace tack {
+namespace {
+
+constexpr double kZ95 = 1.6448536269514722;
+
+// Means of resampled `values`, sorted.
+std::vector<double> resampled_means(const std::vector<double>& values, const GateOptions& options) {
+  Random random(options.seed);
+  std::vector<double> means;
+  means.reserve(static_cast<std::size_t>(options.resamples));
+  for (int i = 0; i < options.resamples; ++i) {
+    double sum = 0;
+    for (std::size_t r = 0; r < values.size(); ++r) sum += values[random.below(values.size())];
+    means.push_back(sum / static_cast<double>(values.size()));
+  }
+  std::ranges::sort(means);
+  return means;
+}
+
+double percentile(const std::vector<double>& sorted, double p) {
+  return sorted[static_cast<std::size_t>(p * static_cast<double>(sorted.size() - 1))];
+}
+
+double mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (double v : values) sum += v;
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+}
+
+void decide(const std::vector<double>& differences, const GateOptions& options,
+            GateResult& result) {
+  result.rows = static_cast<std::int64_t>(differences.size());
+  if (differences.empty()) return;
+  const auto means = resampled_means(differences, options);
+  result.difference = {mean(differences), percentile(means, 0.025), percentile(means, 0.975)};
+  result.lower_bound = percentile(means, 0.05);
+}
+
+}  // namespace
+
+GateResult gate_against_baseline(const std::vector<bool>& candidate,
+                                 const std::vector<bool>& baseline, const GateOptions& options) {
+  std::vector<double> differences;
+  double right = 0, baseline_right = 0;
+  for (std::size_t i = 0; i < candidate.size() && i < baseline.size(); ++i) {
+    right += candidate[i];
+    baseline_right += baseline[i];
+    differences.push_back((candidate[i] ? 1.0 : 0.0) - (baseline[i] ? 1.0 : 0.0));
+  }
+  GateResult result;
+  result.against_baseline = true;
+  result.required = options.margin;
+  decide(differences, options, result);
+  const double rows = std::max<double>(1, static_cast<double>(result.rows));
+  result.candidate = right / rows;
+  result.baseline = baseline_right / rows;
+  result.accepted = result.rows > 0 && result.lower_bound > options.margin;
+  result.text = fmt::format(
+      "{}: {:.2f} % against the baseline's {:.2f} % on {} rows; the difference is at least {:+.2f} "
+      "points (95 %), {:+.2f} is required",
+      result.accepted ? "passed" : "refused", 100 * result.candidate, 100 * result.baseline,
+      result.rows, 100 * result.lower_bound, 100 * options.margin);
+  return result;
+}
+
+GateResult gate_against_floor(const std::vector<bool>& candidate, const GateOptions& options) {
+  std::vector<double> above;
+  double right = 0;
+  for (bool hit : candidate) {
+    right += hit;
+    above.push_back((hit ? 1.0 : 0.0) - options.floor);
+  }
+  GateResult result;
+  decide(above, options, result);
+  result.candidate = right / std::max<double>(1, static_cast<double>(result.rows));
+  result.accepted = result.rows > 0 && result.lower_bound >= 0;
+  result.text = fmt::format(
+      "{}: accuracy {:.2f} % on {} rows is at least {:.2f} % (95 %), {:.2f} % is required",
+      result.accepted ? "passed" : "refused", 100 * result.candidate, result.rows,
+      100 * (result.lower_bound + options.floor), 100 * options.floor);
+  return result;
+}
+
+double detectable_loss(std::int64_t rows, double discordant) {
+  return rows > 0 ? kZ95 * std::sqrt(discordant / static_cast<double>(rows)) : 1;
+}
+
+}  // namespace tack
