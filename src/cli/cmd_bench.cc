@@ -1,0 +1,169 @@
+// `tack bench`: how fast a model runs here.
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "base/cpu.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "cli/lines.h"
+#include "cli/verb.h"
+#include "engine/text_encoder.h"
+#include "eval/rows.h"
+#include "kernels/kernels.h"
+#include "tasks/evaluate.h"
+
+namespace tack {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Options {
+  std::string model, data, text = "text";
+  std::vector<std::int64_t> tokens = {12, 128};
+  std::int64_t sequences = 64;
+  int threads = 0, rounds = 50;
+  bool json = false;
+};
+
+struct Shape {
+  std::string name;
+  std::vector<Tokens> inputs;  // of the throughput run; single latencies take them in turn
+};
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<Tokens> random_inputs(const Model& model, std::int64_t tokens, std::int64_t count) {
+  Random random(1);
+  std::vector<Tokens> inputs(static_cast<std::size_t>(count));
+  for (Tokens& input : inputs)
+    for (std::int64_t t = 0; t < tokens; ++t)
+      input.ids.push_back(static_cast<TokenId>(
+          random.below(static_cast<std::uint64_t>(model.tokenizer().vocab_size()))));
+  return inputs;
+}
+
+Result<std::vector<Shape>> make_shapes(const Model& model, const Options& options) {
+  std::vector<Shape> shapes;
+  for (std::int64_t tokens : options.tokens) {
+    if (tokens < 1 || tokens > model.context_length())
+      return fail(ErrorCode::kUsage, "--tokens {} is not in 1..{}", tokens, model.context_length());
+    shapes.push_back(
+        {fmt::format("{} tokens", tokens), random_inputs(model, tokens, options.sequences)});
+  }
+  if (options.data.empty()) return shapes;
+  TACK_TRY(auto rows, RowReader::open(options.data, {options.text}));
+  Shape real{options.data, {}};
+  std::vector<std::string> fields;
+  for (;;) {
+    TACK_TRY(const bool any, rows->next(fields));
+    if (!any) break;
+    real.inputs.push_back(model.tokenizer().encode(fields[0], model.context_length()));
+  }
+  if (real.inputs.empty()) return fail("{}: there are no rows", options.data);
+  shapes.push_back(std::move(real));
+  return shapes;
+}
+
+// Multiplications of one token through the linear layers (attention and pooling left out).
+double macs_per_token(const Model& model) {
+  double macs = 0;
+  for (const graph::Node& node : model.graph().nodes())
+    if (const auto* op = std::get_if<graph::Linear>(&node.op);
+        op != nullptr && model.graph().value(node.output).rows == graph::Rows::kTokens)
+      macs += static_cast<double>(element_count(model.graph().weight(op->weight).shape));
+  return macs;
+}
+
+Result<Json> measure(TextEncoder& encoder, const Shape& shape, int rounds) {
+  constexpr std::array<std::string_view, 1> kOutputs = {"embedding"};
+  const double per_token = macs_per_token(encoder.model());
+  std::vector<float> latency_us;
+  const std::size_t singles = std::max<std::size_t>(static_cast<std::size_t>(rounds), 20);
+  for (std::size_t i = 0; i < singles + 10; ++i) {
+    const auto start = Clock::now();
+    TACK_RETURN_IF_ERROR(encoder.run_tokens({&shape.inputs[i % shape.inputs.size()], 1}, kOutputs));
+    if (i >= 10) latency_us.push_back(static_cast<float>(seconds_since(start) * 1e6));
+  }
+  std::ranges::sort(latency_us);
+  double tokens = 0;
+  for (const Tokens& input : shape.inputs) tokens += static_cast<double>(input.ids.size());
+  // The median of several passes; short ones are repeated to last about 50 ms.
+  std::vector<double> rates;
+  const int passes = std::max(3, rounds / 10);
+  for (int pass = 0; pass < passes; ++pass) {
+    int repeats = 0;
+    const auto start = Clock::now();
+    do {
+      TACK_RETURN_IF_ERROR(encoder.run_tokens(shape.inputs, kOutputs));
+      ++repeats;
+    } while (seconds_since(start) < 0.05);
+    rates.push_back(static_cast<double>(shape.inputs.size()) * repeats / seconds_since(start));
+  }
+  std::ranges::sort(rates);
+  const double rate = rates[rates.size() / 2];
+  const double mean_tokens = tokens / static_cast<double>(shape.inputs.size());
+  return Json{{"shape", shape.name},
+              {"mean_tokens", mean_tokens},
+              {"latency_us", percentile(latency_us, 0.5)},
+              {"latency_p99_us", percentile(latency_us, 0.99)},
+              {"sequences_per_s", rate},
+              {"tokens_per_s", rate * mean_tokens},
+              {"gops", 2e-9 * per_token * rate * mean_tokens}};
+}
+
+Status run(const Options& options) {
+  TACK_TRY(const auto path, resolve_model(options.model));
+  TACK_TRY(const auto model, Model::open(path));
+  TACK_TRY(auto encoder,
+           TextEncoder::create(model, {.threads = options.threads, .outputs = {"embedding"}}));
+  TACK_TRY(const auto shapes, make_shapes(*model, options));
+  const std::string isa(isa_name(kernels::kernels().isa));
+  Json json = {{"model", model->name()}, {"threads", encoder->threads()}, {"isa", isa}};
+  if (!options.json)
+    fmt::print("{}, {} threads, {}\n{:<24} {:>9} {:>9} {:>12} {:>12} {:>8}\n", model->name(),
+               encoder->threads(), isa, "shape", "p50 us", "p99 us", "sequences/s", "tokens/s",
+               "GOP/s");
+  for (const Shape& shape : shapes) {
+    TACK_TRY(const Json result, measure(*encoder, shape, options.rounds));
+    if (json.find("latency_us") == json.end()) {
+      json["latency_us"] = result["latency_us"];
+      json["sequences_per_s"] = result["sequences_per_s"];
+    }
+    json["shapes"].push_back(result);
+    if (!options.json)
+      fmt::print("{:<24} {:>9.0f} {:>9.0f} {:>12.0f} {:>12.0f} {:>8.0f}\n",
+                 std::filesystem::path(shape.name).filename().string(),
+                 result["latency_us"].get<double>(), result["latency_p99_us"].get<double>(),
+                 result["sequences_per_s"].get<double>(), result["tokens_per_s"].get<double>(),
+                 result["gops"].get<double>());
+  }
+  return options.json ? print_line(to_text(json, 2)) : Status{};
+}
+
+}  // namespace
+
+Verb make_bench(CLI::App& root) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = root.add_subcommand("bench", "Measure the speed of a model");
+  add_model_option(*verb, options->model, "Model (path or name); default: the default encoder");
+  add_threads_option(*verb, options->threads);
+  verb->add_option("--tokens", options->tokens, "Lengths to measure, with random tokens")
+      ->delimiter(',')
+      ->capture_default_str();
+  verb->add_option("--sequences", options->sequences, "Texts in a throughput pass")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  verb->add_option("--data", options->data, "Also measure the texts of this file");
+  verb->add_option("--text", options->text, "Column of the text")->capture_default_str();
+  verb->add_option("--rounds", options->rounds, "Single texts measured per shape")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  verb->add_flag("--json", options->json, "Print the result as JSON");
+  return {verb, [options] { return run(*options); }};
+}
+
+}  // namespace tack

@@ -1,0 +1,164 @@
+// `tack build`: labelled rows in, a task model that has passed its gate out.
+
+#include <filesystem>
+
+#include "base/atomic_file.h"
+#include "base/log.h"
+#include "cli/lines.h"
+#include "cli/verb.h"
+#include "tasks/build.h"
+#include "tasks/report.h"
+
+namespace tack {
+namespace {
+
+struct Options {
+  std::string task_file, data, test, text, label, oos_label, format = "auto", base, out, html,
+                                                             baseline, name;
+  double floor = -1, margin = -0.01, false_alarms = 0.05;
+  int threads = 0;
+  bool json = false;
+};
+
+// The task of the command line alone.
+Result<Task> task_from_flags(const Options& options) {
+  if (options.data.empty())
+    return fail(ErrorCode::kUsage, "build needs a task.toml, or --data with labelled rows");
+  Task task;
+  TACK_TRY(task.train.format, parse_row_format(options.format));
+  task.train.path = options.data;
+  task.train.text = options.text;
+  task.train.label = options.label;
+  task.train.oos_label = options.oos_label;
+  if (task.train.text.empty()) {
+    TACK_TRY(task.train.text, guess_column(options.data, task.train.format,
+                                           {"text", "sentence", "utterance", "query", "message"}));
+  }
+  if (task.train.label.empty()) {
+    TACK_TRY(task.train.label, guess_column(options.data, task.train.format,
+                                            {"label", "category", "intent", "class"}));
+  }
+  if (task.train.text.empty() || task.train.label.empty())
+    return fail(ErrorCode::kUsage, "{}: say which column is which with --text and --label",
+                options.data);
+  task.test = options.test;
+  task.base = options.base;
+  task.false_alarms = options.false_alarms;
+  task.gate.margin = options.margin;
+  if (options.floor >= 0) task.gate.floor = options.floor;
+  if (!options.baseline.empty()) task.gate.baseline = options.baseline;
+  return task;
+}
+
+std::vector<Fact> facts(const BuildResult& result) {
+  std::vector<Fact> out = {
+      {"base", result.base},
+      {"training rows", fmt::format("{}", result.train_rows)},
+      {"head", fmt::format("logistic regression, C = {:g} by cross-validation", result.search.c)},
+      {"calibration", fmt::format("temperature {:.3f}, out of scope below {:.3f}",
+                                  result.temperature, result.threshold)},
+      {"smallest loss the test can tell",
+       fmt::format("{:.2f} points", 100 * result.detectable_loss)},
+  };
+  if (result.gate) out.push_back({"gate", result.gate->text});
+  return out;
+}
+
+Status print(const BuildResult& result, const Options& options) {
+  if (!options.json) {
+    fmt::print("\n{}", evaluation_text(result.evaluation, result.labels));
+    if (result.gate) fmt::print("gate {}\n", result.gate->text);
+    if (result.accepted())
+      fmt::print("wrote {} ({:.1f} MB) in {:.1f} s\n", options.out,
+                 static_cast<double>(result.model_bytes) / 1e6, result.seconds);
+    return {};
+  }
+  Json json = result.evaluation.to_json(result.labels);
+  json["model"] = result.accepted() ? Json(options.out) : Json();
+  json["model_bytes"] = result.model_bytes;
+  json["train_rows"] = result.train_rows;
+  json["c"] = result.search.c;
+  json["temperature"] = result.temperature;
+  json["threshold"] = result.threshold;
+  json["detectable_loss"] = result.detectable_loss;
+  json["seconds"] = result.seconds;
+  if (result.gate)
+    json["gate"] = {{"accepted", result.gate->accepted},
+                    {"lower_bound", result.gate->lower_bound},
+                    {"required", result.gate->required},
+                    {"text", result.gate->text}};
+  return print_line(to_text(json, 2));
+}
+
+Status run(Options& options) {
+  Task task;
+  if (!options.task_file.empty()) {
+    if (!options.data.empty())
+      return fail(ErrorCode::kUsage, "give a task.toml or --data, not both");
+    TACK_TRY(task, read_task(options.task_file));
+    if (!options.base.empty()) task.base = options.base;
+  } else {
+    TACK_TRY(task, task_from_flags(options));
+  }
+  if (!options.name.empty()) task.name = options.name;
+  if (options.out.empty()) {
+    if (options.task_file.empty())
+      return fail(ErrorCode::kUsage, "say where the model goes with --out MODEL.gguf");
+    options.out = task.name + ".gguf";
+  }
+  if (task.name.empty()) task.name = std::filesystem::path(options.out).stem().string();
+
+  std::string command = "tack build";
+  if (!options.task_file.empty()) command += " " + options.task_file;
+  if (!options.data.empty()) command += " --data " + options.data;
+  BuildOptions build{.out = options.out, .threads = options.threads, .command = command};
+  build.message = [&](const std::string& line) {
+    fmt::print(options.json ? stderr : stdout, "{}\n", line);
+    std::fflush(stdout);
+  };
+  TACK_TRY(const BuildResult result, build_task(task, build));
+  TACK_RETURN_IF_ERROR(print(result, options));
+  if (!options.html.empty()) {
+    TACK_RETURN_IF_ERROR(write_file(
+        options.html, evaluation_html(task.name, facts(result), result.evaluation, result.labels)));
+    fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
+  }
+  if (!result.accepted())
+    return fail(ErrorCode::kRefused, "the gate refused the model; nothing was written to {}",
+                options.out);
+  return {};
+}
+
+}  // namespace
+
+Verb make_build(CLI::App& root) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = root.add_subcommand("build", "Make a task model from labelled rows");
+  verb->add_option("task", options->task_file, "task.toml; or use --data");
+  verb->add_option("--data", options->data, "CSV, TSV, JSONL or JSON with labelled rows");
+  verb->add_option("--test", options->test, "Test rows; default: 20 % of --data, held out");
+  verb->add_option("--text", options->text, "Column of the text");
+  verb->add_option("--label", options->label, "Column of the label");
+  verb->add_option("--oos-label", options->oos_label, "Label of rows that belong to no label");
+  verb->add_option("--format", options->format, "auto, csv, tsv, jsonl or json")
+      ->capture_default_str();
+  verb->add_option("--base", options->base, "Encoder (path or name)");
+  verb->add_option("--out,-o", options->out, "The task model to write; default: NAME.gguf");
+  verb->add_option("--name", options->name, "Name of the task");
+  verb->add_option("--html", options->html, "Also write the report as one HTML page");
+  verb->add_option("--false-alarms", options->false_alarms,
+                   "Share of in-scope texts that may be called out of scope")
+      ->check(CLI::Range(0.0, 0.5))
+      ->capture_default_str();
+  verb->add_option("--floor", options->floor, "Gate: least accuracy, 0 to 1")
+      ->check(CLI::Range(0.0, 1.0));
+  verb->add_option("--baseline", options->baseline, "Gate: a task model that must not be lost to");
+  verb->add_option("--margin", options->margin, "Gate: least difference to the baseline")
+      ->capture_default_str();
+  add_threads_option(*verb, options->threads);
+  verb->add_flag("--json", options->json, "Print the result as JSON");
+  verb->footer("Example: tack build --data tickets.csv --text text --label intent -o tickets.gguf");
+  return {verb, [options] { return run(*options); }};
+}
+
+}  // namespace tack

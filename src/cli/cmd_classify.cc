@@ -1,0 +1,163 @@
+// `tack classify`: a label and its probability for each row, streamed.
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/json.h"
+#include "base/progress.h"
+#include "cli/lines.h"
+#include "cli/verb.h"
+#include "eval/rows.h"
+#include "tasks/predictor.h"
+
+namespace tack {
+namespace {
+
+struct Options {
+  std::string model, input, text, format = "auto", output = "text";
+  int threads = 0, top = 3;
+  std::size_t batch = 256;
+  bool json = false;
+};
+
+std::string csv_field(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out += '"';
+}
+
+class Writer {
+ public:
+  Writer(const Options& options, const std::vector<std::string>& labels)
+      : options_(options), labels_(labels), order_(labels.size()) {}
+
+  Status begin() const {
+    if (options_.output != "csv") return {};
+    return print_line("text,label,probability,out_of_scope");
+  }
+
+  Status write(std::int64_t index, const std::string& text, const Prediction& p) {
+    const std::string& label = labels_[p.label];
+    if (options_.output == "csv")
+      return print_line(fmt::format("{},{},{:.4f},{}", csv_field(text), csv_field(label), p.score,
+                                    p.out_of_scope));
+    if (options_.output == "text")
+      return print_line(fmt::format("{}{}\t{:.3f}\t{}", label,
+                                    p.out_of_scope ? " (out of scope?)" : "", p.score, text));
+    Json json = {{"index", index},         {"label", label},
+                 {"probability", p.score}, {"out_of_scope", p.out_of_scope},
+                 {"tokens", p.tokens},     {"truncated", p.truncated},
+                 {"top", top(p)}};
+    return print_line(to_text(json));
+  }
+
+ private:
+  Json top(const Prediction& p) {
+    const std::size_t count =
+        options_.top <= 0 ? labels_.size()
+                          : std::min(labels_.size(), static_cast<std::size_t>(options_.top));
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    std::partial_sort(order_.begin(), order_.begin() + static_cast<std::ptrdiff_t>(count),
+                      order_.end(), [&](std::size_t a, std::size_t b) {
+                        return p.probabilities[a] != p.probabilities[b]
+                                   ? p.probabilities[a] > p.probabilities[b]
+                                   : a < b;
+                      });
+    Json list = Json::array();
+    for (std::size_t i = 0; i < count; ++i)
+      list.push_back({{"label", labels_[order_[i]]}, {"probability", p.probabilities[order_[i]]}});
+    return list;
+  }
+
+  const Options& options_;
+  const std::vector<std::string>& labels_;
+  std::vector<std::size_t> order_;
+};
+
+// Where texts come from: lines of standard input, or a column of a file.
+Result<std::unique_ptr<RowReader>> open_rows(const Options& options, const Model& model) {
+  TACK_TRY(RowFormat format, parse_row_format(options.format));
+  const bool standard_input = options.input.empty() || options.input == "-";
+  if (standard_input) {
+    TACK_RETURN_IF_ERROR(LineReader::open(options.input));  // refuses a terminal
+    if (format == RowFormat::kAuto) format = RowFormat::kText;
+    return RowReader::open("-", {options.text.empty() ? "text" : options.text}, format);
+  }
+  std::string column = options.text;
+  if (column.empty()) {
+    std::vector<std::string> names = {"text", "sentence", "utterance", "query", "message"};
+    if (const Json* task = model.tack_metadata("task"); task != nullptr && task->contains("data"))
+      if (const Json& data = (*task)["data"]; data.contains("text") && data["text"].is_string())
+        names.insert(names.begin(), data["text"].get<std::string>());
+    TACK_TRY(column, guess_column(options.input, format, names));
+    if (column.empty()) column = names.front();  // the error then names the columns there are
+  }
+  return RowReader::open(options.input, {column}, format);
+}
+
+Status run(Options& options) {
+  if (options.json) options.output = "jsonl";
+  TACK_TRY(const auto path, resolve_model(options.model));
+  TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}));
+  TACK_TRY(auto rows, open_rows(options, predictor->model()));
+  Writer writer(options, predictor->labels());
+  TACK_RETURN_IF_ERROR(writer.begin());
+  std::int64_t done = 0, cut = 0, cut_tokens = 0;
+  Progress progress("classifying", 0, "rows");
+  std::vector<std::string> texts, fields;
+  // The first answer comes at once; batches grow to what runs fastest.
+  for (std::size_t batch = 1, more = 1; more != 0; batch = std::min(batch * 4, options.batch)) {
+    texts.clear();
+    while (texts.size() < batch) {
+      TACK_TRY(const bool any, rows->next(fields));
+      if (!any) {
+        more = 0;
+        break;
+      }
+      texts.push_back(std::move(fields[0]));
+    }
+    TACK_TRY(const auto predictions, predictor->predict(views(texts)));
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      TACK_RETURN_IF_ERROR(writer.write(done++, texts[i], predictions[i]));
+      cut += predictions[i].truncated > 0;
+      cut_tokens += predictions[i].truncated;
+    }
+    if (batch == 1) std::fflush(stdout);
+    progress.advance(static_cast<std::int64_t>(texts.size()));
+  }
+  progress.finish();
+  warn_truncated(done, cut, cut_tokens, predictor->model().context_length());
+  return {};
+}
+
+}  // namespace
+
+Verb make_classify(CLI::App& root) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = root.add_subcommand("classify", "Label texts with a task model");
+  add_model_option(*verb, options->model, "Task model (path or name)")->required();
+  verb->add_option("input", options->input,
+                   "CSV, TSV, JSONL, JSON or text file; default: lines of standard input");
+  verb->add_option("--text", options->text, "Column of the text");
+  verb->add_option("--format", options->format, "Of the input: auto, csv, tsv, jsonl, json or text")
+      ->capture_default_str();
+  verb->add_option("--output", options->output, "text, csv or jsonl")
+      ->check(CLI::IsMember({"text", "csv", "jsonl"}))
+      ->capture_default_str();
+  verb->add_flag("--json", options->json, "The same as --output jsonl");
+  verb->add_option("--top", options->top, "Labels listed per row of JSON; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  verb->add_option("--batch", options->batch, "Rows computed together; 1 answers each row at once")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  add_threads_option(*verb, options->threads);
+  verb->footer("Example: echo 'my card never came' | tack classify tickets.gguf");
+  return {verb, [options] { return run(*options); }};
+}
+
+}  // namespace tack

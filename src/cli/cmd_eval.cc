@@ -1,0 +1,81 @@
+// `tack eval`: how good a task model is on labelled rows.
+
+#include "base/atomic_file.h"
+#include "base/progress.h"
+#include "cli/lines.h"
+#include "cli/verb.h"
+#include "tasks/report.h"
+
+namespace tack {
+namespace {
+
+struct Options {
+  std::string model, data, text, label, oos_label, format = "auto", html;
+  int threads = 0;
+  bool json = false;
+};
+
+// What the model's own task says about its data, for flags that were left out.
+std::string from_task(const Model& model, const char* key) {
+  const Json* task = model.tack_metadata("task");
+  if (task == nullptr || !task->contains("data")) return "";
+  const Json& data = (*task)["data"];
+  return data.contains(key) && data[key].is_string() ? data[key].get<std::string>() : "";
+}
+
+Status run(const Options& options) {
+  TACK_TRY(const auto path, resolve_model(options.model));
+  TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}));
+  const auto or_task = [&](const std::string& flag, const char* key, const char* fallback) {
+    if (!flag.empty()) return flag;
+    const std::string stored = from_task(predictor->model(), key);
+    return stored.empty() ? std::string(fallback) : stored;
+  };
+  DataSource source;
+  source.path = options.data;
+  source.text = or_task(options.text, "text", "text");
+  source.label = or_task(options.label, "label", "label");
+  source.oos_label = or_task(options.oos_label, "oos_label", "");
+  TACK_TRY(source.format, parse_row_format(options.format));
+  TACK_TRY(const Dataset data, read_dataset(source, predictor->labels()));
+  Progress progress("evaluating", static_cast<std::int64_t>(data.size()), "rows");
+  TACK_TRY(
+      const Evaluation evaluation,
+      evaluate(*predictor, data, {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
+  progress.finish();
+  if (options.json)
+    TACK_RETURN_IF_ERROR(print_line(to_text(evaluation.to_json(predictor->labels()), 2)));
+  else
+    fmt::print("{}", evaluation_text(evaluation, predictor->labels()));
+  if (!options.html.empty()) {
+    const std::vector<Fact> facts = {{"model", path.string()}, {"data", options.data}};
+    TACK_RETURN_IF_ERROR(write_file(
+        options.html,
+        evaluation_html(predictor->model().name(), facts, evaluation, predictor->labels())));
+    fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
+  }
+  return {};
+}
+
+}  // namespace
+
+Verb make_eval(CLI::App& root) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = root.add_subcommand("eval", "Measure a task model on labelled rows");
+  add_model_option(*verb, options->model, "Task model (path or name)")->required();
+  verb->add_option("data,--data", options->data, "CSV, TSV, JSONL or JSON with labelled rows")
+      ->required();
+  verb->add_option("--text", options->text,
+                   "Column of the text; default: the one it was built with");
+  verb->add_option("--label", options->label, "Column of the label; default likewise");
+  verb->add_option("--oos-label", options->oos_label,
+                   "Label of rows out of scope; default likewise");
+  verb->add_option("--format", options->format, "auto, csv, tsv, jsonl or json")
+      ->capture_default_str();
+  verb->add_option("--html", options->html, "Also write the report as one HTML page");
+  add_threads_option(*verb, options->threads);
+  verb->add_flag("--json", options->json, "Print the result as JSON");
+  return {verb, [options] { return run(*options); }};
+}
+
+}  // namespace tack

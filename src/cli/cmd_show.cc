@@ -1,0 +1,124 @@
+// `tack show`: what a model file is.
+
+#include <fmt/ranges.h>
+
+#include "base/json.h"
+#include "cli/lines.h"
+#include "cli/verb.h"
+#include "engine/text_encoder.h"
+
+namespace tack {
+namespace {
+
+struct Options {
+  std::string model;
+  bool json = false, graph = false, tensors = false;
+};
+
+Json describe(const Model& model) {
+  Json json = {{"name", model.name()},
+               {"path", model.path().string()},
+               {"architecture", model.architecture()},
+               {"parameters", model.parameter_count()},
+               {"bytes", model.file_bytes()},
+               {"max_tokens", model.context_length()},
+               {"embedding_dim", model.embedding_dim()},
+               {"vocabulary", model.tokenizer().vocab_size()},
+               {"labels", model.labels()}};
+  if (const GgufFile* gguf = model.gguf()) {
+    std::map<std::string, std::int64_t> types;
+    for (const GgufTensor& tensor : gguf->tensors())
+      types[std::string(info(tensor.view.dtype).name)] += element_count(tensor.view.shape);
+    json["types"] = types;
+    if (const auto licence = gguf->string_or("general.license", "")) json["licence"] = *licence;
+    if (const auto name = gguf->string_or("general.name", "")) json["title"] = *name;
+  }
+  for (const char* key : {"task", "calibration", "metrics", "lineage"})
+    if (const Json* value = model.tack_metadata(key)) json[key] = *value;
+  return json;
+}
+
+void print_metrics(const Json& metrics) {
+  const auto number = [&](const char* key) {
+    return metrics.contains(key) && metrics[key].is_number() ? metrics[key].get<double>() : 0.0;
+  };
+  if (!metrics.contains("accuracy")) return;
+  fmt::print(
+      "measured      accuracy {:.2f} %, macro F1 {:.2f} %, calibration error {:.2f} % on {} "
+      "rows\n",
+      100 * number("accuracy"), 100 * number("macro_f1"), 100 * number("ece"),
+      static_cast<std::int64_t>(number("rows")));
+}
+
+void print_lineage(const Json& lineage) {
+  const auto base = lineage.find("base");
+  if (base == lineage.end()) return;
+  if (base->is_string()) fmt::print("base          {}\n", base->get<std::string>());
+  if (base->is_object() && base->contains("name"))
+    fmt::print("base          {}\n", (*base)["name"].dump());
+  if (lineage.contains("train") && lineage["train"].is_object())
+    fmt::print("trained on    {}\n", to_text(lineage["train"]));
+  if (lineage.contains("gate")) fmt::print("gate          {}\n", lineage["gate"].dump());
+}
+
+void print(const Model& model, const Json& json) {
+  fmt::print("model         {}\n",
+             json.contains("title") ? json["title"].get<std::string>() : model.name());
+  fmt::print("file          {} ({:.1f} MB)\n", model.path().string(),
+             static_cast<double>(model.file_bytes()) / 1e6);
+  fmt::print("architecture  {}, {:.1f} M parameters, {} dimensions, up to {} tokens\n",
+             model.architecture(), static_cast<double>(model.parameter_count()) / 1e6,
+             model.embedding_dim(), model.context_length());
+  if (json.contains("types")) fmt::print("types         {}\n", to_text(json["types"]));
+  if (json.contains("licence") && !json["licence"].get<std::string>().empty())
+    fmt::print("licence       {}\n", json["licence"].get<std::string>());
+  if (!model.labels().empty()) {
+    constexpr std::size_t kShown = 8;
+    const auto& labels = model.labels();
+    const std::vector<std::string> first(
+        labels.begin(),
+        labels.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, labels.size())));
+    fmt::print("labels        {}: {}{}\n", labels.size(), fmt::join(first, ", "),
+               labels.size() > kShown ? ", ..." : "");
+  }
+  if (const Json* calibration = model.tack_metadata("calibration"))
+    fmt::print("calibration   {}\n", to_text(*calibration));
+  if (const Json* metrics = model.tack_metadata("metrics")) print_metrics(*metrics);
+  if (const Json* lineage = model.tack_metadata("lineage")) print_lineage(*lineage);
+}
+
+Status run(const Options& options) {
+  TACK_TRY(const auto path, resolve_model(options.model));
+  TACK_TRY(const auto model, Model::open(path));
+  Json json = describe(*model);
+  if (options.tensors && model->gguf() != nullptr)
+    for (const GgufTensor& tensor : model->gguf()->tensors())
+      json["tensors"].push_back({{"name", tensor.name},
+                                 {"type", info(tensor.view.dtype).name},
+                                 {"shape", tensor.view.shape}});
+  if (options.json) return print_line(to_text(json, 2));
+  print(*model, json);
+  if (options.tensors && json.contains("tensors"))
+    for (const Json& tensor : json["tensors"])
+      fmt::print("{:<32} {:<6} {}\n", tensor["name"].get<std::string>(),
+                 tensor["type"].get<std::string>(), tensor["shape"].dump());
+  if (options.graph) {
+    TACK_TRY(const auto encoder, TextEncoder::create(model, {.threads = 1}));
+    fmt::print("\n{}\n{}", model->graph().to_text(), encoder->plan_text());
+  }
+  return {};
+}
+
+}  // namespace
+
+Verb make_show(CLI::App& root) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = root.add_subcommand("show", "Describe a model: size, labels, lineage, metrics");
+  add_model_option(*verb, options->model, "Model (path or name); default: the default encoder");
+  verb->add_flag("--json", options->json, "Everything, as JSON");
+  verb->add_flag("--tensors", options->tensors, "List the tensors");
+  verb->add_flag("--graph", options->graph, "Print the operator graph and the plan made of it");
+  return {verb, [options] { return run(*options); }};
+}
+
+}  // namespace tack

@@ -1,0 +1,32 @@
+// A task model as a file: the encoder's GGUF with a head and what is known about it.
+//
+//   cls.output.weight, cls.output.bias    the head, f32 [labels, dims] and [labels]
+//   bert.classifier.output_labels         label names, in row order (llama.cpp's key)
+//   tack.head_input                       "embedding": the head reads the pooled, normalised vector
+//   tack.task                             the task, as JSON
+//   tack.calibration                      {"temperature", "threshold", "false_alarms"}
+//   tack.metrics                          what the evaluation measured, with intervals
+//   tack.lineage                          base, data (hashes, rows), licences, command, gate
+#pragma once
+
+#include <filesystem>
+
+#include "base/json.h"
+#include "models/model.h"
+#include "train/logistic.h"
+
+namespace tack {
+
+struct TaskArtifact {
+  const LinearHead* head = nullptr;
+  std::vector<std::string> labels;
+  Json task, calibration, metrics, lineage;
+  std::string name, licence;
+};
+
+// Copies the base's tensors and keys and adds the above. Atomic. Errors: a base that is not a GGUF,
+// or has a head already.
+Status write_task_model(const Model& base, const TaskArtifact& artifact,
+                        const std::filesystem::path& path);
+
+}  // namespace tack

@@ -1,0 +1,49 @@
+// `build`: from labelled rows to a task model that has passed its gate.
+//
+// Reads and divides the data, embeds it with the frozen encoder, fits a logistic head (C by
+// cross-validation), calibrates it on the out-of-fold logits, then evaluates the file it will ship
+// on the test rows and asks the gate. Only an accepted model is written to its place.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "eval/gate.h"
+#include "tasks/evaluate.h"
+#include "tasks/task.h"
+#include "train/logistic.h"
+
+namespace tack {
+
+struct BuildOptions {
+  std::filesystem::path out;
+  int threads = 0;
+  std::string command;                              // for the lineage
+  std::function<void(const std::string&)> message;  // one line about each step; may be empty
+};
+
+struct BuildResult {
+  Task task;
+  std::vector<std::string> labels;
+  std::size_t train_rows = 0, train_out_of_scope = 0, test_rows = 0, test_out_of_scope = 0;
+  std::size_t overlap = 0;  // test texts that also stand in the training rows
+  LogisticSearch search;
+  double temperature = 1;
+  float threshold = 0;
+  double detectable_loss = 0;
+  Evaluation evaluation;
+  std::optional<GateResult> gate;  // when the task has one
+  double seconds = 0;
+  std::size_t model_bytes = 0;
+  std::string base;
+
+  bool accepted() const { return !gate || gate->accepted; }
+};
+
+// Errors: those of reading the task's data and models; kInterrupted. A refusal by the gate is not
+// an error: the result says so, and nothing was written.
+Result<BuildResult> build_task(const Task& task, const BuildOptions& options);
+
+}  // namespace tack

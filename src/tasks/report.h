@@ -1,0 +1,24 @@
+// What a person reads after `build` and `eval`: text for the terminal, HTML for the rest.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tasks/build.h"
+#include "tasks/evaluate.h"
+
+namespace tack {
+
+// Several lines, each ended: the numbers with their intervals, the labels that do worst, the pairs
+// that are confused most, latency.
+std::string evaluation_text(const Evaluation& evaluation, const std::vector<std::string>& labels);
+
+// One self-contained page: numbers, confusion matrix, reliability diagram, latency histogram
+// (inline SVG), per-label table. `facts` are rows of a table at the top; all text is escaped.
+struct Fact {
+  std::string name, value;
+};
+std::string evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                            const Evaluation& evaluation, const std::vector<std::string>& labels);
+
+}  // namespace tack

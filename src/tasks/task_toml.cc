@@ -1,0 +1,231 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <set>
+
+#include <fmt/ranges.h>
+#include <toml++/toml.h>
+
+#include "base/atomic_file.h"
+#include "tasks/task.h"
+
+namespace tack {
+namespace {
+
+// The keys a section may have; reading anything marks it, the rest is unknown.
+class Section {
+ public:
+  Section(const toml::table* table, std::string name, std::string_view file)
+      : table_(table), name_(std::move(name)), file_(file) {}
+
+  Status read(const char* key, std::string& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return {};
+    const auto value = node->value_exact<std::string>();
+    if (!value) return wrong(*node, key, "a text in quotes");
+    out = *value;
+    return {};
+  }
+
+  Status read(const char* key, double low, double high, double& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return {};
+    const auto value = node->value<double>();
+    if (!value || !node->is_number() || !(*value >= low && *value <= high))
+      return wrong(*node, key, fmt::format("a number from {} to {}", low, high));
+    out = *value;
+    return {};
+  }
+
+  Status read(const char* key, std::int64_t low, std::int64_t high, std::int64_t& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return {};
+    const auto value = node->value_exact<std::int64_t>();
+    if (!value || *value < low || *value > high)
+      return wrong(*node, key, fmt::format("a whole number from {} to {}", low, high));
+    out = *value;
+    return {};
+  }
+
+  Status read(const char* key, std::vector<double>& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return {};
+    const toml::array* array = node->as_array();
+    std::vector<double> values;
+    if (array != nullptr)
+      for (const toml::node& element : *array)
+        if (const auto value = element.value<double>();
+            value && element.is_number() && *value > 0 && std::isfinite(*value))
+          values.push_back(*value);
+    if (array == nullptr || values.empty() || values.size() != array->size() ||
+        !std::ranges::is_sorted(values))
+      return wrong(*node, key, "a list of numbers above 0, ascending");
+    out = std::move(values);
+    return {};
+  }
+
+  bool has(const char* key) const { return table_ != nullptr && table_->contains(key); }
+
+  // After all reads: an error for a key nobody asked for.
+  Status finish() const {
+    if (table_ == nullptr) return {};
+    for (const auto& [key, node] : *table_)
+      if (!known_.contains(std::string(key.str())))
+        return fail(ErrorCode::kUsage, "{}: line {}: unknown key '{}' in [{}]; known are: {}",
+                    file_, node.source().begin.line, key.str(), name_, fmt::join(known_, ", "));
+    return {};
+  }
+
+  std::unexpected<Error> wrong(const toml::node& node, const char* key,
+                               std::string_view expected) const {
+    return fail(ErrorCode::kUsage, "{}: line {}: [{}] {} must be {}", file_,
+                node.source().begin.line, name_, key, expected);
+  }
+  std::unexpected<Error> wrong(const char* key, std::string_view expected) const {
+    return wrong(*table_->get(key), key, expected);
+  }
+
+ private:
+  const toml::node* find(const char* key) {
+    known_.insert(key);
+    return table_ == nullptr ? nullptr : table_->get(key);
+  }
+
+  const toml::table* table_;
+  std::string name_;
+  std::string_view file_;
+  std::set<std::string> known_;
+};
+
+Status read_sections(const toml::table& root, std::string_view name, Task& task) {
+  constexpr std::array<std::string_view, 6> kSections = {"task", "data",        "model",
+                                                         "head", "calibration", "gate"};
+  for (const auto& [key, node] : root) {
+    if (std::ranges::find(kSections, key.str()) == kSections.end())
+      return fail(ErrorCode::kUsage, "{}: line {}: unknown section [{}]; known are: {}", name,
+                  node.source().begin.line, key.str(), fmt::join(kSections, ", "));
+    if (!node.is_table())
+      return fail(ErrorCode::kUsage, "{}: line {}: '{}' must be a section: [{}]", name,
+                  node.source().begin.line, key.str(), key.str());
+  }
+  const auto section = [&](const char* key) {
+    const toml::node* node = root.get(key);
+    return Section(node == nullptr ? nullptr : node->as_table(), key, name);
+  };
+
+  Section head_line = section("task");
+  std::string kind = "classify";
+  TACK_RETURN_IF_ERROR(head_line.read("name", task.name));
+  TACK_RETURN_IF_ERROR(head_line.read("description", task.description));
+  TACK_RETURN_IF_ERROR(head_line.read("kind", kind));
+  if (kind != "classify") return head_line.wrong("kind", "\"classify\", the only kind so far");
+  TACK_RETURN_IF_ERROR(head_line.finish());
+
+  Section data = section("data");
+  std::string format = "auto";
+  std::int64_t seed = 1;
+  TACK_RETURN_IF_ERROR(data.read("train", task.train.path));
+  TACK_RETURN_IF_ERROR(data.read("test", task.test));
+  TACK_RETURN_IF_ERROR(data.read("text", task.train.text));
+  TACK_RETURN_IF_ERROR(data.read("label", task.train.label));
+  TACK_RETURN_IF_ERROR(data.read("oos_label", task.train.oos_label));
+  TACK_RETURN_IF_ERROR(data.read("format", format));
+  TACK_RETURN_IF_ERROR(data.read("licence", task.licence));
+  TACK_RETURN_IF_ERROR(data.read("split_test", 0.01, 0.9, task.split_test));
+  TACK_RETURN_IF_ERROR(data.read("split_seed", 0, INT64_MAX, seed));
+  TACK_RETURN_IF_ERROR(data.finish());
+  if (task.train.path.empty())
+    return fail(ErrorCode::kUsage, "{}: [data] train is missing: the file with the labelled rows",
+                name);
+  if (const auto parsed = parse_row_format(format))
+    task.train.format = *parsed;
+  else
+    return data.wrong("format", "auto, csv, tsv, jsonl, json or text");
+  task.split_seed = static_cast<std::uint64_t>(seed);
+
+  Section model = section("model");
+  TACK_RETURN_IF_ERROR(model.read("base", task.base));
+  TACK_RETURN_IF_ERROR(model.finish());
+
+  Section head = section("head");
+  std::int64_t folds = task.folds;
+  TACK_RETURN_IF_ERROR(head.read("c", task.c));
+  TACK_RETURN_IF_ERROR(head.read("folds", 2, 100, folds));
+  TACK_RETURN_IF_ERROR(head.finish());
+  task.folds = static_cast<int>(folds);
+
+  Section calibration = section("calibration");
+  TACK_RETURN_IF_ERROR(calibration.read("false_alarms", 0, 0.5, task.false_alarms));
+  TACK_RETURN_IF_ERROR(calibration.finish());
+
+  Section gate = section("gate");
+  double floor = 0;
+  std::string baseline;
+  TACK_RETURN_IF_ERROR(gate.read("floor", 0, 1, floor));
+  TACK_RETURN_IF_ERROR(gate.read("baseline", baseline));
+  TACK_RETURN_IF_ERROR(gate.read("margin", -1, 1, task.gate.margin));
+  TACK_RETURN_IF_ERROR(gate.finish());
+  if (gate.has("floor")) task.gate.floor = floor;
+  if (gate.has("baseline")) task.gate.baseline = baseline;
+  if (gate.has("floor") && gate.has("baseline"))
+    return gate.wrong("baseline", "left out when there is a floor");
+  return {};
+}
+
+// Replaces ${NAME}; what is relative then is relative to the file.
+Result<std::string> resolve_path(const std::string& text, const std::filesystem::path& directory,
+                                 std::string_view name) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    if (!text.substr(at).starts_with("${")) {
+      out += text[at++];
+      continue;
+    }
+    const std::size_t end = text.find('}', at);
+    if (end == std::string::npos)
+      return fail(ErrorCode::kUsage, "{}: '{}': the brace after $ is not closed", name, text);
+    const std::string variable = text.substr(at + 2, end - at - 2);
+    const char* value = std::getenv(variable.c_str());
+    if (value == nullptr)
+      return fail(ErrorCode::kUsage, "{}: '{}' needs the environment variable {}", name, text,
+                  variable);
+    out += value;
+    at = end + 1;
+  }
+  if (out.empty() || out == "-" || std::filesystem::path(out).is_absolute()) return out;
+  return (directory / out).lexically_normal().string();
+}
+
+}  // namespace
+
+Result<Task> parse_task(std::string_view text, std::string_view name) {
+  Task task;
+  try {
+    const toml::table root = toml::parse(text, name);
+    TACK_RETURN_IF_ERROR(read_sections(root, name, task));
+  } catch (const toml::parse_error& error) {
+    return fail(ErrorCode::kUsage, "{}: line {}, column {}: {}", name, error.source().begin.line,
+                error.source().begin.column, error.description());
+  }
+  return task;
+}
+
+Result<Task> read_task(const std::filesystem::path& path) {
+  constexpr std::size_t kMaxBytes = std::size_t{1} << 20;
+  TACK_TRY(const std::string text, read_file(path, kMaxBytes));
+  TACK_TRY(Task task, parse_task(text, path.string()));
+  const std::filesystem::path directory = path.parent_path();
+  TACK_TRY(task.train.path, resolve_path(task.train.path, directory, path.string()));
+  TACK_TRY(task.test, resolve_path(task.test, directory, path.string()));
+  // A base or baseline with a slash is a path, else a short name.
+  for (std::string* model : {&task.base, task.gate.baseline ? &*task.gate.baseline : nullptr})
+    if (model != nullptr && (model->contains('/') || model->contains('$'))) {
+      TACK_TRY(*model, resolve_path(*model, directory, path.string()));
+    }
+  if (task.name.empty()) task.name = path.stem().string();
+  return task;
+}
+
+}  // namespace tack
