@@ -156,20 +156,28 @@ TEST_P(ExecutorMatchesReference, OnPackedSequences) {
     EXPECT_LT(relative_error(outputs[o], (*reference)[value]), c.tolerance) << kOutputs[o] << "\n"
                                                                             << plan->to_text();
   }
-  // Neither tiles nor parties change a bit.
+  // Neither tiles nor parties change a bit, except that oneDNN's f32 product orders its sums by
+  // the number of rows.
   for (const int parties : {1, 2, 3})
-    for (const std::int64_t tile : {1, 5, 64})
-      EXPECT_EQ(run(*plan, input.batch(), parties, tile), outputs) << parties << " x " << tile;
+    for (const std::int64_t tile : {1, 5, 64}) {
+      const auto again = run(*plan, input.batch(), parties, tile);
+      if (c.type == LinearType::kF32) {
+        for (std::size_t o = 0; o < outputs.size(); ++o)
+          EXPECT_LT(relative_error(again[o], outputs[o]), 2e-6) << parties << " x " << tile;
+      } else {
+        EXPECT_EQ(again, outputs) << parties << " x " << tile;
+      }
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, ExecutorMatchesReference,
                          testing::Values(Case{"f32", LinearType::kF32, false, true, 2e-6},
                                          Case{"f32_unfused", LinearType::kF32, false, false, 2e-6},
                                          Case{"bf16", LinearType::kBf16, false, true, 2e-2},
-                                         Case{"int8", LinearType::kInt8, true, true, 2e-2},
+                                         Case{"int8", LinearType::kInt8, true, true, 3e-2},
                                          Case{"int8_unfused", LinearType::kInt8, true, false,
-                                              2e-2}),
-                         [](const auto& info) { return info.param.name; });
+                                              3e-2}),
+                         [](const auto& instance) { return instance.param.name; });
 
 // A sequence's result is the same alone and among others.
 TEST(Executor, BatchingChangesNothing) {

@@ -50,7 +50,8 @@ class TextEncoder {
   // Columns of an output ("embedding", "logits"); 0 when there is none of that name.
   virtual std::int64_t output_dim(std::string_view output) const = 0;
 
-  // Results do not depend on how texts are batched together, nor on the number of threads.
+  // Results do not depend on how texts are batched together, nor on the number of threads: in int8
+  // not in a bit, in f32 and bf16 up to the rounding of sums (oneDNN orders them by batch size).
   // Errors: an output that the encoder was not made for (kNotFound), interruption (kInterrupted).
   virtual Result<Encoded> run(std::span<const std::string_view> texts,
                               std::span<const std::string_view> outputs) = 0;

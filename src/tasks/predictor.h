@@ -38,7 +38,7 @@ class TaskPredictor {
   bool has_threshold() const { return threshold_ > 0; }
   float threshold() const { return threshold_; }
 
-  // Results do not depend on how texts are batched together.
+  // Results depend on batching as little as TextEncoder::run says.
   Result<std::vector<Prediction>> predict(std::span<const std::string_view> texts);
 
  private:
