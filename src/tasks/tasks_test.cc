@@ -1,0 +1,162 @@
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "tasks/build.h"
+#include "tasks/report.h"
+#include "tasks/task.h"
+
+namespace tack {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string error_of(std::string_view toml) {
+  const auto task = parse_task(toml, "t.toml");
+  return task ? "" : task.error().message;
+}
+
+TEST(TaskToml, ReadsEverything) {
+  const auto task = parse_task(R"(
+[task]
+name = "n"
+kind = "classify"
+[data]
+train = "a.csv"
+test = "b.csv"
+text = "t"
+label = "l"
+oos_label = "oos"
+format = "tsv"
+split_test = 0.3
+split_seed = 4
+[model]
+base = "enc"
+[head]
+c = [1, 10.5]
+folds = 3
+[calibration]
+false_alarms = 0.01
+[gate]
+baseline = "old.gguf"
+margin = -0.02
+)",
+                               "t.toml");
+  ASSERT_TRUE(task) << task.error().message;
+  EXPECT_EQ(task->train.path, "a.csv");
+  EXPECT_EQ(task->test, "b.csv");
+  EXPECT_EQ(task->train.format, RowFormat::kTsv);
+  EXPECT_EQ(task->split_seed, 4U);
+  EXPECT_EQ(task->c, (std::vector<double>{1, 10.5}));
+  EXPECT_EQ(task->folds, 3);
+  EXPECT_EQ(task->false_alarms, 0.01);
+  EXPECT_EQ(*task->gate.baseline, "old.gguf");
+  EXPECT_EQ(task->gate.margin, -0.02);
+  EXPECT_FALSE(task->gate.floor);
+  EXPECT_EQ(task->to_json()["data"]["label"], "l");
+}
+
+TEST(TaskToml, ErrorsNameTheLine) {
+  EXPECT_TRUE(error_of("").contains("[data] train is missing"));
+  EXPECT_TRUE(error_of("[data]\ntrain = 3").contains("line 2: [data] train"));
+  EXPECT_TRUE(error_of("[data]\ntrain = 'a'\ncolum = 'b'").contains("line 3: unknown key 'colum'"));
+  EXPECT_TRUE(error_of("[dota]\n").contains("line 1: unknown section [dota]"));
+  EXPECT_TRUE(error_of("data = 1").contains("line 1"));
+  EXPECT_TRUE(error_of("[data\n").contains("line 1, column"));
+  EXPECT_TRUE(error_of("[data]\ntrain='a'\n[gate]\nfloor = 90").contains("line 4"));
+  EXPECT_TRUE(error_of("[data]\ntrain='a'\n[gate]\nfloor=0.9\nbaseline='b'").contains("line 5"));
+  EXPECT_TRUE(error_of("[data]\ntrain='a'\n[head]\nc = [10, 1]").contains("ascending"));
+  EXPECT_TRUE(error_of("[data]\ntrain='a'\n[head]\nfolds = 1").contains("from 2"));
+  EXPECT_TRUE(error_of("[task]\nkind='tag'\n[data]\ntrain='a'").contains("classify"));
+}
+
+class Build : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = fs::temp_directory_path() / ("tack_tasks_test_" + std::to_string(::getpid()));
+    fs::create_directories(directory_);
+    std::ofstream csv(directory_ / "d.csv");
+    csv << "text,label\n";
+    const std::vector<std::pair<std::string, std::vector<std::string>>> phrases = {
+        {"weather",
+         {"will it rain", "is it sunny", "how cold is it", "is there snow", "a storm comes"}},
+        {"food",
+         {"I want pizza", "cook some rice", "a recipe for soup", "bread with butter",
+          "is dinner ready"}},
+        {"travel",
+         {"book a flight", "the train to Rome", "rent a car", "find me a hotel",
+          "when does the bus leave"}}};
+    const std::vector<std::string> when = {"",           " today",   " tomorrow",
+                                           " on Monday", " tonight", " please"};
+    for (const auto& [label, texts] : phrases)
+      for (const std::string& text : texts)
+        for (const std::string& w : when) csv << text << w << "," << label << "\n";
+    task_.name = "small";
+    task_.train.path = (directory_ / "d.csv").string();
+    task_.base = fs::path(TACK_SOURCE_DIR) / "models/all-minilm-l6-v2.int8.gguf";
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+
+  fs::path directory_;
+  Task task_;
+};
+
+TEST_F(Build, MakesAModelThatAnswersAsItsReportSays) {
+  const fs::path out = directory_ / "m.gguf";
+  const auto result = build_task(task_, {.out = out, .threads = 2});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_TRUE(result->accepted());
+  EXPECT_EQ(result->labels, (std::vector<std::string>{"food", "travel", "weather"}));
+  EXPECT_GT(result->evaluation.metrics.accuracy.value, 0.9);
+
+  auto predictor = TaskPredictor::open(out, {.threads = 1});
+  ASSERT_TRUE(predictor) << predictor.error().message;
+  const std::vector<std::string_view> texts = {"a plane ticket to Madrid", "is it foggy outside"};
+  const auto predictions = (*predictor)->predict(texts);
+  ASSERT_TRUE(predictions);
+  EXPECT_EQ((*predictor)->labels()[(*predictions)[0].label], "travel");
+  EXPECT_EQ((*predictor)->labels()[(*predictions)[1].label], "weather");
+  for (const Prediction& p : *predictions) {
+    double sum = 0;
+    for (float v : p.probabilities) sum += static_cast<double>(v);
+    EXPECT_NEAR(sum, 1, 1e-5);
+    EXPECT_EQ(p.score, p.probabilities[p.label]);
+  }
+  const Json* metrics = (*predictor)->model().tack_metadata("metrics");
+  ASSERT_NE(metrics, nullptr);
+  EXPECT_EQ((*metrics)["accuracy"].get<double>(), result->evaluation.metrics.accuracy.value);
+  const Json* lineage = (*predictor)->model().tack_metadata("lineage");
+  ASSERT_NE(lineage, nullptr);
+  EXPECT_EQ((*lineage)["base"]["sha256"].get<std::string>().size(), 64U);
+}
+
+TEST_F(Build, TheGateKeepsARefusedModelAway) {
+  task_.gate.floor = 1.0;
+  task_.split_test = 0.5;
+  std::ofstream(directory_ / "d.csv", std::ios::app)
+      << "I want pizza now,weather\nrent a car now,food\nis it sunny now,travel\n"
+         "will it rain now,travel\ncook some rice now,travel\n";
+  const fs::path out = directory_ / "m.gguf";
+  const auto result = build_task(task_, {.out = out});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_FALSE(result->accepted());
+  for (const auto& entry : fs::directory_iterator(directory_))
+    EXPECT_EQ(entry.path().filename(), "d.csv");
+}
+
+TEST_F(Build, ReportsEscapeWhatTheyQuote) {
+  const auto result = build_task(task_, {.out = directory_ / "m.gguf"});
+  ASSERT_TRUE(result);
+  std::vector<std::string> labels = result->labels;
+  labels[0] = "<script>alert(1)</script>";
+  const std::string html =
+      evaluation_html("a & b", {{"fact", "\"<b>\""}}, result->evaluation, labels);
+  EXPECT_FALSE(html.contains("<script>"));
+  EXPECT_TRUE(html.contains("a &amp; b"));
+  EXPECT_TRUE(html.contains("Reliability"));
+  EXPECT_TRUE(evaluation_text(result->evaluation, labels).contains("accuracy"));
+}
+
+}  // namespace
+}  // namespace tack
