@@ -1,0 +1,48 @@
+#!/bin/sh
+# Builds the fuzzers and runs each for so many seconds: fuzz/run.sh [SECONDS [NAME...]]. Seeds are made
+# from files of the repository; what is found stays in build-fuzz/corpus. Two run at a time.
+set -eu
+cd "$(dirname "$0")/.."
+seconds=${1:-60}
+[ $# -gt 0 ] && shift
+names=${*:-gguf safetensors csv wordpiece task_toml}
+
+cmake --preset fuzz >/dev/null
+targets=""
+for name in $names; do targets="$targets fuzz_$name"; done
+cmake --build build-fuzz --target $targets >build-fuzz/log.txt 2>&1 || { tail -n 30 build-fuzz/log.txt; exit 1; }
+
+corpus=build-fuzz/corpus
+for name in $names; do mkdir -p "$corpus/$name"; done
+seed() { [ ! -d "$corpus/$1" ] || cat >"$corpus/$1/$2"; }
+printf 'GGUF\003\000\000\000\001\000\000\000\000\000\000\000\001\000\000\000\000\000\000\000\001\000\000\000\000\000\000\000k\004\000\000\000\007\000\000\000\001\000\000\000\000\000\000\000t\001\000\000\000\004\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000' | seed gguf small
+printf '\070\000\000\000\000\000\000\000{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}  12345678' | seed safetensors small
+printf '\005a,b\n"x ""y""",z\n' | seed csv csv
+printf '\001a\tb\nx\ty\n' | seed csv tsv
+printf '\002{"a":"x","b":1}\n' | seed csv jsonl
+printf '\003[["x","y"],{"a":"b","b":"c"}]' | seed csv json
+printf '\020The [MASK] na\303\257ve \346\235\261 letters' | seed wordpiece text
+seed task_toml tickets <tasks/tickets.toml
+
+fuzz_one() {
+  log=build-fuzz/fuzz_$1.log
+  if build-fuzz/fuzz/fuzz_$1 -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=2048 -timeout=10 \
+    -artifact_prefix=build-fuzz/ "$corpus/$1" >"$log" 2>&1; then
+    echo "fuzz_$1: $(grep -o 'Done [0-9]* runs' "$log" | tail -n 1), no finding"
+  else
+    echo "fuzz_$1: FAILED"
+    tail -n 40 "$log"
+    return 1
+  fi
+}
+failed=0
+set -- $names
+while [ $# -gt 0 ]; do
+  fuzz_one "$1" & first=$!
+  second=""
+  if [ $# -gt 1 ]; then fuzz_one "$2" & second=$!; shift; fi
+  shift
+  wait "$first" || failed=1
+  [ -z "$second" ] || wait "$second" || failed=1
+done
+exit $failed
