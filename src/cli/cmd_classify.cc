@@ -1,6 +1,7 @@
 // `tack classify`: a label and its probability for each row, streamed.
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/json.h"
@@ -30,6 +31,11 @@ std::string csv_field(std::string_view text) {
   return out += '"';
 }
 
+// Six digits: what calibration can promise, and what a person can read.
+double rounded(float p) {
+  return std::round(static_cast<double>(p) * 1e6) / 1e6;
+}
+
 class Writer {
  public:
   Writer(const Options& options, const std::vector<std::string>& labels)
@@ -48,9 +54,12 @@ class Writer {
     if (options_.output == "text")
       return print_line(fmt::format("{}{}\t{:.3f}\t{}", label,
                                     p.out_of_scope ? " (out of scope?)" : "", p.score, text));
-    Json json = {{"index", index},         {"label", label},
-                 {"probability", p.score}, {"out_of_scope", p.out_of_scope},
-                 {"tokens", p.tokens},     {"truncated", p.truncated},
+    Json json = {{"index", index},
+                 {"label", label},
+                 {"probability", rounded(p.score)},
+                 {"out_of_scope", p.out_of_scope},
+                 {"tokens", p.tokens},
+                 {"truncated", p.truncated},
                  {"top", top(p)}};
     return print_line(to_text(json));
   }
@@ -69,7 +78,8 @@ class Writer {
                       });
     Json list = Json::array();
     for (std::size_t i = 0; i < count; ++i)
-      list.push_back({{"label", labels_[order_[i]]}, {"probability", p.probabilities[order_[i]]}});
+      list.push_back(
+          {{"label", labels_[order_[i]]}, {"probability", rounded(p.probabilities[order_[i]])}});
     return list;
   }
 

@@ -9,8 +9,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${avx2_sources} TARGET_DIRECTORY tack_kernels PROPERTIES
                               COMPILE_OPTIONS "-mavx2;-mfma;-mf16c")
   # GCC 12's own AVX-512 headers trip these two warnings (GCC bug 105593).
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    set(quiet "-Wno-uninitialized;-Wno-maybe-uninitialized;")
+  endif()
   set_source_files_properties(${avx512_sources} TARGET_DIRECTORY tack_kernels PROPERTIES COMPILE_OPTIONS
-    "-Wno-uninitialized;-Wno-maybe-uninitialized;-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni;-mprefer-vector-width=512")
+    "${quiet}-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni;-mprefer-vector-width=512")
 else()
   set_source_files_properties(${avx2_sources} ${avx512_sources} TARGET_DIRECTORY tack_kernels
                               PROPERTIES HEADER_FILE_ONLY ON)

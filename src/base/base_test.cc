@@ -1,0 +1,128 @@
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "base/atomic_file.h"
+#include "base/cpu.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/mapped_file.h"
+#include "base/random.h"
+#include "base/thread_pool.h"
+
+namespace tack {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Files : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = fs::temp_directory_path() / ("tack_base_test_" + std::to_string(::getpid()));
+    fs::create_directories(directory_);
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+  std::size_t files() const {
+    return static_cast<std::size_t>(
+        std::distance(fs::directory_iterator(directory_), fs::directory_iterator{}));
+  }
+  fs::path directory_;
+};
+
+TEST_F(Files, AnAtomicFileAppearsWholeOrNotAtAll) {
+  const fs::path path = directory_ / "f";
+  ASSERT_TRUE(write_file(path, "old"));
+  {
+    auto file = AtomicFile::create(path);
+    ASSERT_TRUE(file);
+    ASSERT_TRUE(file->write("new, not finished"));
+    EXPECT_EQ(*read_file(path), "old");
+  }
+  EXPECT_EQ(*read_file(path), "old");
+  EXPECT_EQ(files(), 1U);
+  auto file = AtomicFile::create(path);
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->write("new"));
+  ASSERT_TRUE(file->commit());
+  EXPECT_EQ(*read_file(path), "new");
+  EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(Files, ErrorsSayWhatIsMissing) {
+  const auto missing = MappedFile::open(directory_ / "absent");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(missing.error().message.contains("absent"));
+  EXPECT_FALSE(MappedFile::open(directory_));
+  EXPECT_FALSE(AtomicFile::create(directory_ / "no" / "such" / "f"));
+  std::ofstream(directory_ / "empty").flush();
+  EXPECT_TRUE(MappedFile::open(directory_ / "empty")->bytes().empty());
+  ASSERT_TRUE(write_file(directory_ / "big", std::string(100, 'x')));
+  EXPECT_FALSE(read_file(directory_ / "big", 99));
+}
+
+TEST(JsonText, ErrorsNameLineAndColumn) {
+  const auto broken = parse_json("{\n  \"a\": 1,\n  \"b\": ]\n}", "f.json");
+  ASSERT_FALSE(broken);
+  EXPECT_TRUE(broken.error().message.contains("f.json")) << broken.error().message;
+  EXPECT_TRUE(broken.error().message.contains("line 3")) << broken.error().message;
+  EXPECT_FALSE(parse_json(std::string(100000, '['), "deep"));
+  EXPECT_TRUE(parse_json(R"({"s": "[[[[\"{"})", "f"));
+  EXPECT_EQ(to_text(Json("\xff")), "\"\xEF\xBF\xBD\"");
+}
+
+TEST(Hash, MatchesFips180) {
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(content_hash("abc"), 0xba7816bf8f01cfeaULL);
+}
+
+TEST(RandomNumbers, AreTheSameEverywhere) {
+  // SplitMix64 with seed 0: the first values of the reference implementation.
+  Random random(0);
+  EXPECT_EQ(random.next(), 0xe220a8397b1dcdafULL);
+  EXPECT_EQ(random.next(), 0x6e789e6aa1b965f4ULL);
+  double sum = 0;
+  for (int i = 0; i < 10000; ++i) sum += random.uniform();
+  EXPECT_NEAR(sum / 10000, 0.5, 0.02);
+}
+
+TEST(Threads, EveryWorkerRunsOnceAndEveryIndexOnce) {
+  for (int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    for (int round = 0; round < 200; ++round) {
+      std::atomic<int> calls{0};
+      pool.run([&](int) { ++calls; });
+      ASSERT_EQ(calls, threads);
+      std::vector<std::atomic<int>> seen(97);
+      pool.parallel_for(97, [&](std::int64_t i) { ++seen[static_cast<std::size_t>(i)]; });
+      for (const auto& count : seen) ASSERT_EQ(count, 1);
+    }
+  }
+}
+
+TEST(Threads, TheBarrierOrdersMemory) {
+  ThreadPool pool(3);
+  std::vector<int> values(3);
+  std::atomic<int> wrong{0};
+  for (int round = 1; round < 500; ++round)
+    pool.run([&](int worker) {
+      values[static_cast<std::size_t>(worker)] = round;
+      pool.barrier().arrive_and_wait();
+      for (int v : values) wrong += v != round;
+      pool.barrier().arrive_and_wait();
+    });
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(Cpu, KnowsItsLevels) {
+  EXPECT_TRUE(cpu_info().supports(Isa::kScalar));
+  EXPECT_GE(cpu_info().logical_cores, 1);
+  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon})
+    EXPECT_EQ(*parse_isa(isa_name(isa)), isa);
+  EXPECT_FALSE(parse_isa("sse9"));
+}
+
+}  // namespace
+}  // namespace tack
