@@ -1,4 +1,5 @@
-// Every level that runs here against scalar/, and scalar/ against f64 arithmetic written out.
+// Every level that runs here against f64 arithmetic written out, and against the scalar one, bit by
+// bit.
 
 #include "kernels/kernels.h"
 
@@ -322,6 +323,88 @@ TEST(Attention, FollowsTheDefinition) {
         }
       EXPECT_EQ(out[static_cast<std::size_t>(c.heads * c.dim)], -7.0F) << "wrote past the heads";
     }
+}
+
+// What makes a model's answers the same on every processor.
+TEST(Levels, GiveTheSameBits) {
+  Random random(11);
+  const Kernels& scalar = *kernels_for(Isa::kScalar);
+  for (const Kernels* level : levels()) {
+    for (const std::int64_t cols : {1, 3, 8, 31, 32, 33, 100, 384}) {
+      const std::int64_t rows = 3;
+      const auto x = normals(random, rows * cols, 2.0), gamma = normals(random, cols),
+                 beta = normals(random, cols);
+      std::vector<float> want(x.size()), got(x.size());
+      scalar.layer_norm(x.data(), cols, rows, cols, gamma.data(), beta.data(), 1e-12F, want.data(),
+                        cols);
+      level->layer_norm(x.data(), cols, rows, cols, gamma.data(), beta.data(), 1e-12F, got.data(),
+                        cols);
+      EXPECT_EQ(got, want) << "layer_norm " << isa_name(level->isa) << " " << cols;
+      scalar.l2_normalize(x.data(), rows, cols, 1e-12F, want.data());
+      level->l2_normalize(x.data(), rows, cols, 1e-12F, got.data());
+      EXPECT_EQ(got, want) << "l2_normalize " << isa_name(level->isa) << " " << cols;
+      for (Activation f : {Activation::kGeluErf, Activation::kGeluTanh, Activation::kRelu,
+                           Activation::kSilu, Activation::kTanh}) {
+        scalar.activate(f, x.data(), want.data(), rows * cols);
+        level->activate(f, x.data(), got.data(), rows * cols);
+        EXPECT_EQ(got, want) << activation_name(f) << " " << isa_name(level->isa) << " " << cols;
+      }
+    }
+    for (const std::int64_t length : {1, 2, 15, 16, 17, 50}) {
+      const std::int64_t heads = 2, dim = 24, stride = heads * dim;
+      const auto q = normals(random, length * stride), k = normals(random, length * stride),
+                 v = normals(random, length * stride);
+      std::vector<float> want(q.size()), got(q.size()),
+          scratch(attention_scratch_floats(length, dim));
+      AttentionArgs args{.length = length,
+                         .q_begin = 0,
+                         .q_end = length,
+                         .heads = heads,
+                         .kv_heads = heads,
+                         .head_dim = dim,
+                         .q = q.data(),
+                         .k = k.data(),
+                         .v = v.data(),
+                         .q_stride = stride,
+                         .kv_stride = stride,
+                         .out = want.data(),
+                         .out_stride = stride,
+                         .scale = 0.2F,
+                         .scratch = scratch.data()};
+      scalar.attention(args);
+      args.out = got.data();
+      level->attention(args);
+      EXPECT_EQ(got, want) << "attention " << isa_name(level->isa) << " " << length;
+    }
+    for (const std::int64_t m : {1, 4, 7}) {
+      const std::int64_t n = 70, cols = 100;
+      const auto x = normals(random, m * cols), bias = normals(random, n),
+                 residual = normals(random, m * n);
+      std::vector<std::int8_t> w(static_cast<std::size_t>(n * cols));
+      for (std::int8_t& value : w)
+        value = static_cast<std::int8_t>(static_cast<int>(random.below(255)) - 127);
+      std::vector<float> b_scale(static_cast<std::size_t>(n), 0.013F);
+      const auto run = [&](const Kernels& kernels) {
+        const auto a = quantize(kernels, x, m, cols);
+        const auto b = pack(kernels, w, n, cols);
+        std::vector<float> c(static_cast<std::size_t>(m * n));
+        kernels.int8_gemm({.m = m,
+                           .n = n,
+                           .k = cols,
+                           .a = a.rows.data(),
+                           .a_scale = a.scale.data(),
+                           .b = b.data(),
+                           .b_scale = b_scale.data(),
+                           .bias = bias.data(),
+                           .activation = Activation::kGeluErf,
+                           .residual = residual.data(),
+                           .c = c.data(),
+                           .ldc = n});
+        return c;
+      };
+      EXPECT_EQ(run(*level), run(scalar)) << "int8_gemm " << isa_name(level->isa) << " " << m;
+    }
+  }
 }
 
 TEST(DenseGemm, F32AndBf16FollowTheFormula) {

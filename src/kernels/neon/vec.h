@@ -60,7 +60,10 @@ struct Vec {
     const I exponent = vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127)), 23);
     return vmulq_f32(p, vreinterpretq_f32_s32(exponent));
   }
-  static float reduce_add(F a) { return vaddvq_f32(a); }
+  static float reduce_add(F a) {
+    const float32x2_t halves = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+    return vget_lane_f32(halves, 0) + vget_lane_f32(halves, 1);
+  }
   static float reduce_max(F a) { return vmaxvq_f32(a); }
 
   static void transpose(const float* from, std::int64_t stride, std::int64_t n, std::int64_t dim,

@@ -1,148 +1,62 @@
-// The specification: what every other level is tested against. Plain loops, one rounding at a time.
+// Plain C++, for processors without a level of their own, and the level the others must equal bit
+// by bit.
 
 #include "kernels/kernels.h"
 
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
+#include "kernels/scalar/vec.h"
+#include "kernels/simd/attention.h"
+#include "kernels/simd/f32.h"
+#include "kernels/simd/int8.h"
 
 namespace tack::kernels::scalar {
 namespace {
 
-float activate_one(Activation f, float x) {
-  switch (f) {
-    case Activation::kNone:
-      return x;
-    case Activation::kGeluErf:
-      return x == -std::numeric_limits<float>::infinity()
-                 ? 0.0F
-                 : 0.5F * x * (1.0F + std::erf(x * 0.70710678118F));
-    case Activation::kGeluTanh:
-      return x == -std::numeric_limits<float>::infinity()
-                 ? 0.0F
-                 : 0.5F * x * (1.0F + std::tanh(0.7978845608F * (x + 0.044715F * x * x * x)));
-    case Activation::kRelu:
-      return x < 0.0F ? 0.0F : x;
-    case Activation::kSilu:
-      return x == -std::numeric_limits<float>::infinity() ? 0.0F : x / (1.0F + std::exp(-x));
-    case Activation::kTanh:
-      return std::tanh(x);
+// Rows are plain s8; a panel is 16 rows of weights, one after another.
+struct Micro {
+  static constexpr int kRows = 1;
+  static constexpr int kPanel = 16;
+
+  static std::size_t row_bytes(std::int64_t k) {
+    return (static_cast<std::size_t>(k) + 63) / 64 * 64;
   }
-  return x;
-}
+  static std::size_t panel_bytes(std::int64_t k) { return static_cast<std::size_t>(k) * kPanel; }
 
-void activate(Activation f, const float* x, float* y, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) y[i] = activate_one(f, x[i]);
-}
-
-// Rows are plain s8.
-std::size_t row_bytes(std::int64_t k) {
-  return (static_cast<std::size_t>(k) + 63) / 64 * 64;
-}
-
-void quantize_rows(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t k,
-                   const float* column_scale, std::byte* a, float* a_scale) {
-  for (std::int64_t r = 0; r < rows; ++r, x += ldx, a += row_bytes(k)) {
-    const auto value = [&](std::int64_t i) {
-      return column_scale == nullptr ? x[i] : x[i] * column_scale[i];
-    };
-    float most = 0.0F;
-    bool finite = true;
-    for (std::int64_t i = 0; i < k; ++i) {
-      most = std::max(most, std::fabs(value(i)));
-      finite = finite && std::isfinite(value(i));
-    }
-    std::memset(a, 0, row_bytes(k));
-    a_scale[r] = !finite ? std::numeric_limits<float>::quiet_NaN() : 0.0F;
-    if (!finite || most < kSmallestRow) continue;
-    a_scale[r] = most / 127.0F;
-    const float inverse = 127.0F / most;
-    for (std::int64_t i = 0; i < k; ++i)
-      a[i] = static_cast<std::byte>(static_cast<std::int8_t>(std::nearbyintf(value(i) * inverse)));
+  static void sums(int rows, const std::byte* a, std::int64_t stride, const std::byte* panel,
+                   std::int64_t k, std::int32_t* out) {
+    for (int r = 0; r < rows; ++r)
+      for (int j = 0; j < kPanel; ++j) {
+        const auto* x = reinterpret_cast<const std::int8_t*>(a + r * stride);
+        const auto* w = reinterpret_cast<const std::int8_t*>(panel + j * k);
+        std::int32_t sum = 0;
+        for (std::int64_t i = 0; i < k; ++i) sum += x[i] * w[i];
+        out[r * kPanel + j] = sum;
+      }
   }
-}
+};
 
-// Weights stay row-major.
+struct Quantized {
+  static std::size_t row_bytes(std::int64_t k) { return Micro::row_bytes(k); }
+  static void store(std::byte* row, std::int64_t column, Vec::F values) {
+    for (int i = 0; i < Vec::kWidth; ++i)
+      row[column + i] =
+          static_cast<std::byte>(static_cast<std::int8_t>(__builtin_nearbyintf(values.lane[i])));
+  }
+  static void finish(std::byte* row, std::int64_t from, std::int64_t to) {
+    if (to > from) __builtin_memset(row + from, 0, static_cast<std::size_t>(to - from));
+  }
+};
+
 std::size_t packed_bytes(std::int64_t n, std::int64_t k) {
-  return static_cast<std::size_t>(n) * static_cast<std::size_t>(k);
+  return static_cast<std::size_t>((n + Micro::kPanel - 1) / Micro::kPanel) * Micro::panel_bytes(k);
 }
-void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64_t /*n*/,
+
+void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64_t n,
           std::int64_t k, std::byte* packed) {
-  std::memcpy(packed + row0 * k, b, static_cast<std::size_t>(rows * k));
-}
-
-void int8_gemm(const Int8GemmArgs& args) {
-  for (std::int64_t i = 0; i < args.m; ++i) {
-    const auto* a = reinterpret_cast<const std::int8_t*>(
-        args.a + static_cast<std::int64_t>(row_bytes(args.k)) * i);
-    for (std::int64_t j = 0; j < args.n; ++j) {
-      const auto* b = reinterpret_cast<const std::int8_t*>(args.b) + j * args.k;
-      std::int32_t sum = 0;
-      for (std::int64_t k = 0; k < args.k; ++k) sum += a[k] * b[k];
-      if (args.accumulators != nullptr) {
-        args.accumulators[i * args.n + j] = sum;
-        continue;
-      }
-      const float y = static_cast<float>(sum) * (args.a_scale[i] * args.b_scale[j]) +
-                      (args.bias == nullptr ? 0.0F : args.bias[j]);
-      const float base = args.residual == nullptr ? 0.0F : args.residual[i * args.ldc + j];
-      args.c[i * args.ldc + j] = base + activate_one(args.activation, y);
-    }
-  }
-}
-
-void attention(const AttentionArgs& args) {
-  const std::int64_t group = args.heads / args.kv_heads;
-  float* const p = args.scratch;
-  for (std::int64_t h = 0; h < args.heads; ++h) {
-    const float* const k = args.k + h / group * args.head_dim;
-    const float* const v = args.v + h / group * args.head_dim;
-    for (std::int64_t i = args.q_begin; i < args.q_end; ++i) {
-      const std::int64_t begin =
-          args.window > 0 ? std::max<std::int64_t>(0, i - args.window + 1) : 0;
-      std::int64_t end = args.causal ? i + 1 : args.length;
-      if (!args.causal && args.window > 0) end = std::min(end, i + args.window);
-      const float* const q = args.q + i * args.q_stride + h * args.head_dim;
-      float most = -std::numeric_limits<float>::infinity();
-      for (std::int64_t j = begin; j < end; ++j) {
-        float dot = 0.0F;
-        for (std::int64_t d = 0; d < args.head_dim; ++d) dot += q[d] * k[j * args.kv_stride + d];
-        p[j] = dot * args.scale;
-        most = std::max(most, p[j]);
-      }
-      float sum = 0.0F;
-      for (std::int64_t j = begin; j < end; ++j) sum += p[j] = std::exp(p[j] - most);
-      float* const out = args.out + i * args.out_stride + h * args.head_dim;
-      for (std::int64_t d = 0; d < args.head_dim; ++d) {
-        float mixed = 0.0F;
-        for (std::int64_t j = begin; j < end; ++j) mixed += p[j] * v[j * args.kv_stride + d];
-        out[d] = mixed / sum;
-      }
-    }
-  }
-}
-
-void layer_norm(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols,
-                const float* gamma, const float* beta, float eps, float* y, std::int64_t ldy) {
-  for (std::int64_t r = 0; r < rows; ++r, x += ldx, y += ldy) {
-    float mean = 0.0F, variance = 0.0F;
-    for (std::int64_t i = 0; i < cols; ++i) mean += x[i];
-    mean /= static_cast<float>(cols);
-    for (std::int64_t i = 0; i < cols; ++i) variance += (x[i] - mean) * (x[i] - mean);
-    variance /= static_cast<float>(cols);
-    const float scale = 1.0F / std::sqrt(variance + eps);
-    for (std::int64_t i = 0; i < cols; ++i) y[i] = (x[i] - mean) * scale * gamma[i] + beta[i];
-  }
-}
-
-void l2_normalize(const float* x, std::int64_t rows, std::int64_t cols, float eps, float* y) {
-  for (std::int64_t r = 0; r < rows; ++r, x += cols, y += cols) {
-    float sum = 0.0F;
-    for (std::int64_t i = 0; i < cols; ++i) sum += x[i] * x[i];
-    const float scale = 1.0F / std::max(std::sqrt(sum), eps);
-    for (std::int64_t i = 0; i < cols; ++i) y[i] = x[i] * scale;
-  }
+  __builtin_memcpy(packed + row0 * k, b, static_cast<std::size_t>(rows * k));
+  // What fills the last panel belongs to no column.
+  const std::int64_t padded = (n + Micro::kPanel - 1) / Micro::kPanel * Micro::kPanel;
+  if (row0 + rows == n)
+    __builtin_memset(packed + n * k, 0, static_cast<std::size_t>((padded - n) * k));
 }
 
 }  // namespace
@@ -150,16 +64,16 @@ void l2_normalize(const float* x, std::int64_t rows, std::int64_t cols, float ep
 extern const Kernels kKernels;
 const Kernels kKernels = {
     .isa = Isa::kScalar,
-    .int8_row_tile = 1,
-    .int8_row_bytes = row_bytes,
-    .quantize_rows = quantize_rows,
+    .int8_row_tile = Micro::kRows,
+    .int8_row_bytes = Micro::row_bytes,
+    .quantize_rows = simd::quantize_rows<Vec, Quantized>,
     .int8_packed_bytes = packed_bytes,
     .int8_pack = pack,
-    .int8_gemm = int8_gemm,
-    .attention = attention,
-    .layer_norm = layer_norm,
-    .l2_normalize = l2_normalize,
-    .activate = activate,
+    .int8_gemm = simd::int8_gemm<Vec, Micro>,
+    .attention = simd::attention<Vec>,
+    .layer_norm = simd::layer_norm<Vec>,
+    .l2_normalize = simd::l2_normalize<Vec>,
+    .activate = simd::activate<Vec>,
 };
 
 }  // namespace tack::kernels::scalar

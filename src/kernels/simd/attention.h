@@ -70,24 +70,24 @@ inline float softmax_row(float* scores, std::int64_t begin, std::int64_t end, st
   auto top = V::set1(-1e30F);
   for (std::int64_t j = 0; j < padded; j += V::kWidth) top = V::max(top, V::load(scores + j));
   const auto most = V::set1(V::reduce_max(top));
-  auto sum = V::zero();
-  for (std::int64_t j = 0; j < padded; j += V::kWidth) {
+  const float sum = sum_lanes<V>(padded, [&](typename V::F so_far, std::int64_t j, int) {
     const auto p = exp<V>(V::sub(V::load(scores + j), most));
     V::store(scores + j, p);
-    sum = V::add(sum, p);
-  }
+    return V::add(so_far, p);
+  });
   // exp of a masked score is e^-87, not 0: small beside the e^0 of the largest, but not to be
   // mixed.
   for (std::int64_t j = 0; j < begin; ++j) scores[j] = 0.0F;
   for (std::int64_t j = end; j < padded; ++j) scores[j] = 0.0F;
-  return 1.0F / V::reduce_add(sum);
+  return 1.0F / sum;
 }
 
 template <class V>
 void attention(const AttentionArgs& args) {
   constexpr std::int64_t kW = V::kWidth;
   const std::int64_t n = args.length, dim = args.head_dim;
-  const std::int64_t keys = (n + kW - 1) / kW, padded = keys * kW;
+  // Padded to the same length on every level: masked scores add their e^-87 to the sum.
+  const std::int64_t padded = (n + 15) / 16 * 16, keys = padded / kW;
   const std::int64_t dims = (dim + kW - 1) / kW, wide = dims * kW;
   float* const transposed = args.scratch;              // [dim, padded]
   float* const values = transposed + dim * padded;     // [n, wide], when the rows need padding

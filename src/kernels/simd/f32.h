@@ -2,6 +2,10 @@
 //   V::F, V::I       vectors of kWidth floats / s32
 //   load store load_tail store_tail set1 zero add sub mul div fma(a,b,c)=ab+c fnma=c-ab min max abs
 //   floor round to_int lookup16(table, I) scale2(p, n)=p*2^n reduce_add reduce_max
+//   keep(v, n)               v in the first n lanes, 0 in the others
+// Every level gives the same bits: an operation rounds the same way everywhere (compilers may not
+// contract a mul and an add: -ffp-contract=off), and sums over lanes always run in kLanes partial
+// sums, added by halves, whatever kWidth is. reduce_add adds lanes i and i + kWidth / 2, and so on.
 // max and min return their second operand when one is NaN, as x86 does.
 //
 // Only V's functions and built-ins are used here: an inline std:: function compiled with this ISA's
@@ -119,26 +123,42 @@ inline void store_some(float* y, typename V::F v, int n) {
     V::store_tail(y, v, n);
 }
 
+// Partial sums that do not depend on kWidth: value i goes to sum i mod kLanes.
+inline constexpr int kLanes = 32;
+
+// Adds over i < count: term(sum, i, n) returns sum plus the values of lanes [i, i + n).
+template <class V, class Term>
+inline float sum_lanes(std::int64_t count, const Term& term) {
+  constexpr int kParts = kLanes / V::kWidth;
+  typename V::F part[kParts];
+  for (int p = 0; p < kParts; ++p) part[p] = V::zero();
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (int p = 0; p < kParts; ++p) part[p] = term(part[p], i + p * V::kWidth, V::kWidth);
+  for (int p = 0; i < count; ++p, i += V::kWidth)
+    part[p] = term(part[p], i, count - i < V::kWidth ? static_cast<int>(count - i) : V::kWidth);
+  for (int half = kParts / 2; half > 0; half /= 2)
+    for (int p = 0; p < half; ++p) part[p] = V::add(part[p], part[p + half]);
+  return V::reduce_add(part[0]);
+}
+
 template <class V>
 void layer_norm(const float* x, std::int64_t ldx, std::int64_t rows, std::int64_t cols,
                 const float* gamma, const float* beta, float eps, float* y, std::int64_t ldy) {
   using F = typename V::F;
   const float share = 1.0F / static_cast<float>(cols);
   for (std::int64_t r = 0; r < rows; ++r, x += ldx, y += ldy) {
-    F sums[2] = {V::zero(), V::zero()};
-    for_vectors<V>(cols, [&](std::int64_t i, int n) {
-      F& sum = sums[(i / V::kWidth) & 1];
-      sum = V::add(sum, load_some<V>(x + i, n));
-    });
-    const F mean = V::set1(V::reduce_add(V::add(sums[0], sums[1])) * share);
-    sums[0] = sums[1] = V::zero();
-    for_vectors<V>(cols, [&](std::int64_t i, int n) {
-      F& sum = sums[(i / V::kWidth) & 1];
-      F d = V::sub(load_some<V>(x + i, n), mean);
-      if (n != V::kWidth) d = V::keep(d, n);
-      sum = V::fma(d, d, sum);
-    });
-    const float variance = V::reduce_add(V::add(sums[0], sums[1])) * share;
+    const F mean =
+        V::set1(sum_lanes<V>(cols, [&](F sum, std::int64_t i,
+                                       int n) { return V::add(sum, load_some<V>(x + i, n)); }) *
+                share);
+    const float variance = sum_lanes<V>(cols,
+                                        [&](F sum, std::int64_t i, int n) {
+                                          F d = V::sub(load_some<V>(x + i, n), mean);
+                                          if (n != V::kWidth) d = V::keep(d, n);
+                                          return V::fma(d, d, sum);
+                                        }) *
+                           share;
     const F scale = V::set1(1.0F / __builtin_sqrtf(variance + eps));
     for_vectors<V>(cols, [&](std::int64_t i, int n) {
       const F d = V::mul(V::sub(load_some<V>(x + i, n), mean), scale);
@@ -151,12 +171,10 @@ template <class V>
 void l2_normalize(const float* x, std::int64_t rows, std::int64_t cols, float eps, float* y) {
   using F = typename V::F;
   for (std::int64_t r = 0; r < rows; ++r, x += cols, y += cols) {
-    F sum = V::zero();
-    for_vectors<V>(cols, [&](std::int64_t i, int n) {
+    const float norm = __builtin_sqrtf(sum_lanes<V>(cols, [&](F sum, std::int64_t i, int n) {
       const F v = load_some<V>(x + i, n);
-      sum = V::fma(v, v, sum);
-    });
-    const float norm = __builtin_sqrtf(V::reduce_add(sum));
+      return V::fma(v, v, sum);
+    }));
     const F scale = V::set1(1.0F / (norm < eps ? eps : norm));
     for_vectors<V>(cols, [&](std::int64_t i, int n) {
       store_some<V>(y + i, V::mul(load_some<V>(x + i, n), scale), n);
