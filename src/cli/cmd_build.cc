@@ -55,7 +55,7 @@ std::vector<Fact> facts(const BuildResult& result) {
       {"base", result.base},
       {"training rows", fmt::format("{}", result.train_rows)},
       {"head", fmt::format("logistic regression, C = {:g} by cross-validation", result.search.c)},
-      {"calibration", fmt::format("temperature {:.3f}, out of scope below {:.3f}",
+      {"calibration", fmt::format("temperature {:.3f}, out of scope below a score of {:.2f}",
                                   result.temperature, result.threshold)},
       {"smallest loss the test can tell",
        fmt::format("{:.2f} points", 100 * result.detectable_loss)},

@@ -49,14 +49,15 @@ class Writer {
   Status write(std::int64_t index, const std::string& text, const Prediction& p) {
     const std::string& label = labels_[p.label];
     if (options_.output == "csv")
-      return print_line(fmt::format("{},{},{:.4f},{}", csv_field(text), csv_field(label), p.score,
-                                    p.out_of_scope));
+      return print_line(fmt::format("{},{},{:.4f},{}", csv_field(text), csv_field(label),
+                                    p.probabilities[p.label], p.out_of_scope));
     if (options_.output == "text")
       return print_line(fmt::format("{}{}\t{:.3f}\t{}", label,
-                                    p.out_of_scope ? " (out of scope?)" : "", p.score, text));
+                                    p.out_of_scope ? " (out of scope?)" : "",
+                                    p.probabilities[p.label], text));
     Json json = {{"index", index},
                  {"label", label},
-                 {"probability", rounded(p.score)},
+                 {"probability", rounded(p.probabilities[p.label])},
                  {"out_of_scope", p.out_of_scope},
                  {"tokens", p.tokens},
                  {"truncated", p.truncated},

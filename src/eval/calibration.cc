@@ -50,17 +50,11 @@ double fit_temperature(std::span<const float> logits, std::span<const std::int32
   return std::exp((low + high) / 2);
 }
 
-void max_probabilities(std::span<const float> logits, std::int32_t classes, double temperature,
-                       std::span<float> probabilities, std::span<std::int32_t> predicted) {
-  const auto width = static_cast<std::size_t>(classes);
-  for (std::size_t r = 0; r < probabilities.size(); ++r) {
-    const auto row = logits.subspan(r * width, width);
-    const auto best = std::ranges::max_element(row);
-    double total = 0;
-    for (float v : row) total += std::exp(static_cast<double>(v - *best) / temperature);
-    probabilities[r] = static_cast<float>(1 / total);
-    if (!predicted.empty()) predicted[r] = static_cast<std::int32_t>(best - row.begin());
-  }
+float in_scope_score(std::span<const float> logits) {
+  double sum = 0;
+  for (float v : logits) sum += static_cast<double>(v);
+  return static_cast<float>(static_cast<double>(*std::ranges::max_element(logits)) -
+                            sum / static_cast<double>(logits.size()));
 }
 
 float out_of_scope_threshold(std::span<const float> in_scope_scores, double false_alarms) {

@@ -188,6 +188,11 @@ TEST(Calibration, FindsTheTemperatureThatMadeTheLogits) {
   EXPECT_NEAR(fit_temperature(logits, labels, 4), 2.5, 0.1);
 }
 
+TEST(Calibration, TheInScopeScoreIsTheLargestLogitAboveTheirMean) {
+  EXPECT_FLOAT_EQ(in_scope_score(std::vector<float>{1, 2, 6}), 3);
+  EXPECT_FLOAT_EQ(in_scope_score(std::vector<float>{101, 102, 106}), 3);
+}
+
 TEST(Calibration, ThresholdKeepsFalseAlarmsBelowTheRate) {
   std::vector<float> scores;
   for (int i = 0; i < 1000; ++i) scores.push_back(static_cast<float>(i) / 1000);

@@ -130,7 +130,7 @@ OutOfScopeMetrics out_of_scope_metrics(const Answers& answers,
   OutOfScopeMetrics m;
   m.rows = static_cast<std::int64_t>(out.size());
   std::vector<float> score;
-  for (float c : answers.confidence) score.push_back(1 - c);
+  for (float s : answers.score) score.push_back(-s);
   const RankedScores ranked(score, answers.truth);
   std::vector<std::int64_t> all(answers.size());
   std::iota(all.begin(), all.end(), 0);

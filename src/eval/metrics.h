@@ -33,6 +33,7 @@ struct Answers {
   std::vector<std::int32_t> truth;
   std::vector<std::int32_t> predicted;   // the most probable label
   std::vector<float> confidence;         // its probability
+  std::vector<float> score;              // in-scope score; empty when no row is out of scope
   std::vector<float> truth_probability;  // of the true label; 0 for out-of-scope rows
   std::vector<bool> flagged;             // called out of scope
 
@@ -40,7 +41,7 @@ struct Answers {
 };
 
 struct OutOfScopeMetrics {
-  Estimate auroc;            // of 1 - confidence, out of scope against in scope
+  Estimate auroc;            // of -score, out of scope against in scope
   Estimate recall;           // of out-of-scope rows, how many were flagged
   Estimate in_scope_recall;  // of in-scope rows, how many were right and not flagged
   double false_alarms = 0;   // of in-scope rows, how many were flagged

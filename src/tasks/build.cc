@@ -121,8 +121,10 @@ Result<Fitted> fit(const Task& task, const Features& features, std::int64_t dims
   // Each row's logits come from a fit that did not see it, so no rows need to be kept apart.
   const auto& logits = result.search.out_of_fold_logits;
   result.temperature = fit_temperature(logits, features.labels, data.classes);
-  std::vector<float> scores(features.labels.size());
-  max_probabilities(logits, data.classes, result.temperature, scores);
+  std::vector<float> scores;
+  const auto width = static_cast<std::size_t>(data.classes);
+  for (std::size_t r = 0; r < features.labels.size(); ++r)
+    scores.push_back(in_scope_score(std::span(logits).subspan(r * width, width)));
   result.threshold = out_of_scope_threshold(scores, task.false_alarms);
   return Fitted{std::move(fitted.head),
                 {{"temperature", result.temperature},
@@ -222,8 +224,14 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
                              result.train_rows, seconds));
   }
   TACK_TRY(const Fitted fitted, fit(task, features, dims, threads, result));
-  say(options, fmt::format("head: C = {:g}, temperature {:.3f}, out of scope below {:.3f}",
-                           result.search.c, result.temperature, result.threshold));
+  std::string tried;
+  for (const auto& point : result.search.points)
+    tried +=
+        fmt::format("{}C {:g}: {:.2f} %", tried.empty() ? "" : ", ", point.c, 100 * point.accuracy);
+  say(options, fmt::format("cross-validation on the training rows: {}", tried));
+  say(options,
+      fmt::format("head: C = {:g}, temperature {:.3f}, out of scope below a score of {:.2f}",
+                  result.search.c, result.temperature, result.threshold));
 
   TaskArtifact artifact{.head = &fitted.head,
                         .labels = result.labels,

@@ -78,7 +78,8 @@ Result<Evaluation> evaluate(TaskPredictor& predictor, const Dataset& data,
       const Prediction& p = predictions[i];
       const std::int32_t truth = data.labels[begin + i];
       answers.predicted.push_back(static_cast<std::int32_t>(p.label));
-      answers.confidence.push_back(p.score);
+      answers.confidence.push_back(p.probabilities[p.label]);
+      answers.score.push_back(p.score);
       answers.truth_probability.push_back(
           truth >= 0 ? p.probabilities[static_cast<std::size_t>(truth)] : 0);
       answers.flagged.push_back(p.out_of_scope);

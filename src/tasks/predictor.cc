@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 
+#include "eval/calibration.h"
+
 namespace tack {
 namespace {
 
@@ -61,11 +63,11 @@ Result<std::vector<Prediction>> TaskPredictor::predict(std::span<const std::stri
   std::vector<Prediction> out(texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
     Prediction& p = out[i];
-    p.probabilities =
-        softmax(std::span(encoded.outputs[0]).subspan(i * width, width), temperature_);
-    const auto best = std::ranges::max_element(p.probabilities);
-    p.label = static_cast<std::size_t>(best - p.probabilities.begin());
-    p.score = *best;
+    const auto logits = std::span(encoded.outputs[0]).subspan(i * width, width);
+    p.probabilities = softmax(logits, temperature_);
+    p.label = static_cast<std::size_t>(std::ranges::max_element(p.probabilities) -
+                                       p.probabilities.begin());
+    p.score = in_scope_score(logits);
     p.out_of_scope = has_threshold() && p.score < threshold_;
     p.tokens = encoded.info[i].tokens;
     p.truncated = encoded.info[i].truncated;

@@ -19,7 +19,7 @@ struct Prediction {
   std::size_t label = 0;             // the most probable one
   std::vector<float> probabilities;  // [labels], calibrated, sum 1
   bool out_of_scope = false;         // score below the model's threshold; false without one
-  float score = 0;                   // in-scope score: the largest calibrated probability
+  float score = 0;                   // how sure it is that any label fits: eval/calibration.h
   std::int64_t tokens = 0;           // that the model saw
   std::int64_t truncated = 0;        // tokens dropped because the text was too long
 };

@@ -303,21 +303,22 @@ LogisticSearch::Point score(double c, std::span<const float> logits,
   return {c, static_cast<double>(right) / rows, nll / rows};
 }
 
-bool better(const LogisticSearch::Point& a, const LogisticSearch::Point& b) {
-  return a.accuracy != b.accuracy ? a.accuracy > b.accuracy : a.mean_nll < b.mean_nll;
+// Of an accuracy measured on so many rows.
+double standard_error(double accuracy, std::int64_t rows) {
+  return std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(rows));
 }
 
-// The second and third value of C after the best, both worse in accuracy and loss: more would only
-// fit the training rows harder, and those fits are the slowest.
-bool past_the_best(std::span<const LogisticSearch::Point> points) {
-  if (points.size() < 3) return false;
-  const auto& last = points[points.size() - 1];
-  const auto& middle = points[points.size() - 2];
-  const auto& first = points[points.size() - 3];
-  const auto worse = [&](const LogisticSearch::Point& p) {
-    return p.accuracy < first.accuracy && p.mean_nll > first.mean_nll;
-  };
-  return worse(last) && worse(middle);
+std::size_t best_of(std::span<const LogisticSearch::Point> points) {
+  return static_cast<std::size_t>(
+      std::ranges::max_element(points, {}, &LogisticSearch::Point::accuracy) - points.begin());
+}
+
+// The last value of C gained next to nothing over the best before it: larger ones would only fit
+// the training rows harder, and their fits are the slowest.
+bool past_the_best(std::span<const LogisticSearch::Point> points, std::int64_t rows) {
+  if (points.size() < 2) return false;
+  const double before = points[best_of(points.first(points.size() - 1))].accuracy;
+  return points.back().accuracy < before + standard_error(before, rows) / 4;
 }
 
 }  // namespace
@@ -380,26 +381,28 @@ Result<LogisticSearch> search_logistic(const LabelledFeatures& data,
   const ChunkedData chunked(data, folds, options.folds, pool);
   std::vector<std::vector<double>> x(static_cast<std::size_t>(options.folds));
   LogisticSearch search;
-  std::vector<float> logits(static_cast<std::size_t>(data.rows() * data.classes));
-  LogisticSearch::Point best{};
+  std::vector<std::vector<float>> logits;  // of each point
   for (double c : options.grid) {
+    logits.emplace_back(static_cast<std::size_t>(data.rows() * data.classes));
     for (int fold = 0; fold < options.folds; ++fold) {
       LogisticLoss loss(chunked, fold, c, pool);
       auto& point = x[static_cast<std::size_t>(fold)];
       point.resize(loss.parameters(), 0.0);
       TACK_RETURN_IF_ERROR(
           minimize_lbfgs(std::ref(loss), point, {.gradient_tolerance = options.tolerance}));
-      predict_fold(chunked, fold, head_of(point, data.classes, data.dims), pool, logits);
+      predict_fold(chunked, fold, head_of(point, data.classes, data.dims), pool, logits.back());
       if (options.on_fit) options.on_fit();
     }
-    search.points.push_back(score(c, logits, data.labels, data.classes));
-    if (search.points.size() == 1 || better(search.points.back(), best)) {
-      best = search.points.back();
-      search.c = c;
-      search.out_of_fold_logits = logits;
-    }
-    if (past_the_best(search.points)) break;
+    search.points.push_back(score(c, logits.back(), data.labels, data.classes));
+    if (past_the_best(search.points, data.rows())) break;
   }
+  const double best = search.points[best_of(search.points)].accuracy;
+  const double enough = best - standard_error(best, data.rows());
+  const auto chosen = std::ranges::find_if(
+      search.points, [&](const LogisticSearch::Point& point) { return point.accuracy >= enough; });
+  search.c = chosen->c;
+  search.out_of_fold_logits =
+      std::move(logits[static_cast<std::size_t>(chosen - search.points.begin())]);
   return search;
 }
 
