@@ -2,12 +2,8 @@
 // activations lie as s16, weights as s8 and are widened on the way (vpmovsxbw), and vpmaddwd makes
 // exact s32 pairs. 6 rows x 16 columns keep 12 sums, 2 weight vectors and a broadcast in registers.
 
-#include "kernels/kernels.h"
-
 #include "kernels/avx2/vec.h"
-#include "kernels/simd/attention.h"
-#include "kernels/simd/f32.h"
-#include "kernels/simd/int8.h"
+#include "kernels/simd/level.h"
 
 namespace tack::kernels::avx2 {
 namespace {
@@ -55,24 +51,6 @@ struct Micro {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + r * kPanel + v * 8), total);
       }
   }
-
-  static void sums(int rows, const std::byte* a, std::int64_t stride, const std::byte* panel,
-                   std::int64_t k, std::int32_t* out) {
-    switch (rows) {
-      case 6:
-        return sums_of<6>(a, stride, panel, k, out);
-      case 5:
-        return sums_of<5>(a, stride, panel, k, out);
-      case 4:
-        return sums_of<4>(a, stride, panel, k, out);
-      case 3:
-        return sums_of<3>(a, stride, panel, k, out);
-      case 2:
-        return sums_of<2>(a, stride, panel, k, out);
-      default:
-        return sums_of<1>(a, stride, panel, k, out);
-    }
-  }
 };
 
 struct Quantized {
@@ -87,10 +65,6 @@ struct Quantized {
     if (to > from * 2) __builtin_memset(row + from * 2, 0, static_cast<std::size_t>(to - from * 2));
   }
 };
-
-std::size_t packed_bytes(std::int64_t n, std::int64_t k) {
-  return static_cast<std::size_t>((n + Micro::kPanel - 1) / Micro::kPanel) * Micro::panel_bytes(k);
-}
 
 void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64_t /*n*/,
           std::int64_t k, std::byte* packed) {
@@ -111,18 +85,6 @@ void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64
 }  // namespace
 
 extern const Kernels kKernels;
-const Kernels kKernels = {
-    .isa = Isa::kAvx2,
-    .int8_row_tile = Micro::kRows,
-    .int8_row_bytes = Micro::row_bytes,
-    .quantize_rows = simd::quantize_rows<Vec, Quantized>,
-    .int8_packed_bytes = packed_bytes,
-    .int8_pack = pack,
-    .int8_gemm = simd::int8_gemm<Vec, Micro>,
-    .attention = simd::attention<Vec>,
-    .layer_norm = simd::layer_norm<Vec>,
-    .l2_normalize = simd::l2_normalize<Vec>,
-    .activate = simd::activate<Vec>,
-};
+const Kernels kKernels = simd::make_level<Vec, Micro, Quantized>(Isa::kAvx2, pack);
 
 }  // namespace tack::kernels::avx2

@@ -3,12 +3,8 @@
 // 6 rows x 64 columns keep 24 sums, 4 weight vectors and a broadcast in registers: 10 loads for 24
 // products, so the loads hide behind the arithmetic even from L2.
 
-#include "kernels/kernels.h"
-
 #include "kernels/avx512/vec.h"
-#include "kernels/simd/attention.h"
-#include "kernels/simd/f32.h"
-#include "kernels/simd/int8.h"
+#include "kernels/simd/level.h"
 
 namespace tack::kernels::avx512 {
 namespace {
@@ -63,24 +59,6 @@ struct Micro {
         _mm512_storeu_si512(out + r * kPanel + v * 16, total);
       }
   }
-
-  static void sums(int rows, const std::byte* a, std::int64_t stride, const std::byte* panel,
-                   std::int64_t k, std::int32_t* out) {
-    switch (rows) {
-      case 6:
-        return sums_of<6>(a, stride, panel, k, out);
-      case 5:
-        return sums_of<5>(a, stride, panel, k, out);
-      case 4:
-        return sums_of<4>(a, stride, panel, k, out);
-      case 3:
-        return sums_of<3>(a, stride, panel, k, out);
-      case 2:
-        return sums_of<2>(a, stride, panel, k, out);
-      default:
-        return sums_of<1>(a, stride, panel, k, out);
-    }
-  }
 };
 
 struct Quantized {
@@ -94,10 +72,6 @@ struct Quantized {
     if (to > from) __builtin_memset(row + from, 0, static_cast<std::size_t>(to - from));
   }
 };
-
-std::size_t packed_bytes(std::int64_t n, std::int64_t k) {
-  return static_cast<std::size_t>((n + Micro::kPanel - 1) / Micro::kPanel) * Micro::panel_bytes(k);
-}
 
 void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64_t /*n*/,
           std::int64_t k, std::byte* packed) {
@@ -125,18 +99,6 @@ void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64
 }  // namespace
 
 extern const Kernels kKernels;
-const Kernels kKernels = {
-    .isa = Isa::kAvx512,
-    .int8_row_tile = Micro::kRows,
-    .int8_row_bytes = Micro::row_bytes,
-    .quantize_rows = simd::quantize_rows<Vec, Quantized>,
-    .int8_packed_bytes = packed_bytes,
-    .int8_pack = pack,
-    .int8_gemm = simd::int8_gemm<Vec, Micro>,
-    .attention = simd::attention<Vec>,
-    .layer_norm = simd::layer_norm<Vec>,
-    .l2_normalize = simd::l2_normalize<Vec>,
-    .activate = simd::activate<Vec>,
-};
+const Kernels kKernels = simd::make_level<Vec, Micro, Quantized>(Isa::kAvx512, pack);
 
 }  // namespace tack::kernels::avx512

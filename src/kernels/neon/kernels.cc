@@ -1,12 +1,8 @@
 // AArch64 NEON, without the dot-product extension. Products of s8 in [-127, 127] fit s16 in pairs
 // (2 x 127 x 127 < 32768), so vmull + vmlal make pairs and vpadal adds them into s32, exactly.
 
-#include "kernels/kernels.h"
-
 #include "kernels/neon/vec.h"
-#include "kernels/simd/attention.h"
-#include "kernels/simd/f32.h"
-#include "kernels/simd/int8.h"
+#include "kernels/simd/level.h"
 
 namespace tack::kernels::neon {
 namespace {
@@ -42,12 +38,6 @@ struct Micro {
     for (int r = 0; r < R; ++r)
       for (int j = 0; j < kPanel; ++j) out[r * kPanel + j] = vaddvq_s32(sum[r][j]);
   }
-
-  static void sums(int rows, const std::byte* a, std::int64_t stride, const std::byte* panel,
-                   std::int64_t k, std::int32_t* out) {
-    if (rows == 2) return sums_of<2>(a, stride, panel, k, out);
-    sums_of<1>(a, stride, panel, k, out);
-  }
 };
 
 struct Quantized {
@@ -62,10 +52,6 @@ struct Quantized {
     if (to > from) __builtin_memset(row + from, 0, static_cast<std::size_t>(to - from));
   }
 };
-
-std::size_t packed_bytes(std::int64_t n, std::int64_t k) {
-  return static_cast<std::size_t>((n + Micro::kPanel - 1) / Micro::kPanel) * Micro::panel_bytes(k);
-}
 
 void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64_t /*n*/,
           std::int64_t k, std::byte* packed) {
@@ -83,18 +69,6 @@ void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64
 }  // namespace
 
 extern const Kernels kKernels;
-const Kernels kKernels = {
-    .isa = Isa::kNeon,
-    .int8_row_tile = Micro::kRows,
-    .int8_row_bytes = Micro::row_bytes,
-    .quantize_rows = simd::quantize_rows<Vec, Quantized>,
-    .int8_packed_bytes = packed_bytes,
-    .int8_pack = pack,
-    .int8_gemm = simd::int8_gemm<Vec, Micro>,
-    .attention = simd::attention<Vec>,
-    .layer_norm = simd::layer_norm<Vec>,
-    .l2_normalize = simd::l2_normalize<Vec>,
-    .activate = simd::activate<Vec>,
-};
+const Kernels kKernels = simd::make_level<Vec, Micro, Quantized>(Isa::kNeon, pack);
 
 }  // namespace tack::kernels::neon

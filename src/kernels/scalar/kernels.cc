@@ -1,12 +1,8 @@
 // Plain C++, for processors without a level of their own, and the level the others must equal bit
 // by bit.
 
-#include "kernels/kernels.h"
-
 #include "kernels/scalar/vec.h"
-#include "kernels/simd/attention.h"
-#include "kernels/simd/f32.h"
-#include "kernels/simd/int8.h"
+#include "kernels/simd/level.h"
 
 namespace tack::kernels::scalar {
 namespace {
@@ -21,16 +17,15 @@ struct Micro {
   }
   static std::size_t panel_bytes(std::int64_t k) { return static_cast<std::size_t>(k) * kPanel; }
 
-  static void sums(int rows, const std::byte* a, std::int64_t stride, const std::byte* panel,
-                   std::int64_t k, std::int32_t* out) {
-    for (int r = 0; r < rows; ++r)
-      for (int j = 0; j < kPanel; ++j) {
-        const auto* x = reinterpret_cast<const std::int8_t*>(a + r * stride);
-        const auto* w = reinterpret_cast<const std::int8_t*>(panel + j * k);
-        std::int32_t sum = 0;
-        for (std::int64_t i = 0; i < k; ++i) sum += x[i] * w[i];
-        out[r * kPanel + j] = sum;
-      }
+  template <int>
+  static void sums_of(const std::byte* a, std::int64_t /*stride*/, const std::byte* panel,
+                      std::int64_t k, std::int32_t* out) {
+    for (int j = 0; j < kPanel; ++j) {
+      const auto* x = reinterpret_cast<const std::int8_t*>(a);
+      const auto* w = reinterpret_cast<const std::int8_t*>(panel + j * k);
+      out[j] = 0;
+      for (std::int64_t i = 0; i < k; ++i) out[j] += x[i] * w[i];
+    }
   }
 };
 
@@ -46,10 +41,6 @@ struct Quantized {
   }
 };
 
-std::size_t packed_bytes(std::int64_t n, std::int64_t k) {
-  return static_cast<std::size_t>((n + Micro::kPanel - 1) / Micro::kPanel) * Micro::panel_bytes(k);
-}
-
 void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64_t n,
           std::int64_t k, std::byte* packed) {
   __builtin_memcpy(packed + row0 * k, b, static_cast<std::size_t>(rows * k));
@@ -62,18 +53,6 @@ void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64
 }  // namespace
 
 extern const Kernels kKernels;
-const Kernels kKernels = {
-    .isa = Isa::kScalar,
-    .int8_row_tile = Micro::kRows,
-    .int8_row_bytes = Micro::row_bytes,
-    .quantize_rows = simd::quantize_rows<Vec, Quantized>,
-    .int8_packed_bytes = packed_bytes,
-    .int8_pack = pack,
-    .int8_gemm = simd::int8_gemm<Vec, Micro>,
-    .attention = simd::attention<Vec>,
-    .layer_norm = simd::layer_norm<Vec>,
-    .l2_normalize = simd::l2_normalize<Vec>,
-    .activate = simd::activate<Vec>,
-};
+const Kernels kKernels = simd::make_level<Vec, Micro, Quantized>(Isa::kScalar, pack);
 
 }  // namespace tack::kernels::scalar

@@ -2,7 +2,7 @@
 // the sums. The micro-kernel M of an ISA does the sums:
 //   M::kRows, M::kPanel                      rows at most, columns of a packed panel
 //   M::row_bytes(k), M::panel_bytes(k)
-//   M::sums(rows, a, a_stride, panel, k, out)  out s32 [rows, kPanel]
+//   M::sums_of<R>(a, a_stride, panel, k, out)  out s32 [R, kPanel], 1 <= R <= kRows
 // and Q::store(row, column, F) writes kWidth quantised values.
 #pragma once
 
@@ -56,9 +56,23 @@ inline void finish_row(const Int8GemmArgs& args, const std::int32_t* sums, std::
   });
 }
 
+template <class M>
+std::size_t packed_bytes(std::int64_t n, std::int64_t k) {
+  return static_cast<std::size_t>((n + M::kPanel - 1) / M::kPanel) * M::panel_bytes(k);
+}
+
+// The micro-kernel for a number of rows known at run time.
+template <class M, int R = M::kRows>
+inline void sums(int rows, const std::byte* a, std::int64_t stride, const std::byte* panel,
+                 std::int64_t k, std::int32_t* out) {
+  if constexpr (R > 1)
+    if (rows < R) return sums<M, R - 1>(rows, a, stride, panel, k, out);
+  M::template sums_of<R>(a, stride, panel, k, out);
+}
+
 template <class V, class M>
 void int8_gemm(const Int8GemmArgs& args) {
-  alignas(64) std::int32_t sums[M::kRows * M::kPanel];
+  alignas(64) std::int32_t block[M::kRows * M::kPanel];
   const auto stride = static_cast<std::int64_t>(M::row_bytes(args.k));
   // Blocks of even height: a last block of one row would read the panel for little work.
   const std::int64_t blocks = (args.m + M::kRows - 1) / M::kRows;
@@ -70,16 +84,16 @@ void int8_gemm(const Int8GemmArgs& args) {
     for (std::int64_t b = 0; b < blocks; ++b) {
       const std::int64_t row = args.m * b / blocks;
       const int rows = static_cast<int>(args.m * (b + 1) / blocks - row);
-      M::sums(rows, args.a + row * stride, stride, panel, args.k, sums);
+      sums<M>(rows, args.a + row * stride, stride, panel, args.k, block);
       if (args.accumulators != nullptr) {
         for (int r = 0; r < rows; ++r)
           for (std::int64_t j = 0; j < columns; ++j)
-            args.accumulators[(row + r) * args.n + column + j] = sums[r * M::kPanel + j];
+            args.accumulators[(row + r) * args.n + column + j] = block[r * M::kPanel + j];
         continue;
       }
       with_activation(args.activation, [&]<Activation f>() {
         for (int r = 0; r < rows; ++r)
-          finish_row<V, f>(args, sums + r * M::kPanel, row + r, column, columns);
+          finish_row<V, f>(args, block + r * M::kPanel, row + r, column, columns);
       });
     }
   }

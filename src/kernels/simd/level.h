@@ -1,0 +1,29 @@
+// The table of a level, from its vector type V, its int8 micro-kernel M, and Q, which stores
+// quantised values in the layout M reads.
+#pragma once
+
+#include "kernels/kernels.h"
+#include "kernels/simd/attention.h"
+#include "kernels/simd/f32.h"
+#include "kernels/simd/int8.h"
+
+namespace tack::kernels::simd {
+
+template <class V, class M, class Q>
+constexpr Kernels make_level(Isa isa, Int8PackFn pack) {
+  return {
+      .isa = isa,
+      .int8_row_tile = M::kRows,
+      .int8_row_bytes = M::row_bytes,
+      .quantize_rows = quantize_rows<V, Q>,
+      .int8_packed_bytes = packed_bytes<M>,
+      .int8_pack = pack,
+      .int8_gemm = int8_gemm<V, M>,
+      .attention = attention<V>,
+      .layer_norm = layer_norm<V>,
+      .l2_normalize = l2_normalize<V>,
+      .activate = activate<V>,
+  };
+}
+
+}  // namespace tack::kernels::simd
