@@ -57,6 +57,7 @@ good '^text,label,probability,out_of_scope$' "$tack" classify t.gguf "$root/task
 [ "$("$tack" classify t.gguf "$root/tasks/data/tickets/test.csv" 2>/dev/null | wc -l)" = 920 ] || fail "classify: rows lost"
 good '"tokens":258|"truncated":[1-9]' sh -c "yes word | head -400 | tr '\n' ' ' | $tack embed '$base' - --json"
 good 'were cut' sh -c "yes word | head -400 | tr '\n' ' ' | $tack embed '$base' - 2>&1 >/dev/null"
+good '"index":919' "$tack" embed "$base" "$root/tasks/data/tickets/test.csv" --json
 good '101 7592 102' sh -c "echo hello | $tack tokenize '$base'"
 good 'sequences_per_s' "$tack" bench t.gguf --tokens 8 --rounds 20 --json
 good 'kernels' "$tack" doctor

@@ -8,14 +8,14 @@
 #include "base/progress.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
-#include "eval/rows.h"
 #include "tasks/predictor.h"
 
 namespace tack {
 namespace {
 
 struct Options {
-  std::string model, input, text, format = "auto", output = "text";
+  std::string model, output = "text";
+  TextInput input;
   int threads = 0, top = 3;
   std::size_t batch = 256;
   bool json = false;
@@ -89,48 +89,21 @@ class Writer {
   std::vector<std::size_t> order_;
 };
 
-// Where texts come from: lines of standard input, or a column of a file.
-Result<std::unique_ptr<RowReader>> open_rows(const Options& options, const Model& model) {
-  TACK_TRY(RowFormat format, parse_row_format(options.format));
-  const bool standard_input = options.input.empty() || options.input == "-";
-  if (standard_input) {
-    TACK_RETURN_IF_ERROR(LineReader::open(options.input));  // refuses a terminal
-    if (format == RowFormat::kAuto) format = RowFormat::kText;
-    return RowReader::open("-", {options.text.empty() ? "text" : options.text}, format);
-  }
-  std::string column = options.text;
-  if (column.empty()) {
-    std::vector<std::string> names = {"text", "sentence", "utterance", "query", "message"};
-    if (const Json* task = model.tack_metadata("task"); task != nullptr && task->contains("data"))
-      if (const Json& data = (*task)["data"]; data.contains("text") && data["text"].is_string())
-        names.insert(names.begin(), data["text"].get<std::string>());
-    TACK_TRY(column, guess_column(options.input, format, names));
-    if (column.empty()) column = names.front();  // the error then names the columns there are
-  }
-  return RowReader::open(options.input, {column}, format);
-}
-
 Status run(Options& options) {
   if (options.json) options.output = "jsonl";
   TACK_TRY(const auto path, resolve_model(options.model));
   TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}));
-  TACK_TRY(auto rows, open_rows(options, predictor->model()));
+  TACK_TRY(auto rows, open_texts(options.input, predictor->model()));
   Writer writer(options, predictor->labels());
   TACK_RETURN_IF_ERROR(writer.begin());
   std::int64_t done = 0, cut = 0, cut_tokens = 0;
   Progress progress("classifying", 0, "rows");
-  std::vector<std::string> texts, fields;
+  std::vector<std::string> texts;
   // The first answer comes at once; batches grow to what runs fastest.
-  for (std::size_t batch = 1, more = 1; more != 0; batch = std::min(batch * 4, options.batch)) {
+  bool more = true;
+  for (std::size_t batch = 1; more; batch = std::min(batch * 4, options.batch)) {
     texts.clear();
-    while (texts.size() < batch) {
-      TACK_TRY(const bool any, rows->next(fields));
-      if (!any) {
-        more = 0;
-        break;
-      }
-      texts.push_back(std::move(fields[0]));
-    }
+    TACK_TRY(more, read_texts(*rows, batch, texts));
     TACK_TRY(const auto predictions, predictor->predict(views(texts)));
     for (std::size_t i = 0; i < texts.size(); ++i) {
       TACK_RETURN_IF_ERROR(writer.write(done++, texts[i], predictions[i]));
@@ -151,11 +124,7 @@ Verb make_classify(CLI::App& root) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = root.add_subcommand("classify", "Label texts with a task model");
   add_model_option(*verb, options->model, "Task model (path or name)")->required();
-  verb->add_option("input", options->input,
-                   "CSV, TSV, JSONL, JSON or text file; default: lines of standard input");
-  verb->add_option("--text", options->text, "Column of the text");
-  verb->add_option("--format", options->format, "Of the input: auto, csv, tsv, jsonl, json or text")
-      ->capture_default_str();
+  add_text_input(*verb, options->input);
   verb->add_option("--output", options->output, "text, csv or jsonl")
       ->check(CLI::IsMember({"text", "csv", "jsonl"}))
       ->capture_default_str();

@@ -1,4 +1,4 @@
-// `tack embed`: one vector a line of text.
+// `tack embed`: one vector a text.
 
 #include <array>
 
@@ -11,7 +11,8 @@ namespace tack {
 namespace {
 
 struct Options {
-  std::string model, input;
+  std::string model;
+  TextInput input;
   int threads = 0;
   bool json = false;
 };
@@ -32,17 +33,18 @@ Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
   TACK_TRY(auto model, Model::open(path));
   TACK_TRY(auto encoder, TextEncoder::create(model, {.threads = options.threads}));
-  TACK_TRY(LineReader reader, LineReader::open(options.input));
+  TACK_TRY(auto rows, open_texts(options.input, *model));
   const auto dims = static_cast<std::size_t>(encoder->output_dim("embedding"));
   if (dims == 0) return fail(ErrorCode::kUsage, "{}: the model makes no embeddings", model->name());
   constexpr std::array<std::string_view, 1> kOutputs = {"embedding"};
   std::int64_t done = 0, cut = 0, cut_tokens = 0;
   Progress progress("embedding", 0, "texts");
-  for (;;) {
-    TACK_TRY(const auto lines, reader.batch(kBatch));
-    if (lines.empty()) break;
-    TACK_TRY(const Encoded encoded, encoder->run(views(lines), kOutputs));
-    for (std::size_t i = 0; i < lines.size(); ++i) {
+  std::vector<std::string> texts;
+  for (bool more = true; more;) {
+    texts.clear();
+    TACK_TRY(more, read_texts(*rows, kBatch, texts));
+    TACK_TRY(const Encoded encoded, encoder->run(views(texts), kOutputs));
+    for (std::size_t i = 0; i < texts.size(); ++i) {
       const EncodedText& info = encoded.info[i];
       const std::string vector = to_array(std::span(encoded.outputs[0]).subspan(i * dims, dims));
       TACK_RETURN_IF_ERROR(print_line(
@@ -53,7 +55,7 @@ Status run(const Options& options) {
       cut += info.truncated > 0;
       cut_tokens += info.truncated;
     }
-    progress.advance(static_cast<std::int64_t>(lines.size()));
+    progress.advance(static_cast<std::int64_t>(texts.size()));
   }
   progress.finish();
   warn_truncated(done, cut, cut_tokens, model->context_length());
@@ -64,9 +66,9 @@ Status run(const Options& options) {
 
 Verb make_embed(CLI::App& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("embed", "Turn lines of text into vectors");
+  CLI::App* verb = root.add_subcommand("embed", "Turn texts into vectors");
   add_model_option(*verb, options->model, "Encoder (path or name); default: the default encoder");
-  verb->add_option("input", options->input, "Text file, one text a line; -: standard input");
+  add_text_input(*verb, options->input);
   add_threads_option(*verb, options->threads);
   verb->add_flag("--json", options->json, "Objects with index, tokens and truncation");
   verb->footer("Example: echo 'where is my parcel' | tack embed all-minilm-l6-v2 - --json");

@@ -1,4 +1,4 @@
-// `tack tokenize`: what the model sees of each line of text.
+// `tack tokenize`: what the model sees of each text.
 
 #include <fmt/ranges.h>
 
@@ -11,7 +11,8 @@ namespace tack {
 namespace {
 
 struct Options {
-  std::string model, input;
+  std::string model;
+  TextInput input;
   std::int64_t max_tokens = 0;
   bool json = false, pieces = false;
 };
@@ -19,11 +20,12 @@ struct Options {
 Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
   TACK_TRY(const auto model, Model::open(path));
-  TACK_TRY(LineReader reader, LineReader::open(options.input));
+  TACK_TRY(auto rows, open_texts(options.input, *model));
+  std::vector<std::string> fields;
   for (;;) {
-    TACK_TRY(const auto line, reader.next());
-    if (!line) return {};
-    const Tokens tokens = model->tokenizer().encode(*line, options.max_tokens);
+    TACK_TRY(const bool any, rows->next(fields));
+    if (!any) return {};
+    const Tokens tokens = model->tokenizer().encode(fields[0], options.max_tokens);
     std::vector<std::string> pieces;
     if (options.pieces)
       for (TokenId id : tokens.ids) pieces.emplace_back(model->tokenizer().token(id));
@@ -43,9 +45,9 @@ Status run(const Options& options) {
 
 Verb make_tokenize(CLI::App& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("tokenize", "Show the tokens of lines of text");
+  CLI::App* verb = root.add_subcommand("tokenize", "Show the tokens of texts");
   add_model_option(*verb, options->model, "Model (path or name); default: the default encoder");
-  verb->add_option("input", options->input, "Text file, one text a line; -: standard input");
+  add_text_input(*verb, options->input);
   verb->add_option("--max-tokens", options->max_tokens,
                    "Cut after so many, special tokens included; 0: never")
       ->check(CLI::NonNegativeNumber);

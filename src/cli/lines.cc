@@ -1,6 +1,7 @@
 #include "cli/lines.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include <unistd.h>
@@ -20,51 +21,43 @@ CLI::Option* add_threads_option(CLI::App& verb, int& threads) {
       ->capture_default_str();
 }
 
-Result<LineReader> LineReader::open(const std::string& path) {
-  LineReader reader;
-  if (path.empty() || path == "-") {
-    if (path.empty() && isatty(STDIN_FILENO) == 1)
+void add_text_input(CLI::App& verb, TextInput& input) {
+  verb.add_option("input", input.path,
+                  "CSV, TSV, JSONL, JSON or text file; default: lines of standard input");
+  verb.add_option("--text", input.column, "Column of the text");
+  verb.add_option("--format", input.format, "Of the input: auto, csv, tsv, jsonl, json or text")
+      ->capture_default_str();
+}
+
+Result<std::unique_ptr<RowReader>> open_texts(const TextInput& input, const Model& model) {
+  TACK_TRY(RowFormat format, parse_row_format(input.format));
+  std::vector<std::string> names = {"text", "sentence", "utterance", "query", "message"};
+  if (const Json* task = model.tack_metadata("task"); task != nullptr && task->contains("data"))
+    if (const Json& data = (*task)["data"]; data.contains("text") && data["text"].is_string())
+      names.insert(names.begin(), data["text"].get<std::string>());
+  if (input.path.empty() || input.path == "-") {
+    if (input.path.empty() && isatty(STDIN_FILENO) == 1)
       return fail(ErrorCode::kUsage,
                   "no input: name a file, pipe text in, or say - for the keyboard");
-    reader.file_.reset(stdin);
-    reader.name_ = "standard input";
-    return reader;
+    if (format == RowFormat::kAuto) format = RowFormat::kText;
+    return RowReader::open("-", {input.column.empty() ? names.front() : input.column}, format);
   }
-  reader.file_.reset(std::fopen(path.c_str(), "rbe"));
-  reader.name_ = path;
-  if (reader.file_ == nullptr)
-    return fail(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kFailed, "{}: {}", path,
-                std::strerror(errno));
-  return reader;
+  std::string column = input.column;
+  if (column.empty()) {
+    TACK_TRY(column, guess_column(input.path, format, names));
+    if (column.empty()) column = names.front();  // the error then names the columns there are
+  }
+  return RowReader::open(input.path, {column}, format);
 }
 
-Result<std::optional<std::string>> LineReader::next() {
-  constexpr std::size_t kLongest = std::size_t{16} << 20;
-  std::string line;
-  ++line_;
-  for (int c = getc_unlocked(file_.get()); c != '\n'; c = getc_unlocked(file_.get())) {
-    if (c == EOF) {
-      if (std::ferror(file_.get()) != 0)
-        return fail("{}: line {}: {}", name_, line_, std::strerror(errno));
-      if (line.empty()) return std::nullopt;
-      break;
-    }
-    if (line.size() >= kLongest)
-      return fail("{}: line {} is longer than 16 MiB: is this a text file?", name_, line_);
-    line.push_back(static_cast<char>(c));
+Result<bool> read_texts(RowReader& rows, std::size_t most, std::vector<std::string>& texts) {
+  std::vector<std::string> fields;
+  while (texts.size() < most) {
+    TACK_TRY(const bool any, rows.next(fields));
+    if (!any) return false;
+    texts.push_back(std::move(fields[0]));
   }
-  if (line.ends_with('\r')) line.pop_back();
-  return line;
-}
-
-Result<std::vector<std::string>> LineReader::batch(std::size_t most) {
-  std::vector<std::string> lines;
-  while (lines.size() < most) {
-    TACK_TRY(auto line, next());
-    if (!line) break;
-    lines.push_back(*std::move(line));
-  }
-  return lines;
+  return true;
 }
 
 Status print_line(std::string_view line) {

@@ -1,11 +1,7 @@
-// What the verbs share: texts line by line from a file or standard input, and results on standard
-// output.
+// What the verbs share: common options, texts in, lines out.
 #pragma once
 
-#include <cstdio>
-#include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +9,8 @@
 #include <CLI/CLI.hpp>
 
 #include "base/result.h"
+#include "eval/rows.h"
+#include "models/model.h"
 
 namespace tack {
 
@@ -20,28 +18,17 @@ namespace tack {
 CLI::Option* add_model_option(CLI::App& verb, std::string& model, const std::string& help);
 CLI::Option* add_threads_option(CLI::App& verb, int& threads);
 
-// Lines of a text file; "-" or "" is standard input. CR LF counts as LF.
-class LineReader {
- public:
-  // kUsage when the input would be a terminal: a person forgot the file.
-  static Result<LineReader> open(const std::string& path);
-
-  // The next line without its end; nothing at the end of the input. Errors: a read failure; a line
-  // over 16 MiB.
-  Result<std::optional<std::string>> next();
-  // Up to `most` lines; an empty vector at the end.
-  Result<std::vector<std::string>> batch(std::size_t most);
-
- private:
-  struct Close {
-    void operator()(std::FILE* file) const {
-      if (file != stdin) std::fclose(file);
-    }
-  };
-  std::unique_ptr<std::FILE, Close> file_;
-  std::string name_;
-  std::size_t line_ = 0;
+// Where texts come from: a column of a data file, or lines of standard input ("-" or nothing).
+struct TextInput {
+  std::string path, column, format = "auto";
 };
+// Declares the positional `input`, --text and --format.
+void add_text_input(CLI::App& verb, TextInput& input);
+// Rows of one field. The column, when not given, is the one that `model` was built on, or the first
+// of the usual names. kUsage when the input would be a terminal: a person forgot the file.
+Result<std::unique_ptr<RowReader>> open_texts(const TextInput& input, const Model& model);
+// Appends up to `most` texts; false when the input has ended.
+Result<bool> read_texts(RowReader& rows, std::size_t most, std::vector<std::string>& texts);
 
 // Writes a line to standard output. kFailed when it cannot be written (full disk, closed pipe).
 Status print_line(std::string_view line);

@@ -70,7 +70,7 @@ def main() -> int:
     lines += [adversarial_line(rng) for _ in range(args.lines - len(lines))]
     lines = [line.replace("\n", " ").replace("\r", " ").encode("utf-8", "ignore").decode() for line in lines]
     expected = [e.ids for e in reference.encode_batch(lines)]
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n") as file:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", suffix=".txt") as file:
         file.write("\n".join(lines) + "\n")
         file.flush()
         out = subprocess.run([args.tack, "tokenize", args.model, file.name], check=True, capture_output=True, text=True)
