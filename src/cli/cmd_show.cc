@@ -50,15 +50,20 @@ void print_metrics(const Json& metrics) {
       static_cast<std::int64_t>(number("rows")));
 }
 
+// A string without its quotes, anything else as JSON.
+std::string text_of(const Json& json) {
+  return json.is_string() ? json.get<std::string>() : to_text(json);
+}
+
 void print_lineage(const Json& lineage) {
   const auto base = lineage.find("base");
   if (base == lineage.end()) return;
   if (base->is_string()) fmt::print("base          {}\n", base->get<std::string>());
   if (base->is_object() && base->contains("name"))
-    fmt::print("base          {}\n", (*base)["name"].dump());
+    fmt::print("base          {}\n", text_of((*base)["name"]));
   if (lineage.contains("train") && lineage["train"].is_object())
     fmt::print("trained on    {}\n", to_text(lineage["train"]));
-  if (lineage.contains("gate")) fmt::print("gate          {}\n", lineage["gate"].dump());
+  if (lineage.contains("gate")) fmt::print("gate          {}\n", text_of(lineage["gate"]));
 }
 
 void print(const Model& model, const Json& json) {

@@ -45,6 +45,7 @@ int run(int argc, char** argv) {
   CLI::App root{"Makes, proves and serves small models that do one task on your own machine.",
                 "tack"};
   root.require_subcommand(1);
+  root.set_version_flag("-V,--version", "tack " TACK_VERSION);
   root.footer("Start: tack build --data tickets.csv --text text --label intent --out tickets.gguf");
   std::array<Verb, kVerbs.size()> verbs;
   for (std::size_t i = 0; i < verbs.size(); ++i) verbs[i] = kVerbs[i](root);
