@@ -1,10 +1,13 @@
 #include "base/atomic_file.h"
 
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstring>
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include "base/mapped_file.h"
@@ -12,9 +15,31 @@
 namespace tack {
 namespace {
 constexpr std::size_t kBufferBytes = 1 << 20;
+
+// Temporary files of this target whose process was killed before it could remove them.
+void remove_orphans(const std::filesystem::path& target) {
+  const std::string prefix = target.filename().string() + ".";
+  std::error_code error;
+  const auto directory =
+      target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
+  for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (!name.starts_with(prefix) || !name.ends_with(".tmp")) continue;
+    const std::string_view middle =
+        std::string_view(name).substr(prefix.size(), name.size() - prefix.size() - 4);
+    pid_t pid = 0;
+    const auto [stop, problem] = std::from_chars(middle.data(), middle.data() + middle.size(), pid);
+    if (problem == std::errc() && stop == middle.data() + middle.size() && pid > 0 &&
+        ::kill(pid, 0) != 0 && errno == ESRCH)
+      ::unlink(it->path().c_str());
+  }
 }
 
+}  // namespace
+
 Result<AtomicFile> AtomicFile::create(const std::filesystem::path& target) {
+  remove_orphans(target);
   AtomicFile file;
   file.target_ = target;
   file.temporary_ = target.string() + "." + std::to_string(::getpid()) + ".tmp";

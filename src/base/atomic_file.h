@@ -1,6 +1,7 @@
 // Writing a file so that a reader sees the old content or the whole new one, never a part: bytes go
 // to "NAME.PID.tmp" beside the target, are synced, then renamed over it. Destroyed without
-// commit(), the temporary file is removed and the target is untouched.
+// commit(), the temporary file is removed and the target is untouched. What a killed process left
+// is removed by the next one that writes the same target.
 #pragma once
 
 #include <cstddef>

@@ -3,6 +3,8 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/atomic_file.h"
 #include "base/cpu.h"
@@ -48,6 +50,22 @@ TEST_F(Files, AnAtomicFileAppearsWholeOrNotAtAll) {
   ASSERT_TRUE(file->commit());
   EXPECT_EQ(*read_file(path), "new");
   EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(Files, WhatAKilledProcessLeftIsRemoved) {
+  const fs::path path = directory_ / "f";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto file = AtomicFile::create(path);
+    if (file) (void)file->write("half");
+    std::_Exit(0);  // no destructor runs
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(files(), 1U);
+  ASSERT_TRUE(write_file(path, "whole"));
+  EXPECT_EQ(files(), 1U);
+  EXPECT_EQ(*read_file(path), "whole");
 }
 
 TEST_F(Files, ErrorsSayWhatIsMissing) {
