@@ -68,13 +68,14 @@ double expected_calibration_error(const Answers& answers, std::span<const std::i
   return rows.empty() ? 0 : sum / static_cast<double>(rows.size());
 }
 
-// Rows of `all` that a resample of positions picks.
+// The share of rows for which value(row) holds.
 double mean_over(std::span<const std::int64_t> rows, const auto& value) {
   double sum = 0;
   for (std::int64_t row : rows) sum += value(row) ? 1 : 0;
   return rows.empty() ? 0 : sum / static_cast<double>(rows.size());
 }
 
+// The bootstrap of a statistic over these rows alone.
 Estimate over(const std::vector<std::int64_t>& rows, const MetricsOptions& options,
               const std::function<double(std::span<const std::int64_t>)>& statistic) {
   std::vector<std::int64_t> picked(rows.size());
