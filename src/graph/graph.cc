@@ -66,6 +66,11 @@ ValueId Graph::layer_norm(ValueId x, WeightId gamma, WeightId beta, float eps) {
   return add_node(LayerNorm{gamma, beta, eps}, {x}, value(x));
 }
 
+ValueId Graph::rms_norm(ValueId x, WeightId gamma, float eps) {
+  assert(weight(gamma).shape == Shape{value(x).cols});
+  return add_node(RmsNorm{gamma, eps}, {x}, value(x));
+}
+
 ValueId Graph::linear(ValueId x, WeightId w, WeightId bias) {
   assert(weight(w).shape.size() == 2 && weight(w).shape[1] == value(x).cols);
   assert(bias.index < 0 || weight(bias).shape == Shape{weight(w).shape[0]});
@@ -74,6 +79,18 @@ ValueId Graph::linear(ValueId x, WeightId w, WeightId bias) {
 
 ValueId Graph::activate(ValueId x, kernels::Activation function) {
   return add_node(Activate{function}, {x}, value(x));
+}
+
+ValueId Graph::multiply(ValueId a, ValueId b) {
+  assert(value(a).cols == value(b).cols && value(a).rows == value(b).rows);
+  return add_node(Multiply{}, {a, b}, value(a));
+}
+
+ValueId Graph::rope(ValueId x, Rope attributes) {
+  assert(value(x).rows == Rows::kTokens);
+  assert(value(x).cols == attributes.heads * attributes.head_dim);
+  assert(static_cast<std::int64_t>(attributes.frequency.size()) * 2 == attributes.head_dim);
+  return add_node(std::move(attributes), {x}, value(x));
 }
 
 ValueId Graph::attention(ValueId q, ValueId k, ValueId v, const Attention& attributes) {
@@ -117,6 +134,12 @@ std::string Graph::to_text() const {
             },
             [&](const Add&) { return std::string("add"); },
             [&](const LayerNorm& op) { return fmt::format("layer_norm({})", name(op.gamma)); },
+            [&](const RmsNorm& op) { return fmt::format("rms_norm({})", name(op.gamma)); },
+            [&](const Multiply&) { return std::string("multiply"); },
+            [&](const Rope& op) {
+              return fmt::format("rope(heads {}, dim {}{})", op.heads, op.head_dim,
+                                 op.interleaved ? ", interleaved" : "");
+            },
             [&](const Linear& op) {
               return fmt::format("linear({}, {})", name(op.weight), name(op.bias));
             },

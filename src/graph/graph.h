@@ -1,8 +1,9 @@
 // The typed operator graph: what a model is made of.
 //
 // A model is written once, as a Graph, by its file in models/. Inference plans it (graph/plan.h);
-// the reference executor (graph/reference.h) runs it operator by operator, and training will run
-// the same primitives and their backward. The graph holds no weights, only their names and shapes.
+// the reference executor (graph/reference.h) runs it operator by operator, and training
+// (train/tape.h) runs the same primitives and their backward. The graph holds no weights, only
+// their names and shapes.
 //
 // Every value is a matrix: `rows` is symbolic (one row per token, or per sequence of the batch),
 // `cols` is known. Building checks shapes at once: a builder method with operands that do not fit
@@ -54,6 +55,10 @@ struct LayerNorm {
   WeightId gamma, beta;
   float eps;
 };  // (x)
+struct RmsNorm {
+  WeightId gamma;
+  float eps;
+};  // (x) -> x / sqrt(mean(x^2) + eps) * gamma
 struct Linear {
   WeightId weight;
   WeightId bias;
@@ -61,6 +66,13 @@ struct Linear {
 struct Activate {
   kernels::Activation function;
 };  // (x)
+struct Multiply {};  // (a, b) -> a * b, element by element: the gate of GeGLU and SwiGLU
+// Rotary positions (Su et al. 2021): of every head, pairs of columns turn by position * frequency.
+struct Rope {
+  std::int64_t heads, head_dim;
+  bool interleaved;              // pairs (2i, 2i + 1), as GGUF's Llama; else (i, i + head_dim / 2)
+  std::vector<float> frequency;  // [head_dim / 2], radians per position
+};  // (x [tokens, heads * head_dim])
 struct Attention {  // (q, k, v) -> [tokens, heads * head_dim]
   std::int64_t heads, kv_heads, head_dim;
   float scale;
@@ -74,7 +86,8 @@ struct L2Normalize {
   float eps;
 };  // (x)
 
-using Op = std::variant<Embedding, Add, LayerNorm, Linear, Activate, Attention, Pool, L2Normalize>;
+using Op = std::variant<Embedding, Add, LayerNorm, RmsNorm, Linear, Activate, Multiply, Rope,
+                        Attention, Pool, L2Normalize>;
 
 struct Node {
   Op op;
@@ -94,8 +107,11 @@ class Graph {
   ValueId embedding(WeightId table, Index index);
   ValueId add(ValueId a, ValueId b);
   ValueId layer_norm(ValueId x, WeightId gamma, WeightId beta, float eps);
+  ValueId rms_norm(ValueId x, WeightId gamma, float eps);
   ValueId linear(ValueId x, WeightId weight, WeightId bias = {});
   ValueId activate(ValueId x, kernels::Activation function);
+  ValueId multiply(ValueId a, ValueId b);
+  ValueId rope(ValueId x, Rope attributes);
   ValueId attention(ValueId q, ValueId k, ValueId v, const Attention& attributes);
   ValueId pool(ValueId x, PoolKind kind);
   ValueId l2_normalize(ValueId x, float eps = 1e-12F);

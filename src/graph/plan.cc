@@ -311,6 +311,13 @@ class Planner {
   }
 
   Status emit_op(std::size_t n, const Embedding&) { return emit_embedding({n}, node(n).output); }
+  // Decoders' operators: trained and in the reference; plans of them come with the decoders.
+  static Status not_planned(const char* name) {
+    return fail("the operator {} cannot be run by the engine yet", name);
+  }
+  Status emit_op(std::size_t, const RmsNorm&) { return not_planned("rms_norm"); }
+  Status emit_op(std::size_t, const Multiply&) { return not_planned("multiply"); }
+  Status emit_op(std::size_t, const Rope&) { return not_planned("rope"); }
   Status emit_op(std::size_t n, const Linear&) {
     return emit_linear({{n}, kernels::Activation::kNone, {}, node(n).output});
   }

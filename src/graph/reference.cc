@@ -9,7 +9,7 @@
 namespace tack::graph {
 namespace {
 
-using Matrix = std::vector<float>;
+using Matrix = std::vector<double>;
 
 double activate_one(kernels::Activation f, double x) {
   using kernels::Activation;
@@ -32,18 +32,18 @@ double activate_one(kernels::Activation f, double x) {
 
 class Interpreter {
  public:
-  Interpreter(const Graph& graph, const WeightSource& source, const Batch& batch)
-      : graph_(graph), source_(source), batch_(batch), values_(graph.value_count()) {}
+  Interpreter(const Graph& graph, const std::vector<Matrix>& weights, const Batch& batch)
+      : graph_(graph), weights_(weights), batch_(batch), values_(graph.value_count()) {}
 
-  Result<std::vector<Matrix>> run() {
+  std::vector<Matrix> run() {
     for (const Node& node : graph_.nodes()) {
       const Value& type = graph_.value(node.output);
       rows_ = type.rows == Rows::kTokens ? batch_.tokens() : batch_.sequences();
       cols_ = type.cols;
       out_ = &values_[static_cast<std::size_t>(node.output.index)];
-      out_->assign(static_cast<std::size_t>(rows_ * cols_), 0.0F);
+      out_->assign(static_cast<std::size_t>(rows_ * cols_), 0.0);
       node_ = &node;
-      TACK_RETURN_IF_ERROR(std::visit([&](const auto& op) { return apply(op); }, node.op));
+      std::visit([&](const auto& op) { apply(op); }, node.op);
     }
     return std::move(values_);
   }
@@ -52,16 +52,17 @@ class Interpreter {
   const Matrix& in(std::size_t i) const {
     return values_[static_cast<std::size_t>(node_->inputs[i].index)];
   }
+  const Matrix& weight(WeightId id) const { return weights_[static_cast<std::size_t>(id.index)]; }
   std::int64_t in_cols(std::size_t i) const { return graph_.value(node_->inputs[i]).cols; }
-  float& out(std::int64_t r, std::int64_t c) {
+  double& out(std::int64_t r, std::int64_t c) {
     return (*out_)[static_cast<std::size_t>(r * cols_ + c)];
   }
-  static float get(const Matrix& m, std::int64_t r, std::int64_t c, std::int64_t cols) {
+  static double get(const Matrix& m, std::int64_t r, std::int64_t c, std::int64_t cols) {
     return m[static_cast<std::size_t>(r * cols + c)];
   }
 
-  Status apply(const Embedding& op) {
-    TACK_TRY(const Matrix table, load_vector(graph_.weight(op.table), source_));
+  void apply(const Embedding& op) {
+    const Matrix& table = weight(op.table);
     for (std::int64_t s = 0; s < batch_.sequences(); ++s)
       for (std::int64_t t = batch_.starts[s]; t < batch_.starts[s + 1]; ++t) {
         const auto u = static_cast<std::size_t>(t);
@@ -71,17 +72,15 @@ class Interpreter {
                                                                 : batch_.type_ids[u];
         for (std::int64_t c = 0; c < cols_; ++c) out(t, c) = get(table, row, c, cols_);
       }
-    return {};
   }
 
-  Status apply(const Add&) {
+  void apply(const Add&) {
     for (std::size_t i = 0; i < out_->size(); ++i) (*out_)[i] = in(0)[i] + in(1)[i];
-    return {};
   }
 
-  Status apply(const LayerNorm& op) {
-    TACK_TRY(const Matrix gamma, load_vector(graph_.weight(op.gamma), source_));
-    TACK_TRY(const Matrix beta, load_vector(graph_.weight(op.beta), source_));
+  void apply(const LayerNorm& op) {
+    const Matrix& gamma = weight(op.gamma);
+    const Matrix& beta = weight(op.beta);
     for (std::int64_t r = 0; r < rows_; ++r) {
       double mean = 0, variance = 0;
       for (std::int64_t c = 0; c < cols_; ++c) mean += get(in(0), r, c, cols_);
@@ -91,37 +90,63 @@ class Interpreter {
       variance /= static_cast<double>(cols_);
       for (std::int64_t c = 0; c < cols_; ++c) {
         const auto i = static_cast<std::size_t>(c);
-        out(r, c) = static_cast<float>(
-            (get(in(0), r, c, cols_) - mean) / std::sqrt(variance + op.eps) * gamma[i] + beta[i]);
+        out(r, c) =
+            ((get(in(0), r, c, cols_) - mean) / std::sqrt(variance + op.eps) * gamma[i] + beta[i]);
       }
     }
-    return {};
   }
 
-  Status apply(const Linear& op) {
-    TACK_TRY(const Matrix weight, load_vector(graph_.weight(op.weight), source_));
-    Matrix bias(static_cast<std::size_t>(cols_), 0.0F);
-    if (op.bias.index >= 0) {
-      TACK_TRY(bias, load_vector(graph_.weight(op.bias), source_));
-    }
+  void apply(const Linear& op) {
+    const Matrix& w = weight(op.weight);
+    const Matrix none(static_cast<std::size_t>(cols_), 0.0);
+    const Matrix& bias = op.bias.index < 0 ? none : weight(op.bias);
     const std::int64_t depth = in_cols(0);
     for (std::int64_t r = 0; r < rows_; ++r)
       for (std::int64_t c = 0; c < cols_; ++c) {
         double sum = bias[static_cast<std::size_t>(c)];
         for (std::int64_t k = 0; k < depth; ++k)
-          sum += static_cast<double>(get(in(0), r, k, depth)) * get(weight, c, k, depth);
-        out(r, c) = static_cast<float>(sum);
+          sum += get(in(0), r, k, depth) * get(w, c, k, depth);
+        out(r, c) = (sum);
       }
-    return {};
   }
 
-  Status apply(const Activate& op) {
+  void apply(const Activate& op) {
     for (std::size_t i = 0; i < out_->size(); ++i)
-      (*out_)[i] = static_cast<float>(activate_one(op.function, in(0)[i]));
-    return {};
+      (*out_)[i] = (activate_one(op.function, in(0)[i]));
   }
 
-  Status apply(const Attention& op) {
+  void apply(const RmsNorm& op) {
+    const Matrix& gamma = weight(op.gamma);
+    for (std::int64_t r = 0; r < rows_; ++r) {
+      double square = 0;
+      for (std::int64_t c = 0; c < cols_; ++c) square += std::pow(get(in(0), r, c, cols_), 2);
+      const double scale = 1 / std::sqrt(square / static_cast<double>(cols_) + op.eps);
+      for (std::int64_t c = 0; c < cols_; ++c)
+        out(r, c) = get(in(0), r, c, cols_) * scale * gamma[static_cast<std::size_t>(c)];
+    }
+  }
+
+  void apply(const Multiply&) {
+    for (std::size_t i = 0; i < out_->size(); ++i) (*out_)[i] = in(0)[i] * in(1)[i];
+  }
+
+  void apply(const Rope& op) {
+    for (std::int64_t s = 0; s < batch_.sequences(); ++s)
+      for (std::int64_t t = batch_.starts[s]; t < batch_.starts[s + 1]; ++t)
+        for (std::int64_t h = 0; h < op.heads; ++h)
+          for (std::int64_t i = 0; i < op.head_dim / 2; ++i) {
+            const std::int64_t head = h * op.head_dim;
+            const std::int64_t a = head + (op.interleaved ? 2 * i : i);
+            const std::int64_t b = head + (op.interleaved ? 2 * i + 1 : i + op.head_dim / 2);
+            const double angle = static_cast<double>(t - batch_.starts[s]) *
+                                 static_cast<double>(op.frequency[static_cast<std::size_t>(i)]);
+            const double x = get(in(0), t, a, cols_), y = get(in(0), t, b, cols_);
+            out(t, a) = x * std::cos(angle) - y * std::sin(angle);
+            out(t, b) = x * std::sin(angle) + y * std::cos(angle);
+          }
+  }
+
+  void apply(const Attention& op) {
     const std::int64_t kv_cols = op.kv_heads * op.head_dim, group = op.heads / op.kv_heads;
     for (std::int64_t s = 0; s < batch_.sequences(); ++s) {
       const std::int64_t first = batch_.starts[s], end = batch_.starts[s + 1];
@@ -135,7 +160,7 @@ class Interpreter {
             if (op.window > 0 && std::abs(i - j) >= op.window) continue;
             double dot = 0;
             for (std::int64_t d = 0; d < op.head_dim; ++d)
-              dot += static_cast<double>(get(in(0), i, h * op.head_dim + d, cols_)) *
+              dot += get(in(0), i, h * op.head_dim + d, cols_) *
                      get(in(1), j, h / group * op.head_dim + d, kv_cols);
             score[static_cast<std::size_t>(j - first)] = dot * op.scale;
             largest = std::max(largest, dot * op.scale);
@@ -146,41 +171,37 @@ class Interpreter {
             for (std::int64_t j = first; j < end; ++j)
               sum += score[static_cast<std::size_t>(j - first)] / total *
                      get(in(2), j, h / group * op.head_dim + d, kv_cols);
-            out(i, h * op.head_dim + d) = static_cast<float>(sum);
+            out(i, h * op.head_dim + d) = (sum);
           }
         }
     }
-    return {};
   }
 
-  Status apply(const Pool& op) {
+  void apply(const Pool& op) {
     for (std::int64_t s = 0; s < batch_.sequences(); ++s) {
       const std::int64_t first = batch_.starts[s], end = batch_.starts[s + 1];
       for (std::int64_t c = 0; c < cols_; ++c) {
         double sum = 0;
         for (std::int64_t t = first; t < end; ++t) sum += get(in(0), t, c, cols_);
         const double mean = sum / static_cast<double>(end - first);
-        out(s, c) = op.kind == PoolKind::kMean  ? static_cast<float>(mean)
+        out(s, c) = op.kind == PoolKind::kMean  ? (mean)
                     : op.kind == PoolKind::kCls ? get(in(0), first, c, cols_)
                                                 : get(in(0), end - 1, c, cols_);
       }
     }
-    return {};
   }
 
-  Status apply(const L2Normalize& op) {
+  void apply(const L2Normalize& op) {
     for (std::int64_t r = 0; r < rows_; ++r) {
       double sum = 0;
       for (std::int64_t c = 0; c < cols_; ++c) sum += std::pow(get(in(0), r, c, cols_), 2);
       const double norm = std::max(std::sqrt(sum), static_cast<double>(op.eps));
-      for (std::int64_t c = 0; c < cols_; ++c)
-        out(r, c) = static_cast<float>(get(in(0), r, c, cols_) / norm);
+      for (std::int64_t c = 0; c < cols_; ++c) out(r, c) = (get(in(0), r, c, cols_) / norm);
     }
-    return {};
   }
 
   const Graph& graph_;
-  const WeightSource& source_;
+  const std::vector<Matrix>& weights_;
   const Batch& batch_;
   std::vector<Matrix> values_;
   const Node* node_ = nullptr;
@@ -190,10 +211,24 @@ class Interpreter {
 
 }  // namespace
 
+std::vector<std::vector<double>> run_reference_f64(const Graph& graph,
+                                                   const std::vector<std::vector<double>>& weights,
+                                                   const Batch& batch) {
+  return Interpreter(graph, weights, batch).run();
+}
+
 Result<std::vector<std::vector<float>>> run_reference(const Graph& graph,
                                                       const WeightSource& source,
                                                       const Batch& batch) {
-  return Interpreter(graph, source, batch).run();
+  std::vector<Matrix> weights;
+  for (const Weight& weight : graph.weights()) {
+    TACK_TRY(const auto values, load_vector(weight, source));
+    weights.emplace_back(values.begin(), values.end());
+  }
+  std::vector<std::vector<float>> out;
+  for (const Matrix& value : run_reference_f64(graph, weights, batch))
+    out.emplace_back(value.begin(), value.end());
+  return out;
 }
 
 }  // namespace tack::graph

@@ -1,5 +1,6 @@
 // The reference executor: every operator of a graph, one after another, as its definition reads,
-// with sums in f64. Slow on purpose: it is what plans (fused, quantised, tiled) are tested against.
+// in f64. Slow on purpose: it is what plans (fused, quantised, tiled) and gradients (by finite
+// differences) are tested against.
 #pragma once
 
 #include <vector>
@@ -15,5 +16,10 @@ namespace tack::graph {
 Result<std::vector<std::vector<float>>> run_reference(const Graph& graph,
                                                       const WeightSource& source,
                                                       const Batch& batch);
+
+// The same from weights in f64, by weight index, without rounding in between.
+std::vector<std::vector<double>> run_reference_f64(const Graph& graph,
+                                                   const std::vector<std::vector<double>>& weights,
+                                                   const Batch& batch);
 
 }  // namespace tack::graph

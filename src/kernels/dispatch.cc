@@ -11,7 +11,8 @@ extern const Kernels kKernels;
 }
 namespace avx512 {
 extern const Kernels kKernels;
-}
+void product_bf16(const ProductArgs& args);
+}  // namespace avx512
 #elif defined(__aarch64__)
 namespace neon {
 extern const Kernels kKernels;
@@ -59,6 +60,25 @@ const Kernels& kernels() {
         chosen = table;
   }
   return *chosen;
+}
+
+ProductFn bf16_product() {
+#if defined(__x86_64__)
+  if (cpu_info().avx512_bf16 && kernels().isa == Isa::kAvx512) return avx512::product_bf16;
+#endif
+  return nullptr;
+}
+
+std::size_t product_scratch_bytes(std::int64_t m, std::int64_t k) {
+  // A panel of 64 columns and a copy of A in blocks of at most 96 rows (simd/product.h,
+  // avx512/product_bf16.cc), in f32.
+  return static_cast<std::size_t>((64 + (m + 95) / 96 * 96) * (k + 1)) * sizeof(float);
+}
+
+std::size_t attention_backward_scratch_bytes(std::int64_t length, std::int64_t head_dim) {
+  const std::int64_t padded = (length + 15) / 16 * 16;
+  return static_cast<std::size_t>(2 * length * padded) * sizeof(float) +
+         product_scratch_bytes(length, length > head_dim ? length : head_dim);
 }
 
 std::size_t attention_scratch_floats(std::int64_t length, std::int64_t head_dim) {

@@ -14,6 +14,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   endif()
   set_source_files_properties(${avx512_sources} TARGET_DIRECTORY tack_kernels PROPERTIES COMPILE_OPTIONS
     "${quiet}-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni;-mprefer-vector-width=512")
+  set_property(SOURCE ${CMAKE_SOURCE_DIR}/src/kernels/avx512/product_bf16.cc
+               TARGET_DIRECTORY tack_kernels APPEND PROPERTY COMPILE_OPTIONS "-mavx512bf16")
 else()
   set_source_files_properties(${avx2_sources} ${avx512_sources} TARGET_DIRECTORY tack_kernels
                               PROPERTIES HEADER_FILE_ONLY ON)

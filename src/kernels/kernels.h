@@ -5,8 +5,10 @@
 #include "base/result.h"
 #include "kernels/activation.h"
 #include "kernels/attention.h"
+#include "kernels/backward.h"
 #include "kernels/gemm_int8.h"
 #include "kernels/norm.h"
+#include "kernels/product.h"
 
 namespace tack::kernels {
 
@@ -23,6 +25,8 @@ struct Kernels {
   LayerNormFn layer_norm;
   L2NormalizeFn l2_normalize;
   ActivateFn activate;
+  ProductFn product;
+  Backward backward;
 };
 
 // The kernels chosen by choose_isa(). A bad TACK_ISA is reported by init_kernels(), which main()

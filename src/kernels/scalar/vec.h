@@ -50,6 +50,9 @@ struct Vec {
   static F div(F a, F b) {
     return each([&](int i) { return a.lane[i] / b.lane[i]; });
   }
+  static F sqrt(F a) {
+    return each([&](int i) { return __builtin_sqrtf(a.lane[i]); });
+  }
   static F fma(F a, F b, F c) {
     return each([&](int i) { return __builtin_fmaf(a.lane[i], b.lane[i], c.lane[i]); });
   }

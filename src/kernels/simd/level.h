@@ -4,8 +4,10 @@
 
 #include "kernels/kernels.h"
 #include "kernels/simd/attention.h"
+#include "kernels/simd/backward.h"
 #include "kernels/simd/f32.h"
 #include "kernels/simd/int8.h"
+#include "kernels/simd/product.h"
 
 namespace tack::kernels::simd {
 
@@ -23,6 +25,8 @@ constexpr Kernels make_level(Isa isa, Int8PackFn pack) {
       .layer_norm = layer_norm<V>,
       .l2_normalize = l2_normalize<V>,
       .activate = activate<V>,
+      .product = product<V>,
+      .backward = make_backward<V>(),
   };
 }
 

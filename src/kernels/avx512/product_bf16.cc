@@ -1,0 +1,194 @@
+// The bf16 product for training. Both operands are rounded to bf16 as they are brought into pairs
+// of k, the unit of vdpbf16ps: A as [row][pair] or, transposed, [pair][row]; B as panels
+// [pair][64 columns].
+
+#include <immintrin.h>
+
+#include "kernels/product.h"
+
+namespace tack::kernels::avx512 {
+namespace {
+
+constexpr int kRows = 6;
+constexpr std::int64_t kPanel = 64;
+constexpr std::int64_t kBlock = 96;  // rows of A converted together
+
+__mmask16 mask(std::int64_t n) {
+  return n >= 16 ? static_cast<__mmask16>(0xffff) : static_cast<__mmask16>((1U << n) - 1U);
+}
+
+// Pairs (low[j], high[j]) as bf16, low in the lower half, j < 16.
+__m512i interleave(__m512 low, __m512 high) {
+  // One instruction rounds both: the lower 16 lanes are `low`. A permutation then pairs them.
+  const __m512i both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
+                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(order, both);
+}
+
+// to[pair][column] of `columns` <= `width` columns from rows k of `from`; the rest is zero.
+void pack_rows(const float* from, std::int64_t ld, std::int64_t k, std::int64_t columns,
+               std::int64_t width, std::uint32_t* to) {
+  for (std::int64_t p = 0; p < k; p += 2, to += width)
+    for (std::int64_t j = 0; j < width; j += 16) {
+      const __mmask16 some = columns > j ? mask(columns - j) : static_cast<__mmask16>(0);
+      const __m512 low = _mm512_maskz_loadu_ps(some, from + p * ld + j);
+      const __m512 high =
+          p + 1 < k ? _mm512_maskz_loadu_ps(some, from + (p + 1) * ld + j) : _mm512_setzero_ps();
+      _mm512_storeu_si512(to + j, interleave(low, high));
+    }
+}
+
+void transpose16(__m512i (&r)[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4)
+    for (int h = 0; h < 2; ++h) {
+      r[i + 2 * h] = _mm512_unpacklo_epi64(t[i + h], t[i + 2 + h]);
+      r[i + 2 * h + 1] = _mm512_unpackhi_epi64(t[i + h], t[i + 2 + h]);
+    }
+  for (int c = 0; c < 4; ++c) {
+    const __m512i lo = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88);
+    const __m512i hi = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xdd);
+    const __m512i lo2 = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88);
+    const __m512i hi2 = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xdd);
+    t[c] = _mm512_shuffle_i32x4(lo, lo2, 0x88);
+    t[8 + c] = _mm512_shuffle_i32x4(lo, lo2, 0xdd);
+    t[4 + c] = _mm512_shuffle_i32x4(hi, hi2, 0x88);
+    t[12 + c] = _mm512_shuffle_i32x4(hi, hi2, 0xdd);
+  }
+  for (int i = 0; i < 16; ++i) r[i] = t[i];
+}
+
+// 32 values of one row as 16 pairs; values at `n` and beyond are zero.
+__m512i row_pairs(const float* from, std::int64_t n) {
+  const __m512 low = _mm512_maskz_loadu_ps(mask(n), from);
+  const __m512 high = n > 16 ? _mm512_maskz_loadu_ps(mask(n - 16), from + 16) : _mm512_setzero_ps();
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+}
+
+// to[pair][column] where column j of B is row j of `from`.
+void pack_transposed(const float* from, std::int64_t ld, std::int64_t k, std::int64_t columns,
+                     std::int64_t width, std::uint32_t* to) {
+  for (std::int64_t j = 0; j < width; j += 16)
+    for (std::int64_t p = 0; p < k; p += 32) {
+      __m512i r[16];
+      for (std::int64_t i = 0; i < 16; ++i)
+        r[i] = j + i < columns ? row_pairs(from + (j + i) * ld + p, k - p) : _mm512_setzero_si512();
+      transpose16(r);
+      const std::int64_t pairs = (k - p + 1) / 2 < 16 ? (k - p + 1) / 2 : 16;
+      for (std::int64_t i = 0; i < pairs; ++i)
+        _mm512_storeu_si512(to + (p / 2 + i) * width + j, r[i]);
+    }
+}
+
+template <int R, int C>
+void block(const std::uint32_t* a, std::int64_t row, std::int64_t step, const std::uint32_t* panel,
+           const ProductArgs& args, float* c, const float* bias, __mmask16 tail) {
+  __m512 sum[R][C];
+  for (int v = 0; v < C; ++v) {
+    const __mmask16 some = v == C - 1 ? tail : static_cast<__mmask16>(0xffff);
+    for (int r = 0; r < R; ++r)
+      sum[r][v] = args.accumulate   ? _mm512_maskz_loadu_ps(some, c + r * args.ldc + v * 16)
+                  : bias != nullptr ? _mm512_maskz_loadu_ps(some, bias + v * 16)
+                                    : _mm512_setzero_ps();
+  }
+  for (std::int64_t p = 0; p < args.k; p += 2, a += step, panel += C * 16) {
+    __m512bh b[C];
+    for (int v = 0; v < C; ++v)
+      b[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + v * 16));
+    for (int r = 0; r < R; ++r) {
+      const auto left = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[r * row])));
+      for (int v = 0; v < C; ++v) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], left, b[v]);
+    }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < C; ++v)
+      _mm512_mask_storeu_ps(c + r * args.ldc + v * 16,
+                            v == C - 1 ? tail : static_cast<__mmask16>(0xffff), sum[r][v]);
+}
+
+template <int C>
+void rows_of(std::int64_t rows, const std::uint32_t* a, std::int64_t row, std::int64_t step,
+             const std::uint32_t* panel, const ProductArgs& args, float* c, const float* bias,
+             __mmask16 tail) {
+  for (; rows >= kRows; rows -= kRows) {
+    block<kRows, C>(a, row, step, panel, args, c, bias, tail);
+    a += kRows * row;
+    c += kRows * args.ldc;
+  }
+  switch (rows) {
+    case 5:
+      return block<5, C>(a, row, step, panel, args, c, bias, tail);
+    case 4:
+      return block<4, C>(a, row, step, panel, args, c, bias, tail);
+    case 3:
+      return block<3, C>(a, row, step, panel, args, c, bias, tail);
+    case 2:
+      return block<2, C>(a, row, step, panel, args, c, bias, tail);
+    case 1:
+      return block<1, C>(a, row, step, panel, args, c, bias, tail);
+    default:
+      return;
+  }
+}
+
+}  // namespace
+
+void product_bf16(const ProductArgs& args) {
+  const std::int64_t pairs = (args.k + 1) / 2;
+  // All of A in scratch, then one panel of B at a time: the panel stays in the second-level cache
+  // while A streams by.
+  auto* const panel = reinterpret_cast<std::uint32_t*>(args.scratch);  // [pairs, kPanel]
+  std::uint32_t* const left = panel + pairs * kPanel;                  // [m, pairs] in blocks
+  for (std::int64_t i = 0; i < args.m; i += kBlock) {
+    const std::int64_t rows = args.m - i < kBlock ? args.m - i : kBlock;
+    std::uint32_t* const to = left + i * pairs;
+    if (args.a_transposed) {
+      pack_rows(args.a + i, args.lda, args.k, rows, kBlock, to);
+    } else {
+      for (std::int64_t r = 0; r < rows; ++r)
+        for (std::int64_t p = 0; p < args.k; p += 32) {
+          const std::int64_t n = (args.k - p + 1) / 2;
+          _mm512_mask_storeu_epi32(to + r * pairs + p / 2, mask(n),
+                                   row_pairs(args.a + (i + r) * args.lda + p, args.k - p));
+        }
+    }
+  }
+  for (std::int64_t j = 0; j < args.n; j += kPanel) {
+    const std::int64_t columns = args.n - j < kPanel ? args.n - j : kPanel;
+    const std::int64_t vectors = (columns + 15) / 16;
+    const __mmask16 tail = mask(columns - (vectors - 1) * 16);
+    if (args.b_transposed)
+      pack_transposed(args.b + j * args.ldb, args.ldb, args.k, columns, vectors * 16, panel);
+    else
+      pack_rows(args.b + j, args.ldb, args.k, columns, vectors * 16, panel);
+    const float* const bias = args.bias == nullptr ? nullptr : args.bias + j;
+    for (std::int64_t i = 0; i < args.m; i += kBlock) {
+      const std::int64_t rows = args.m - i < kBlock ? args.m - i : kBlock;
+      const std::uint32_t* const a = left + i * pairs;
+      const std::int64_t row = args.a_transposed ? 1 : pairs;
+      const std::int64_t step = args.a_transposed ? kBlock : 1;
+      float* const c = args.c + i * args.ldc + j;
+      switch (vectors) {
+        case 1:
+          rows_of<1>(rows, a, row, step, panel, args, c, bias, tail);
+          break;
+        case 2:
+          rows_of<2>(rows, a, row, step, panel, args, c, bias, tail);
+          break;
+        case 3:
+          rows_of<3>(rows, a, row, step, panel, args, c, bias, tail);
+          break;
+        default:
+          rows_of<4>(rows, a, row, step, panel, args, c, bias, tail);
+          break;
+      }
+    }
+  }
+}
+
+}  // namespace tack::kernels::avx512
