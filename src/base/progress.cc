@@ -51,9 +51,10 @@ void Progress::draw() {
     const double share = std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
     const int filled = static_cast<int>(share * kWidth);
     const double left = rate > 0 ? static_cast<double>(total_ - done_) / rate : 0;
-    fmt::print(stderr, "\r\033[K{} [{:#<{}}{:.<{}}] {:3.0f}%  {}/{} {}  {:.0f}/s  {:.0f} s left",
+    fmt::print(stderr,
+               "\r\033[K{} [{:#<{}}{:.<{}}] {:3.0f}%  {}/{} {}  {:.0f}/s  {:.0f} s left{}{}",
                label_, "", filled, "", kWidth - filled, share * 100, done_, total_, unit_, rate,
-               left);
+               left, note_.empty() ? "" : "  ", note_);
   }
   std::fflush(stderr);
 }

@@ -17,6 +17,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void advance(std::int64_t by = 1);
+  // Stands behind the numbers until it is replaced.
+  void note(std::string text) { note_ = std::move(text); }
   void finish();
 
  private:
@@ -26,6 +28,7 @@ class Progress {
   const std::int64_t total_;
   const std::string unit_;
   const bool visible_;
+  std::string note_;
   std::int64_t done_ = 0;
   std::chrono::steady_clock::time_point start_, last_draw_;
 };

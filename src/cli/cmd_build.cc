@@ -16,6 +16,7 @@ struct Options {
   std::string task_file, data, test, text, label, oos_label, format = "auto", base, out, html,
                                                              baseline, name;
   double floor = -1, margin = -0.01, false_alarms = 0.05;
+  std::vector<std::string> set;
   int threads = 0;
   bool json = false;
 };
@@ -54,7 +55,7 @@ std::vector<Fact> facts(const BuildResult& result) {
   std::vector<Fact> out = {
       {"base", result.base},
       {"training rows", fmt::format("{}", result.train_rows)},
-      {"head", fmt::format("logistic regression, C = {:g} by cross-validation", result.search.c)},
+      {"head", result.head},
       {"calibration", fmt::format("temperature {:.3f}, out of scope below a score of {:.2f}",
                                   result.temperature, result.threshold)},
       {"smallest loss the test can tell",
@@ -62,6 +63,19 @@ std::vector<Fact> facts(const BuildResult& result) {
   };
   if (result.gate) out.push_back({"gate", result.gate->text});
   return out;
+}
+
+Json training_json(const TrainingResult& training) {
+  Json epochs = Json::array();
+  for (const EpochRecord& e : training.epochs)
+    epochs.push_back({{"epoch", e.epoch}, {"loss", e.loss}, {"validation", e.validation}});
+  return {{"steps", training.steps},
+          {"tokens", training.tokens},
+          {"seconds", training.seconds},
+          {"best_epoch", training.best_epoch},
+          {"best_validation", training.best_validation},
+          {"memory_bytes", training.memory_bytes},
+          {"epochs", epochs}};
 }
 
 Status print(const BuildResult& result, const Options& options) {
@@ -77,7 +91,8 @@ Status print(const BuildResult& result, const Options& options) {
   json["model"] = result.accepted() ? Json(options.out) : Json();
   json["model_bytes"] = result.model_bytes;
   json["train_rows"] = result.train_rows;
-  json["c"] = result.search.c;
+  json["c"] = result.training ? Json() : Json(result.search.c);
+  if (result.training) json["training"] = training_json(*result.training);
   json["temperature"] = result.temperature;
   json["threshold"] = result.threshold;
   json["detectable_loss"] = result.detectable_loss;
@@ -95,7 +110,7 @@ Status run(Options& options) {
   if (!options.task_file.empty()) {
     if (!options.data.empty())
       return fail(ErrorCode::kUsage, "give a task.toml or --data, not both");
-    TACK_TRY(task, read_task(options.task_file));
+    TACK_TRY(task, read_task(options.task_file, options.set));
     if (!options.base.empty()) task.base = options.base;
   } else {
     TACK_TRY(task, task_from_flags(options));
@@ -111,6 +126,7 @@ Status run(Options& options) {
   std::string command = "tack build";
   if (!options.task_file.empty()) command += " " + options.task_file;
   if (!options.data.empty()) command += " --data " + options.data;
+  for (const std::string& set : options.set) command += " --set " + set;
   BuildOptions build{.out = options.out, .threads = options.threads, .command = command};
   build.message = [&](const std::string& line) {
     fmt::print(options.json ? stderr : stdout, "{}\n", line);
@@ -155,6 +171,7 @@ Verb make_build(CLI::App& root) {
   verb->add_option("--baseline", options->baseline, "Gate: a task model that must not be lost to");
   verb->add_option("--margin", options->margin, "Gate: least difference to the baseline")
       ->capture_default_str();
+  verb->add_option("--set", options->set, "SECTION.KEY=VALUE in place of what task.toml says");
   add_threads_option(*verb, options->threads);
   verb->add_flag("--json", options->json, "Print the result as JSON");
   verb->footer("Example: tack build --data tickets.csv --text text --label intent -o tickets.gguf");

@@ -1,6 +1,8 @@
 #include "tasks/artifact.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace tack {
 namespace {
@@ -11,14 +13,40 @@ std::vector<std::byte> bytes_of(const std::vector<float>& values) {
   return bytes;
 }
 
+
+Result<const GgufFile*> gguf_of(const Model& base) {
+  if (base.gguf() == nullptr)
+    return fail(ErrorCode::kUsage, "{}: convert the base model to GGUF first (tack convert)",
+                base.path().string());
+  return base.gguf();
+}
+
 }  // namespace
+
+Status write_trained_encoder(const Model& base,
+                             const std::map<std::string, std::vector<float>>& tensors,
+                             const std::filesystem::path& path) {
+  TACK_TRY(const GgufFile* gguf, gguf_of(base));
+  GgufWriter writer;
+  // Smoothing factors and everything about a task belonged to the old weights.
+  constexpr std::string_view kKeep[] = {"tack.max_tokens", "tack.normalize", "tack.lineage"};
+  for (const auto& [key, value] : gguf->metadata())
+    if ((!key.starts_with("tack.") || std::ranges::find(kKeep, key) != std::end(kKeep)) &&
+        key != "bert.classifier.output_labels")
+      writer.set(key, value);
+  for (const GgufTensor& tensor : gguf->tensors()) {
+    if (tensor.name.starts_with("cls.output.")) continue;
+    if (const auto found = tensors.find(tensor.name); found != tensors.end())
+      writer.add_tensor(tensor.name, DType::kF32, tensor.view.shape, bytes_of(found->second));
+    else
+      writer.add_tensor_view(tensor.name, tensor.view);
+  }
+  return writer.write(path);
+}
 
 Status write_task_model(const Model& base, const TaskArtifact& artifact,
                         const std::filesystem::path& path) {
-  const GgufFile* gguf = base.gguf();
-  if (gguf == nullptr)
-    return fail(ErrorCode::kUsage, "{}: convert the base model to GGUF first (tack convert)",
-                base.path().string());
+  TACK_TRY(const GgufFile* gguf, gguf_of(base));
   GgufWriter writer;
   for (const auto& [key, value] : gguf->metadata()) writer.set(key, value);
   writer.set("general.name", GgufValue::string(artifact.name));

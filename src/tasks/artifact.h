@@ -10,6 +10,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "models/model.h"
@@ -28,5 +31,11 @@ struct TaskArtifact {
 // or has a head already.
 Status write_task_model(const Model& base, const TaskArtifact& artifact,
                         const std::filesystem::path& path);
+
+// Copies the base without a head, with some of its tensors replaced by trained ones (f32, by name).
+// Atomic.
+Status write_trained_encoder(const Model& base,
+                             const std::map<std::string, std::vector<float>>& tensors,
+                             const std::filesystem::path& path);
 
 }  // namespace tack

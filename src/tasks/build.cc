@@ -12,19 +12,23 @@
 #include "base/progress.h"
 #include "eval/calibration.h"
 #include "tasks/artifact.h"
+#include "tasks/finetune.h"
+#include "tasks/report.h"
 
 namespace tack {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The file that is evaluated before it may take its place; gone when this is.
-class Candidate {
+// A file beside the result that is gone when this is: what is evaluated before it may take its
+// place, and steps on the way.
+class TemporaryFile {
  public:
-  explicit Candidate(const std::filesystem::path& out) : path_(out.string() + ".candidate") {}
-  Candidate(const Candidate&) = delete;
-  Candidate& operator=(const Candidate&) = delete;
-  ~Candidate() {
+  TemporaryFile(const std::filesystem::path& out, std::string_view suffix)
+      : path_(out.string() + std::string(suffix)) {}
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() {
     std::error_code ignored;
     std::filesystem::remove(path_, ignored);
   }
@@ -34,8 +38,12 @@ class Candidate {
   std::filesystem::path path_;
 };
 
+void say(const BuildOptions& options, const std::string& line) {
+  if (options.message) options.message(line);
+}
+
 struct Data {
-  Dataset train, test;
+  Dataset train, validation, test;  // validation: empty unless the encoder is trained
 };
 
 Result<Data> read_data(const Task& task, BuildResult& result) {
@@ -44,7 +52,7 @@ Result<Data> read_data(const Task& task, BuildResult& result) {
   Data data;
   if (task.test.empty()) {
     const Split split = split_by_content(all, task.split_test, task.split_seed);
-    data = {all.subset(split.first), all.subset(split.second)};
+    data = {all.subset(split.first), {}, all.subset(split.second)};
     std::vector<bool> seen(all.label_names.size());
     for (std::int32_t label : data.train.labels)
       if (label >= 0) seen[static_cast<std::size_t>(label)] = true;
@@ -56,12 +64,24 @@ Result<Data> read_data(const Task& task, BuildResult& result) {
           100 * task.split_test);
   } else {
     TACK_TRY(Dataset test, read_dataset(task.test_source(), all.label_names));
-    data = {std::move(all), std::move(test)};
+    data = {std::move(all), {}, std::move(test)};
+  }
+  if (task.training.method != TrainMethod::kHead) {
+    if (!task.validation.empty()) {
+      TACK_TRY(data.validation, read_dataset(task.validation_source(), data.train.label_names));
+    } else {
+      const Split split = split_by_content(data.train, task.training.validation, task.split_seed);
+      data.validation = data.train.subset(split.second);
+      data.train = data.train.subset(split.first);
+    }
+    if (data.validation.in_scope() == 0)
+      return fail("{}: no validation row has a label", data.validation.name);
   }
   if (data.test.in_scope() == 0) return fail("{}: no test row has a label", data.test.name);
   result.labels = data.train.label_names;
   result.train_rows = data.train.in_scope();
   result.train_out_of_scope = data.train.size() - result.train_rows;
+  result.validation_rows = data.validation.in_scope();
   result.test_rows = data.test.in_scope();
   result.test_out_of_scope = data.test.size() - result.test_rows;
   result.overlap = count_overlap(data.train, data.test);
@@ -97,12 +117,41 @@ Result<Features> embed(TextEncoder& encoder, const Dataset& data) {
 }
 
 struct Fitted {
+  std::shared_ptr<const Model> encoder;  // the one the head belongs to
   LinearHead head;
   Json calibration;
 };
 
-Result<Fitted> fit(const Task& task, const Features& features, std::int64_t dims, int threads,
-                   BuildResult& result) {
+// Temperature and threshold from logits of rows that the head was not fitted to.
+Json calibrate(const Task& task, std::span<const float> logits,
+               std::span<const std::int32_t> labels, std::int32_t classes, BuildResult& result) {
+  result.temperature = fit_temperature(logits, labels, classes);
+  std::vector<float> scores;
+  const auto width = static_cast<std::size_t>(classes);
+  for (std::size_t r = 0; r < labels.size(); ++r)
+    scores.push_back(in_scope_score(logits.subspan(r * width, width)));
+  result.threshold = out_of_scope_threshold(scores, task.false_alarms);
+  return {{"temperature", result.temperature},
+          {"threshold", result.threshold},
+          {"false_alarms", task.false_alarms}};
+}
+
+// The frozen encoder with a logistic head, C by cross-validation.
+Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& base,
+                        const Data& rows, const BuildOptions& options, int threads,
+                        BuildResult& result) {
+  std::int64_t dims = 0;
+  Features features;
+  {
+    TACK_TRY(auto encoder,
+             TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
+    dims = encoder->output_dim("embedding");
+    const auto before = Clock::now();
+    TACK_TRY(features, embed(*encoder, rows.train));
+    const double seconds = std::chrono::duration<double>(Clock::now() - before).count();
+    say(options, fmt::format("encoder: {} embedded {} rows in {:.1f} s", base->name(),
+                             result.train_rows, seconds));
+  }
   ThreadPool pool(threads);
   const LabelledFeatures data{features.values, features.labels, dims,
                               static_cast<std::int32_t>(result.labels.size())};
@@ -118,18 +167,68 @@ Result<Fitted> fit(const Task& task, const Features& features, std::int64_t dims
                                             pool));
   }
   TACK_TRY(auto fitted, fit_logistic(data, {.c = result.search.c}, pool));
+  std::string tried;
+  for (const auto& point : result.search.points)
+    tried +=
+        fmt::format("{}C {:g}: {:.2f} %", tried.empty() ? "" : ", ", point.c, 100 * point.accuracy);
+  say(options, fmt::format("cross-validation on the training rows: {}", tried));
+  result.head = fmt::format("logistic regression, C = {:g} by cross-validation", result.search.c);
   // Each row's logits come from a fit that did not see it, so no rows need to be kept apart.
-  const auto& logits = result.search.out_of_fold_logits;
-  result.temperature = fit_temperature(logits, features.labels, data.classes);
-  std::vector<float> scores;
-  const auto width = static_cast<std::size_t>(data.classes);
-  for (std::size_t r = 0; r < features.labels.size(); ++r)
-    scores.push_back(in_scope_score(std::span(logits).subspan(r * width, width)));
-  result.threshold = out_of_scope_threshold(scores, task.false_alarms);
-  return Fitted{std::move(fitted.head),
-                {{"temperature", result.temperature},
-                 {"threshold", result.threshold},
-                 {"false_alarms", task.false_alarms}}};
+  return Fitted{
+      base, std::move(fitted.head),
+      calibrate(task, result.search.out_of_fold_logits, features.labels, data.classes, result)};
+}
+
+// What the training depends on: a checkpoint of anything else is not continued.
+std::string describe_training(const Task& task, const Model& base, const Data& data) {
+  return fmt::format("task {}\nbase {} {}\ntraining rows {}\nvalidation rows {}\n{}", task.name,
+                     base.name(), base.file_bytes(), data.train.sha256, data.validation.sha256,
+                     to_text(task.training.to_json(), 1));
+}
+
+// Trains the encoder and the head, and writes the encoder to `path` in the task's type.
+Result<Fitted> train_encoder(const Task& task, const std::shared_ptr<const Model>& base,
+                             const Data& rows, const std::filesystem::path& path,
+                             const BuildOptions& options, int threads, BuildResult& result) {
+  const auto classes = static_cast<std::int32_t>(result.labels.size());
+  LinearHead start;
+  {
+    TACK_TRY(auto encoder,
+             TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
+    TACK_TRY(const Features features, embed(*encoder, rows.train));
+    ThreadPool pool(threads);
+    TACK_TRY(auto fit, fit_logistic({features.values, features.labels,
+                                     encoder->output_dim("embedding"), classes},
+                                    {.c = task.training.start_c, .tolerance = 1e-5}, pool));
+    start = std::move(fit.head);
+  }
+  TACK_TRY(FineTuned tuned, fine_tune(base, start, rows.train, rows.validation, task.training,
+                                      {.threads = threads,
+                                       .checkpoint = options.out.string() + ".checkpoint",
+                                       .description = describe_training(task, *base, rows)}));
+  result.training = std::move(tuned.training);
+  result.trained_parameters = tuned.trained_parameters;
+  result.head = fmt::format("fine-tuned, {} epochs, epoch {} chosen on {} validation rows",
+                            result.training->epochs.size(), result.training->best_epoch,
+                            result.validation_rows);
+  say(options, training_text(*result.training, tuned.trained_parameters));
+  if (tuned.truncated > 0)
+    say(options, fmt::format("training: {} texts were longer than {} tokens and were cut",
+                             tuned.truncated, base->context_length()));
+  {
+    const TemporaryFile full(options.out, ".f32");
+    TACK_RETURN_IF_ERROR(write_trained_encoder(*base, tuned.tensors, full.path()));
+    TACK_RETURN_IF_ERROR(
+        convert_model(full.path(), path, {.type = task.type, .name = base->name()}));
+  }
+  TACK_TRY(auto trained, Model::open(path));
+  TACK_TRY(auto encoder,
+           TextEncoder::create(trained, {.threads = threads, .outputs = {"embedding"}}));
+  TACK_TRY(const Features features, embed(*encoder, rows.validation));
+  ThreadPool pool(threads);
+  const auto logits = tuned.head.logits(features.values, pool);
+  return Fitted{std::move(trained), std::move(tuned.head),
+                calibrate(task, logits, features.labels, classes, result)};
 }
 
 // Whether the baseline is right on each in-scope row; its labels may be in another order.
@@ -172,22 +271,27 @@ Result<Json> make_lineage(const Task& task, const Model& base, const Data& data,
        {{"path", task.test.empty() ? task.train.path : task.test},
         {"rows", data.test.size()},
         {"sha256", data.test.sha256}}},
-      {"head", {{"kind", "logistic regression"}, {"c", result.search.c}}},
+      {"head", result.head},
       {"command", options.command},
   };
   if (const Json* before = base.tack_metadata("lineage")) json["base"]["lineage"] = *before;
+  if (data.validation.size() > 0)
+    json["validation"] = {{"path", task.validation.empty() ? task.train.path : task.validation},
+                          {"rows", data.validation.size()},
+                          {"sha256", data.validation.sha256}};
+  if (result.training)
+    json["training"] = {{"steps", result.training->steps},
+                        {"epochs", result.training->epochs.size()},
+                        {"settings", task.training.to_json()}};
   if (result.gate) json["gate"] = result.gate->text;
   return json;
 }
 
-void say(const BuildOptions& options, const std::string& line) {
-  if (options.message) options.message(line);
-}
-
 std::string describe(const Task& task, const BuildResult& result) {
   std::string line = fmt::format(
-      "data: {} training rows, {} test rows{}, {} labels", result.train_rows, result.test_rows,
-      task.test.empty() ? " held out by content" : "", result.labels.size());
+      "data: {} training rows{}, {} test rows{}, {} labels", result.train_rows,
+      result.validation_rows > 0 ? fmt::format(", {} validation rows", result.validation_rows) : "",
+      result.test_rows, task.test.empty() ? " held out by content" : "", result.labels.size());
   if (result.test_out_of_scope > 0)
     line += fmt::format("; {} test rows out of scope", result.test_out_of_scope);
   if (result.overlap > 0)
@@ -211,27 +315,13 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
   TACK_TRY(const auto base_path, resolve_model(task.base));
   TACK_TRY(const auto base, Model::open(base_path));
   result.base = base->name();
-  std::int64_t dims = 0;
-  Features features;
-  {
-    TACK_TRY(auto encoder,
-             TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
-    dims = encoder->output_dim("embedding");
-    const auto before = Clock::now();
-    TACK_TRY(features, embed(*encoder, data.train));
-    const double seconds = std::chrono::duration<double>(Clock::now() - before).count();
-    say(options, fmt::format("encoder: {} embedded {} rows in {:.1f} s", base->name(),
-                             result.train_rows, seconds));
-  }
-  TACK_TRY(const Fitted fitted, fit(task, features, dims, threads, result));
-  std::string tried;
-  for (const auto& point : result.search.points)
-    tried +=
-        fmt::format("{}C {:g}: {:.2f} %", tried.empty() ? "" : ", ", point.c, 100 * point.accuracy);
-  say(options, fmt::format("cross-validation on the training rows: {}", tried));
-  say(options,
-      fmt::format("head: C = {:g}, temperature {:.3f}, out of scope below a score of {:.2f}",
-                  result.search.c, result.temperature, result.threshold));
+  const TemporaryFile encoder(options.out, ".encoder");
+  TACK_TRY(const Fitted fitted,
+           task.training.method == TrainMethod::kHead
+               ? fit_head(task, base, data, options, threads, result)
+               : train_encoder(task, base, data, encoder.path(), options, threads, result));
+  say(options, fmt::format("head: {}; temperature {:.3f}, out of scope below a score of {:.2f}",
+                           result.head, result.temperature, result.threshold));
 
   TaskArtifact artifact{.head = &fitted.head,
                         .labels = result.labels,
@@ -241,8 +331,8 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
                         .lineage = Json::object(),
                         .name = task.name,
                         .licence = ""};
-  const Candidate candidate(options.out);
-  TACK_RETURN_IF_ERROR(write_task_model(*base, artifact, candidate.path()));
+  const TemporaryFile candidate(options.out, ".candidate");
+  TACK_RETURN_IF_ERROR(write_task_model(*fitted.encoder, artifact, candidate.path()));
   {
     TACK_TRY(auto predictor, TaskPredictor::open(candidate.path(), {.threads = threads}));
     Progress progress("evaluating", static_cast<std::int64_t>(data.test.size()), "rows");
@@ -257,7 +347,7 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
   if (result.accepted()) {
     artifact.metrics = result.evaluation.to_json(result.labels);
     TACK_TRY(artifact.lineage, make_lineage(task, *base, data, options, result));
-    TACK_RETURN_IF_ERROR(write_task_model(*base, artifact, options.out));
+    TACK_RETURN_IF_ERROR(write_task_model(*fitted.encoder, artifact, options.out));
     result.model_bytes = std::filesystem::file_size(options.out, ignored);
   }
   result.seconds = std::chrono::duration<double>(Clock::now() - start).count();

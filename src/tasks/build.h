@@ -1,8 +1,9 @@
 // `build`: from labelled rows to a task model that has passed its gate.
 //
-// Reads and divides the data, embeds it with the frozen encoder, fits a logistic head (C by
-// cross-validation), calibrates it on the out-of-fold logits, then evaluates the file it will ship
-// on the test rows and asks the gate. Only an accepted model is written to its place.
+// Reads and divides the data; embeds it with the frozen encoder and fits a logistic head (C by
+// cross-validation), or trains encoder and head; calibrates on logits of rows that were not fitted,
+// then evaluates the file it will ship on the test rows and asks the gate. Only an accepted model
+// is written to its place.
 #pragma once
 
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include "tasks/evaluate.h"
 #include "tasks/task.h"
 #include "train/logistic.h"
+#include "train/trainer.h"
 
 namespace tack {
 
@@ -29,7 +31,11 @@ struct BuildResult {
   std::vector<std::string> labels;
   std::size_t train_rows = 0, train_out_of_scope = 0, test_rows = 0, test_out_of_scope = 0;
   std::size_t overlap = 0;  // test texts that also stand in the training rows
-  LogisticSearch search;
+  std::size_t validation_rows = 0;
+  LogisticSearch search;                   // of a head on the frozen encoder
+  std::optional<TrainingResult> training;  // of an encoder that was trained
+  std::int64_t trained_parameters = 0;
+  std::string head;  // how the head came about, in words
   double temperature = 1;
   float threshold = 0;
   double detectable_loss = 0;

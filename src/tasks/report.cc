@@ -256,4 +256,48 @@ std::string evaluation_html(const std::string& title, const std::vector<Fact>& f
   return out;
 }
 
+namespace {
+
+// Values as bars of eight heights, averaged into at most `width` of them.
+std::string sparkline(const std::vector<double>& values, std::size_t width) {
+  constexpr const char* kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  std::vector<double> points;
+  const std::size_t n = std::min(width, values.size());
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t from = values.size() * i / n, to = values.size() * (i + 1) / n;
+    double sum = 0;
+    for (std::size_t k = from; k < to; ++k) sum += values[k];
+    points.push_back(sum / static_cast<double>(to - from));
+  }
+  const auto [low, high] = std::ranges::minmax(points);
+  std::string text;
+  for (double p : points)
+    text += kBars[high > low ? std::min(7, static_cast<int>((p - low) / (high - low) * 8)) : 3];
+  return text;
+}
+
+}  // namespace
+
+std::string training_text(const TrainingResult& training, std::int64_t trained_parameters) {
+  std::string text = fmt::format(
+      "training: {:.1f} M parameters, {} steps, {:.0f} tokens/s, {:.0f} s, {:.0f} MB{}{}\n",
+      static_cast<double>(trained_parameters) / 1e6, training.steps,
+      training.seconds > 0 && !training.resumed
+          ? static_cast<double>(training.tokens) / training.seconds
+          : 0.0,
+      training.seconds, static_cast<double>(training.memory_bytes) / 1e6,
+      training.resumed ? ", continued from a checkpoint" : "",
+      training.stopped_early ? ", stopped early" : "");
+  text += fmt::format("loss        {}  {:.3f} to {:.3f}", sparkline(training.losses, 40),
+                      training.epochs.front().loss, training.epochs.back().loss);
+  if (training.best_epoch > 0) {
+    std::vector<double> validation;
+    for (const EpochRecord& record : training.epochs) validation.push_back(record.validation);
+    text += fmt::format("\nvalidation  {}  best {:.2f} % after epoch {} of {}",
+                        sparkline(validation, 40), 100 * training.best_validation,
+                        training.best_epoch, training.epochs.size());
+  }
+  return text;
+}
+
 }  // namespace tack

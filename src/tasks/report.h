@@ -9,6 +9,9 @@
 
 namespace tack {
 
+// How training went, in lines: speed, memory, the course of loss and validation as sparklines.
+std::string training_text(const TrainingResult& training, std::int64_t trained_parameters);
+
 // Several lines, each ended: the numbers with their intervals, the labels that do worst, the pairs
 // that are confused most, latency.
 std::string evaluation_text(const Evaluation& evaluation, const std::vector<std::string>& labels);

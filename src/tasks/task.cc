@@ -22,6 +22,45 @@ DataSource Task::test_source() const {
   return source;
 }
 
+DataSource Task::validation_source() const {
+  DataSource source = train;
+  source.path = validation;
+  return source;
+}
+
+std::string_view train_method_name(TrainMethod method) {
+  switch (method) {
+    case TrainMethod::kHead:
+      return "head";
+    case TrainMethod::kLora:
+      return "lora";
+    case TrainMethod::kFull:
+      return "full";
+  }
+  return "?";
+}
+
+Json TrainSettings::to_json() const {
+  constexpr const char* kSchedules[] = {"constant", "linear", "cosine"};
+  return {{"method", train_method_name(method)},
+          {"epochs", loop.epochs},
+          {"batch", loop.batch},
+          {"rate", loop.rate},
+          {"warmup", loop.warmup},
+          {"schedule", kSchedules[static_cast<std::size_t>(loop.schedule)]},
+          {"decay", loop.adamw.decay},
+          {"clip", loop.adamw.clip},
+          {"dropout", loop.dropout},
+          {"smoothing", smoothing},
+          {"layer_decay", layer_decay},
+          {"head_rate", head_rate},
+          {"embeddings", embeddings},
+          {"average", loop.average},
+          {"patience", loop.patience},
+          {"validation", validation},
+          {"seed", loop.seed}};
+}
+
 Json Task::to_json() const {
   Json json = {
       {"name", name},
@@ -40,6 +79,11 @@ Json Task::to_json() const {
       {"head", {{"c", c}, {"folds", folds}}},
       {"calibration", {{"false_alarms", false_alarms}}},
   };
+  if (training.method != TrainMethod::kHead) {
+    json["data"]["validation"] = validation;
+    json["model"]["type"] = type;
+    json["train"] = training.to_json();
+  }
   if (gate.floor) json["gate"]["floor"] = *gate.floor;
   if (gate.baseline) json["gate"] = {{"baseline", *gate.baseline}, {"margin", gate.margin}};
   return json;

@@ -1,8 +1,11 @@
 // What a task is, and task.toml, the file that says it.
 //
 //   [task]         name, kind ("classify"), description
-//   [data]         train, test, text, label, oos_label, format, licence, split_test, split_seed
-//   [model]        base (path or name of an encoder)
+//   [data]         train, validation, test, text, label, oos_label, format, licence, split_test,
+//   split_seed [model]        base (path or name of an encoder), type (int8, bf16, f16 or f32; of
+//   the result) [train]        method ("head", "full"), epochs, batch, rate, warmup, schedule,
+//   decay, clip,
+//                  dropout, smoothing, layer_decay, head_rate, average, patience, validation, seed
 //   [head]         c (values of C to try), folds
 //   [calibration]  false_alarms (share of in-scope rows that may be called out of scope)
 //   [gate]         floor, or baseline (a task model) with margin
@@ -21,6 +24,8 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "eval/dataset.h"
+#include "tasks/trainable.h"
+#include "train/trainer.h"
 
 namespace tack {
 
@@ -36,28 +41,49 @@ struct GateRule {
   bool any() const { return floor.has_value() || baseline.has_value(); }
 };
 
+// How the encoder is trained; with kHead it stays as it is. Defaults suit a few thousand short
+// texts.
+struct TrainSettings {
+  TrainMethod method = TrainMethod::kHead;
+  double validation = 0.1;  // share of each label kept apart when there is no validation file
+  double smoothing = 0;     // of the labels
+  double layer_decay = 1, head_rate = 1;
+  double start_c = 10;     // C of the logistic regression that the head starts from
+  bool embeddings = true;  // whether the token table is trained
+  TrainerOptions loop;
+
+  Json to_json() const;
+};
+
 struct Task {
   std::string name, description;
   TaskKind kind = TaskKind::kClassify;
   DataSource train;
-  std::string test;  // path; empty: a part of train is held out
+  std::string validation;  // path; empty: a part of train, when the task needs one
+  std::string test;        // path; empty: a part of train is held out
   std::string licence;
   double split_test = 0.2;  // of each label, when there is no test file
   std::uint64_t split_seed = 1;
-  std::string base;  // path or name; empty: the default encoder
+  std::string base;           // path or name; empty: the default encoder
+  std::string type = "int8";  // of a trained model's matrices
+  TrainSettings training;
   std::vector<double> c = {1, 3, 10, 30, 100, 300};
   int folds = 5;
   double false_alarms = 0.05;
   GateRule gate;
 
   DataSource test_source() const;
+  DataSource validation_source() const;
   // As stored under tack.task.
   Json to_json() const;
 };
 
 // Errors name the file, line and column.
-Result<Task> read_task(const std::filesystem::path& path);
+// `overrides` are "section.key=value" and replace what the file says.
+Result<Task> read_task(const std::filesystem::path& path,
+                       const std::vector<std::string>& overrides = {});
 // The same over text; relative paths are left as they are.
-Result<Task> parse_task(std::string_view toml, std::string_view name);
+Result<Task> parse_task(std::string_view toml, std::string_view name,
+                        const std::vector<std::string>& overrides = {});
 
 }  // namespace tack

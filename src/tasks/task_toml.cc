@@ -49,6 +49,33 @@ class Section {
     return {};
   }
 
+  Status read(const char* key, bool& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return {};
+    const auto value = node->value_exact<bool>();
+    if (!value) return wrong(*node, key, "true or false");
+    out = *value;
+    return {};
+  }
+
+  // One of several words.
+  template <class Choice>
+  Status read(const char* key, std::initializer_list<std::pair<const char*, Choice>> choices,
+              Choice& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return {};
+    const auto value = node->value_exact<std::string>();
+    std::string words;
+    for (const auto& [word, choice] : choices) {
+      if (value && *value == word) {
+        out = choice;
+        return {};
+      }
+      words += fmt::format("{}\"{}\"", words.empty() ? "" : ", ", word);
+    }
+    return wrong(*node, key, "one of " + words);
+  }
+
   Status read(const char* key, std::vector<double>& out) {
     const toml::node* node = find(key);
     if (node == nullptr) return {};
@@ -99,8 +126,41 @@ class Section {
   std::set<std::string> known_;
 };
 
+Status read_train(Section& section, TrainSettings& train) {
+  TrainerOptions& loop = train.loop;
+  double decay = static_cast<double>(loop.adamw.decay), clip = static_cast<double>(loop.adamw.clip);
+  auto seed = static_cast<std::int64_t>(loop.seed);
+  TACK_RETURN_IF_ERROR(section.read(
+      "method", {std::pair{"head", TrainMethod::kHead}, std::pair{"full", TrainMethod::kFull}},
+      train.method));
+  TACK_RETURN_IF_ERROR(section.read("epochs", 1, 10000, loop.epochs));
+  TACK_RETURN_IF_ERROR(section.read("batch", 1, 4096, loop.batch));
+  TACK_RETURN_IF_ERROR(section.read("rate", 1e-8, 1, loop.rate));
+  TACK_RETURN_IF_ERROR(section.read("warmup", 0, 1, loop.warmup));
+  TACK_RETURN_IF_ERROR(
+      section.read("schedule",
+                   {std::pair{"constant", Schedule::kConstant},
+                    std::pair{"linear", Schedule::kLinear}, std::pair{"cosine", Schedule::kCosine}},
+                   loop.schedule));
+  TACK_RETURN_IF_ERROR(section.read("decay", 0, 1, decay));
+  TACK_RETURN_IF_ERROR(section.read("clip", 0, 1e9, clip));
+  TACK_RETURN_IF_ERROR(section.read("dropout", 0, 0.9, loop.dropout));
+  TACK_RETURN_IF_ERROR(section.read("smoothing", 0, 0.9, train.smoothing));
+  TACK_RETURN_IF_ERROR(section.read("layer_decay", 0.01, 1, train.layer_decay));
+  TACK_RETURN_IF_ERROR(section.read("head_rate", 0.01, 1000, train.head_rate));
+  TACK_RETURN_IF_ERROR(section.read("embeddings", train.embeddings));
+  TACK_RETURN_IF_ERROR(section.read("average", 0, 0.999999, loop.average));
+  TACK_RETURN_IF_ERROR(section.read("patience", 0, 10000, loop.patience));
+  TACK_RETURN_IF_ERROR(section.read("validation", 0.01, 0.5, train.validation));
+  TACK_RETURN_IF_ERROR(section.read("seed", 0, INT32_MAX, seed));
+  loop.adamw.decay = static_cast<float>(decay);
+  loop.adamw.clip = static_cast<float>(clip);
+  loop.seed = static_cast<std::uint64_t>(seed);
+  return section.finish();
+}
+
 Status read_sections(const toml::table& root, std::string_view name, Task& task) {
-  constexpr std::array<std::string_view, 6> kSections = {"task", "data",        "model",
+  constexpr std::array<std::string_view, 7> kSections = {"task", "data",        "model", "train",
                                                          "head", "calibration", "gate"};
   for (const auto& [key, node] : root) {
     if (std::ranges::find(kSections, key.str()) == kSections.end())
@@ -127,6 +187,7 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   std::string format = "auto";
   std::int64_t seed = 1;
   TACK_RETURN_IF_ERROR(data.read("train", task.train.path));
+  TACK_RETURN_IF_ERROR(data.read("validation", task.validation));
   TACK_RETURN_IF_ERROR(data.read("test", task.test));
   TACK_RETURN_IF_ERROR(data.read("text", task.train.text));
   TACK_RETURN_IF_ERROR(data.read("label", task.train.label));
@@ -146,8 +207,17 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   task.split_seed = static_cast<std::uint64_t>(seed);
 
   Section model = section("model");
+  const char* type = "int8";
   TACK_RETURN_IF_ERROR(model.read("base", task.base));
+  TACK_RETURN_IF_ERROR(model.read("type",
+                                  {std::pair{"int8", "int8"}, std::pair{"bf16", "bf16"},
+                                   std::pair{"f16", "f16"}, std::pair{"f32", "f32"}},
+                                  type));
   TACK_RETURN_IF_ERROR(model.finish());
+  task.type = type;
+
+  Section train = section("train");
+  TACK_RETURN_IF_ERROR(read_train(train, task.training));
 
   Section head = section("head");
   std::int64_t folds = task.folds;
@@ -198,12 +268,35 @@ Result<std::string> resolve_path(const std::string& text, const std::filesystem:
   return (directory / out).lexically_normal().string();
 }
 
+// "train.seed=2": the value as TOML, or as a text when it is none.
+Status apply_override(const std::string& text, toml::table& root) {
+  const auto dot = text.find('.'), equals = text.find('=');
+  if (dot == std::string::npos || equals == std::string::npos || dot > equals || dot == 0 ||
+      equals == dot + 1)
+    return fail(ErrorCode::kUsage, "--set {}: expected SECTION.KEY=VALUE", text);
+  const std::string section = text.substr(0, dot), key = text.substr(dot + 1, equals - dot - 1),
+                    value = text.substr(equals + 1);
+  if (root.get(section) == nullptr) root.insert(section, toml::table{});
+  toml::table* const table = root.get(section)->as_table();
+  if (table == nullptr) return fail(ErrorCode::kUsage, "--set {}: no such section", text);
+  try {
+    const toml::table parsed = toml::parse("value = " + value);
+    table->insert_or_assign(key, *parsed.get("value"));
+  } catch (const toml::parse_error&) {
+    table->insert_or_assign(key, value);
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<Task> parse_task(std::string_view text, std::string_view name) {
+Result<Task> parse_task(std::string_view text, std::string_view name,
+                        const std::vector<std::string>& overrides) {
   Task task;
   try {
-    const toml::table root = toml::parse(text, name);
+    toml::table root = toml::parse(text, name);
+    for (const std::string& override : overrides)
+      TACK_RETURN_IF_ERROR(apply_override(override, root));
     TACK_RETURN_IF_ERROR(read_sections(root, name, task));
   } catch (const toml::parse_error& error) {
     return fail(ErrorCode::kUsage, "{}: line {}, column {}: {}", name, error.source().begin.line,
@@ -212,12 +305,14 @@ Result<Task> parse_task(std::string_view text, std::string_view name) {
   return task;
 }
 
-Result<Task> read_task(const std::filesystem::path& path) {
+Result<Task> read_task(const std::filesystem::path& path,
+                       const std::vector<std::string>& overrides) {
   constexpr std::size_t kMaxBytes = std::size_t{1} << 20;
   TACK_TRY(const std::string text, read_file(path, kMaxBytes));
-  TACK_TRY(Task task, parse_task(text, path.string()));
+  TACK_TRY(Task task, parse_task(text, path.string(), overrides));
   const std::filesystem::path directory = path.parent_path();
   TACK_TRY(task.train.path, resolve_path(task.train.path, directory, path.string()));
+  TACK_TRY(task.validation, resolve_path(task.validation, directory, path.string()));
   TACK_TRY(task.test, resolve_path(task.test, directory, path.string()));
   // A base or baseline with a slash is a path, else a short name.
   for (std::string* model : {&task.base, task.gate.baseline ? &*task.gate.baseline : nullptr})

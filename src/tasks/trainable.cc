@@ -1,0 +1,144 @@
+#include "tasks/trainable.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "tensor/convert.h"
+
+namespace tack {
+namespace {
+
+constexpr std::string_view kTokenTable = "token_embd.weight";
+constexpr std::string_view kHeadWeight = "cls.output.weight";
+constexpr std::string_view kHeadBias = "cls.output.bias";
+
+Result<std::vector<float>> tensor_f32(const TensorView& view) {
+  std::vector<float> values(static_cast<std::size_t>(element_count(view.shape)));
+  const auto cols = static_cast<std::size_t>(view.cols());
+  for (std::int64_t r = 0; r < view.rows(); ++r)
+    TACK_RETURN_IF_ERROR(
+        to_f32(view.dtype, view.row(r),
+               std::span(values).subspan(static_cast<std::size_t>(r) * cols, cols)));
+  return values;
+}
+
+// The number of a layer in "blk.3.attn_q.weight"; -1 for what comes before the layers.
+std::int64_t layer_of(std::string_view name) {
+  if (!name.starts_with("blk.")) return -1;
+  std::int64_t layer = -1;
+  std::from_chars(name.data() + 4, name.data() + name.size(), layer);
+  return layer;
+}
+
+}  // namespace
+
+TrainingTexts::TrainingTexts(std::vector<Tokens> texts, std::int64_t vocab)
+    : texts_(std::move(texts)) {
+  std::vector<std::int32_t> row(static_cast<std::size_t>(vocab), -1);
+  for (Tokens& tokens : texts_)
+    for (TokenId& id : tokens.ids) {
+      std::int32_t& at = row[static_cast<std::size_t>(id)];
+      if (at < 0) {
+        at = static_cast<std::int32_t>(used_.size());
+        used_.push_back(id);
+      }
+      id = at;
+    }
+}
+
+std::int64_t TrainingTexts::longest() const {
+  std::size_t most = 1;
+  for (const Tokens& tokens : texts_) most = std::max(most, tokens.ids.size());
+  return static_cast<std::int64_t>(most);
+}
+
+std::int64_t TrainingTexts::truncated() const {
+  return std::ranges::count_if(texts_, [](const Tokens& t) { return t.truncated > 0; });
+}
+
+Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<const Model> base,
+                                                               const LinearHead& head,
+                                                               const TrainingTexts& texts,
+                                                               const TrainableOptions& options) {
+  auto model = std::make_unique<TrainableModel>();
+  model->base_ = std::move(base);
+  model->graph_ = model->base_->graph();
+  model->used_tokens_ = texts.used();
+  model->classes_ = head.classes;
+  graph::Graph& g = model->graph_;
+  const graph::Output* embedding = g.find_output("embedding");
+  if (embedding == nullptr)
+    return fail(ErrorCode::kUsage, "{}: has no embedding to put a head on",
+                model->base_->path().string());
+  // The base's own head, when it has one, is not used; this one takes its name.
+  const graph::WeightId weight = g.weight(std::string(kHeadWeight), {head.classes, head.dims});
+  const graph::WeightId bias = g.weight(std::string(kHeadBias), {head.classes});
+  model->logits_ = g.linear(embedding->value, weight, bias);
+
+  std::int64_t layers = 0;
+  for (const graph::Weight& w : g.weights()) layers = std::max(layers, layer_of(w.name) + 1);
+  const auto load = [&](const graph::Weight& w) -> Result<std::vector<float>> {
+    if (w.name == kHeadWeight) return head.weight;
+    if (w.name == kHeadBias) return head.bias;
+    const TensorView& view = model->base_->tensor(w);
+    if (w.name != kTokenTable) return tensor_f32(view);
+    const auto cols = static_cast<std::size_t>(view.cols());
+    std::vector<float> rows(model->used_tokens_.size() * cols);
+    for (std::size_t r = 0; r < model->used_tokens_.size(); ++r)
+      TACK_RETURN_IF_ERROR(to_f32(view.dtype, view.row(model->used_tokens_[r]),
+                                  std::span(rows).subspan(r * cols, cols)));
+    return rows;
+  };
+  const auto rule = [&](const graph::Weight& w) -> TrainRule {
+    if (w.name.starts_with("cls.output."))
+      return {.trains = true, .decays = false, .rate_factor = options.head_rate};
+    const std::int64_t layer = layer_of(w.name);
+    const bool table = layer < 0 && w.shape.size() == 2;
+    return {.trains = options.method == TrainMethod::kFull && (options.train_embeddings || !table),
+            // As everyone does: matrices of linear layers only.
+            .decays = w.shape.size() == 2 && !table,
+            .rate_factor = static_cast<float>(std::pow(static_cast<double>(options.layer_decay),
+                                                       static_cast<double>(layers - 1 - layer)))};
+  };
+  const std::array<graph::ValueId, 1> outputs = {model->logits_};
+  TACK_TRY(auto parameters, ParameterSet::create(g, used_weights(g, outputs), load, rule));
+  model->parameters_ = std::make_unique<ParameterSet>(std::move(parameters));
+  return model;
+}
+
+LinearHead TrainableModel::head() const {
+  LinearHead head;
+  head.classes = classes_;
+  for (const auto& w : parameters_->weights()) {
+    const auto values = parameters_->values(w);
+    if (w.name == kHeadWeight) head.weight.assign(values.begin(), values.end());
+    if (w.name == kHeadBias) head.bias.assign(values.begin(), values.end());
+  }
+  head.dims = static_cast<std::int64_t>(head.weight.size()) / classes_;
+  return head;
+}
+
+Result<std::map<std::string, std::vector<float>>> TrainableModel::tensors() const {
+  std::map<std::string, std::vector<float>> out;
+  for (const auto& w : parameters_->weights()) {
+    if (!w.rule.trains || w.name.starts_with("cls.output.")) continue;
+    const auto values = parameters_->values(w);
+    if (w.name != kTokenTable) {
+      out[w.name].assign(values.begin(), values.end());
+      continue;
+    }
+    const TensorView& view = base_->tensor(graph_.weight(w.id));
+    TACK_TRY(auto table, tensor_f32(view));
+    const auto cols = static_cast<std::size_t>(view.cols());
+    for (std::size_t r = 0; r < used_tokens_.size(); ++r)
+      std::ranges::copy(values.subspan(r * cols, cols),
+                        table.begin() + static_cast<std::ptrdiff_t>(
+                                            static_cast<std::size_t>(used_tokens_[r]) * cols));
+    out[w.name] = std::move(table);
+  }
+  return out;
+}
+
+}  // namespace tack

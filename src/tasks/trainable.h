@@ -1,0 +1,72 @@
+// A model made ready for training: its graph with a head on it, its weights in f32, and of the
+// token table only the rows that the texts use.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "models/model.h"
+#include "text/tokenizer.h"
+#include "train/logistic.h"
+#include "train/parameters.h"
+#include "train/trainer.h"
+
+namespace tack {
+
+// The texts of a curriculum, tokenised once; ids are rows of the compact token table.
+class TrainingTexts {
+ public:
+  TrainingTexts(std::vector<Tokens> texts, std::int64_t vocab);
+  std::size_t size() const { return texts_.size(); }
+  ExampleTokens operator[](std::size_t i) const { return {texts_[i].ids, texts_[i].type_ids}; }
+  std::int64_t longest() const;
+  std::int64_t truncated() const;                             // texts that lost tokens
+  const std::vector<TokenId>& used() const { return used_; }  // row -> token id
+
+ private:
+  std::vector<Tokens> texts_;
+  std::vector<TokenId> used_;
+};
+
+enum class TrainMethod : std::uint8_t { kHead, kLora, kFull };
+
+std::string_view train_method_name(TrainMethod method);
+
+struct TrainableOptions {
+  TrainMethod method = TrainMethod::kFull;
+  float layer_decay = 1;  // factor of the rate per layer from the top
+  float head_rate = 1;    // factor of the rate of the head
+  bool train_embeddings = true;
+};
+
+class TrainableModel {
+ public:
+  // `head` is where the head's weights start from.
+  static Result<std::unique_ptr<TrainableModel>> create(std::shared_ptr<const Model> base,
+                                                        const LinearHead& head,
+                                                        const TrainingTexts& texts,
+                                                        const TrainableOptions& options);
+
+  const graph::Graph& graph() const { return graph_; }
+  graph::ValueId logits() const { return logits_; }
+  ParameterSet& parameters() { return *parameters_; }
+
+  LinearHead head() const;
+  // The trained tensors of the base by their names, whole (f32, the base's shapes).
+  Result<std::map<std::string, std::vector<float>>> tensors() const;
+
+ private:
+  std::shared_ptr<const Model> base_;
+  graph::Graph graph_;
+  graph::ValueId logits_;
+  std::vector<TokenId> used_tokens_;
+  std::unique_ptr<ParameterSet> parameters_;
+  std::int32_t classes_ = 0;
+};
+
+}  // namespace tack

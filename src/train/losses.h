@@ -1,0 +1,46 @@
+// Losses of training: each adds `scale` times its gradient to `gradient` and returns `scale` times
+// the loss, summed over rows in f64. Rows lie one after another.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace tack {
+
+// -log softmax(logits)[label] per row of `classes`; a label below 0 leaves its row out.
+// `smoothing` of the target is spread over all classes.
+double cross_entropy(std::span<const float> logits, std::span<const std::int32_t> labels,
+                     std::int64_t classes, double smoothing, double scale,
+                     std::span<float> gradient);
+
+// Binary cross-entropy of every logit against a target in [0, 1], summed (multi-label).
+double binary_cross_entropy(std::span<const float> logits, std::span<const float> targets,
+                            double scale, std::span<float> gradient);
+
+// T^2 KL(softmax(teacher / T) || softmax(student / T)) per row (Hinton et al. 2015).
+double distillation(std::span<const float> student, std::span<const float> teacher,
+                    std::int64_t classes, double temperature, double scale,
+                    std::span<float> gradient);
+
+// |student - teacher|^2 / cols per row.
+double mean_squared(std::span<const float> student, std::span<const float> teacher,
+                    std::int64_t cols, double scale, std::span<float> gradient);
+
+// 1 - cos(student, teacher) per row.
+double cosine_distance(std::span<const float> student, std::span<const float> teacher,
+                       std::int64_t cols, double scale, std::span<float> gradient);
+
+// Contrastive with in-batch negatives (InfoNCE): row i of `queries` [n, cols] belongs to row i of
+// `keys`; the other rows are negatives. Cross-entropy of cosine / temperature, both ways.
+double contrastive(std::span<const float> queries, std::span<const float> keys, std::int64_t cols,
+                   double temperature, double scale, std::span<float> query_gradient,
+                   std::span<float> key_gradient);
+
+// MiniLM's relation loss (Wang et al. 2021, arXiv:2012.15828) of one sequence: rows of student and
+// teacher are cut into `heads` relation heads each; KL between softmax(teacher teacher^T / sqrt(d))
+// and the student's, averaged over heads and rows. Widths need not match, only divide by `heads`.
+double relation(std::span<const float> student, std::int64_t student_cols,
+                std::span<const float> teacher, std::int64_t teacher_cols, std::int64_t heads,
+                double scale, std::span<float> gradient);
+
+}  // namespace tack
