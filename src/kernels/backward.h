@@ -50,6 +50,11 @@ using AxpyFn = void (*)(std::int64_t n, float factor, const float* x, float* y);
 // z = x * y, z may be either.
 using MultiplyFn = void (*)(std::int64_t n, const float* x, const float* y, float* z);
 
+// y[i] = x[i] * factor where a hash of (seed, i) is below keep * 2^24, else 0; plus add[i] when add
+// is not null. y may be x or add.
+using DropoutFn = void (*)(std::int64_t n, const float* x, const float* add, float* y,
+                           std::uint32_t seed, float keep, float factor);
+
 // The gradients of one sequence and one key/value head (and the query heads that share it).
 // Pointers are at row 0 of the sequence and head 0; `scratch` holds
 // attention_backward_scratch_bytes(length, head_dim), 64-byte aligned.
@@ -95,6 +100,7 @@ struct Backward {
   ColumnSumsFn column_sums;
   AxpyFn axpy;
   MultiplyFn multiply;
+  DropoutFn dropout;
   AttentionBackwardFn attention;
   AdamWFn adamw;
 };

@@ -193,6 +193,11 @@ TEST(Backward, LevelsGiveTheSameBits) {
       level->backward.axpy(rows * cols, 0.3F, x.data(), y.data());
       level->backward.multiply(rows * cols, y.data(), dy.data(), y.data());
       keep(y);
+      std::vector<float> dropped = x;
+      level->backward.dropout(rows * cols, x.data(), dy.data(), dropped.data(), 17, 0.7F, 1.25F);
+      keep(dropped);
+      level->backward.dropout(rows * cols, x.data(), nullptr, dropped.data(), 18, 0.7F, 1.25F);
+      keep(dropped);
       std::vector<float> w = x, g = dy, m = normal(rows * cols, 5), v = normal(rows * cols, 6);
       for (float& e : v) e *= e;
       AdamWArgs adam{.n = rows * cols, .w = w.data(), .g = g.data(), .m = m.data(), .v = v.data()};

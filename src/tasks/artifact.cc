@@ -13,7 +13,6 @@ std::vector<std::byte> bytes_of(const std::vector<float>& values) {
   return bytes;
 }
 
-
 Result<const GgufFile*> gguf_of(const Model& base) {
   if (base.gguf() == nullptr)
     return fail(ErrorCode::kUsage, "{}: convert the base model to GGUF first (tack convert)",

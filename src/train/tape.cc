@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "base/random.h"
+
 namespace tack {
 namespace {
 
@@ -66,34 +68,22 @@ class Placer {
   std::int64_t total_ = 0;
 };
 
-// Whether element `column` of `row` is kept: 16 bits of a hash against a threshold, four columns a
-// hash.
+// The dropout of one node: masks are a function of seed, node and row.
 class DropMask {
  public:
   DropMask(float rate, std::uint64_t seed, std::uint64_t node)
-      : keep_(static_cast<std::uint64_t>((1.0 - static_cast<double>(rate)) * 65536.0)),
-        factor_(1.0F / (1.0F - rate)),
-        seed_(seed * 0x9e3779b97f4a7c15ULL + node * 0xd1342543de82ef95ULL) {}
+      : keep_(1.0F - rate), seed_(seed * 0x9e3779b97f4a7c15ULL + node * 0xd1342543de82ef95ULL) {}
 
   // y = x * mask / (1 - rate) over one row, plus `add` when it is not null.
   void apply(std::int64_t row, std::int64_t cols, const float* x, const float* add,
              float* y) const {
-    const std::uint64_t start = seed_ + static_cast<std::uint64_t>(row) * 0xa0761d6478bd642fULL;
-    for (std::int64_t c = 0; c < cols; c += 4) {
-      std::uint64_t z = start + static_cast<std::uint64_t>(c) * 0x9e3779b97f4a7c15ULL;
-      z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-      z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-      z ^= z >> 31;
-      for (std::int64_t i = c; i < std::min(cols, c + 4); ++i, z >>= 16) {
-        const float kept = (z & 0xffffU) < keep_ ? x[i] * factor_ : 0.0F;
-        y[i] = add == nullptr ? kept : kept + add[i];
-      }
-    }
+    const auto seed = static_cast<std::uint32_t>(
+        Random(seed_ + static_cast<std::uint64_t>(row) * 0xa0761d6478bd642fULL).next());
+    kernels::kernels().backward.dropout(cols, x, add, y, seed, keep_, 1.0F / keep_);
   }
 
  private:
-  std::uint64_t keep_;
-  float factor_;
+  float keep_;
   std::uint64_t seed_;
 };
 
@@ -413,7 +403,9 @@ class Tape::Impl {
         mask.apply(r, d, a + r * d, b + r * d, out + r * d);
       return;
     }
-    for (std::int64_t i = range.begin * d; i < range.end * d; ++i) out[i] = a[i] + b[i];
+    const std::int64_t first = range.begin * d, count = range.size() * d;
+    if (out != a) std::memcpy(out + first, a + first, at(count) * sizeof(float));
+    kernels::kernels().backward.axpy(count, 1.0F, b + first, out + first);
   }
 
   void run(const Node& node, std::size_t, const graph::LayerNorm& op, int worker) {

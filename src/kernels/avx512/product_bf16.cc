@@ -29,14 +29,24 @@ __m512i interleave(__m512 low, __m512 high) {
 // to[pair][column] of `columns` <= `width` columns from rows k of `from`; the rest is zero.
 void pack_rows(const float* from, std::int64_t ld, std::int64_t k, std::int64_t columns,
                std::int64_t width, std::uint32_t* to) {
-  for (std::int64_t p = 0; p < k; p += 2, to += width)
-    for (std::int64_t j = 0; j < width; j += 16) {
-      const __mmask16 some = columns > j ? mask(columns - j) : static_cast<__mmask16>(0);
-      const __m512 low = _mm512_maskz_loadu_ps(some, from + p * ld + j);
-      const __m512 high =
-          p + 1 < k ? _mm512_maskz_loadu_ps(some, from + (p + 1) * ld + j) : _mm512_setzero_ps();
-      _mm512_storeu_si512(to + j, interleave(low, high));
+  const std::int64_t whole = columns / 16 * 16;
+  const __mmask16 some = mask(columns - whole);
+  for (std::int64_t p = 0; p < k; p += 2, to += width) {
+    const float* const even = from + p * ld;
+    const bool pair = p + 1 < k;
+    const float* const odd = pair ? even + ld : even;
+    const auto second = static_cast<__mmask16>(pair ? 0xffff : 0);
+    std::int64_t j = 0;
+    for (; j < whole; j += 16)
+      _mm512_storeu_si512(
+          to + j, interleave(_mm512_loadu_ps(even + j), _mm512_maskz_loadu_ps(second, odd + j)));
+    for (; j < width; j += 16) {
+      const __mmask16 here = j == whole ? some : static_cast<__mmask16>(0);
+      _mm512_storeu_si512(to + j, interleave(_mm512_maskz_loadu_ps(here, even + j),
+                                             _mm512_maskz_loadu_ps(
+                                                 static_cast<__mmask16>(here & second), odd + j)));
     }
+  }
 }
 
 void transpose16(__m512i (&r)[16]) {
@@ -70,14 +80,30 @@ __m512i row_pairs(const float* from, std::int64_t n) {
   return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
 }
 
+// One row of A as pairs.
+void convert_row(const float* from, std::int64_t k, std::uint32_t* to) {
+  std::int64_t p = 0;
+  for (; p + 32 <= k; p += 32)
+    _mm512_storeu_si512(
+        to + p / 2, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + p + 16),
+                                                                  _mm512_loadu_ps(from + p))));
+  if (p < k)
+    _mm512_mask_storeu_epi32(to + p / 2, mask((k - p + 1) / 2), row_pairs(from + p, k - p));
+}
+
 // to[pair][column] where column j of B is row j of `from`.
 void pack_transposed(const float* from, std::int64_t ld, std::int64_t k, std::int64_t columns,
                      std::int64_t width, std::uint32_t* to) {
   for (std::int64_t j = 0; j < width; j += 16)
     for (std::int64_t p = 0; p < k; p += 32) {
       __m512i r[16];
+      const bool whole = j + 16 <= columns && p + 32 <= k;
       for (std::int64_t i = 0; i < 16; ++i)
-        r[i] = j + i < columns ? row_pairs(from + (j + i) * ld + p, k - p) : _mm512_setzero_si512();
+        r[i] = whole ? reinterpret_cast<__m512i>(
+                           _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + (j + i) * ld + p + 16),
+                                               _mm512_loadu_ps(from + (j + i) * ld + p)))
+               : j + i < columns ? row_pairs(from + (j + i) * ld + p, k - p)
+                                 : _mm512_setzero_si512();
       transpose16(r);
       const std::int64_t pairs = (k - p + 1) / 2 < 16 ? (k - p + 1) / 2 : 16;
       for (std::int64_t i = 0; i < pairs; ++i)
@@ -151,11 +177,7 @@ void product_bf16(const ProductArgs& args) {
       pack_rows(args.a + i, args.lda, args.k, rows, kBlock, to);
     } else {
       for (std::int64_t r = 0; r < rows; ++r)
-        for (std::int64_t p = 0; p < args.k; p += 32) {
-          const std::int64_t n = (args.k - p + 1) / 2;
-          _mm512_mask_storeu_epi32(to + r * pairs + p / 2, mask(n),
-                                   row_pairs(args.a + (i + r) * args.lda + p, args.k - p));
-        }
+        convert_row(args.a + (i + r) * args.lda, args.k, to + r * pairs);
     }
   }
   for (std::int64_t j = 0; j < args.n; j += kPanel) {

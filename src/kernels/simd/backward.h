@@ -182,6 +182,27 @@ void multiply_elements(std::int64_t count, const float* x, const float* y, float
   });
 }
 
+// Written for the compiler's vectoriser: integers, which V does not have. The hash is lowbias32 of
+// Chris Wellons' "Hash prospector".
+template <class V>
+void dropout(std::int64_t n, const float* x, const float* add, float* y, std::uint32_t seed,
+             float keep, float factor) {
+  const auto limit = static_cast<std::uint32_t>(keep * 16777216.0F);
+  const auto kept = [&](std::int64_t i) {
+    std::uint32_t h = static_cast<std::uint32_t>(i) * 0x9e3779b9U + seed;
+    h ^= h >> 16;
+    h *= 0x7feb352dU;
+    h ^= h >> 15;
+    h *= 0x846ca68bU;
+    h ^= h >> 16;
+    return (h >> 8) < limit ? factor : 0.0F;
+  };
+  if (add == nullptr)
+    for (std::int64_t i = 0; i < n; ++i) y[i] = x[i] * kept(i);
+  else
+    for (std::int64_t i = 0; i < n; ++i) y[i] = x[i] * kept(i) + add[i];
+}
+
 template <class V>
 void attention_backward(const AttentionBackwardArgs& args) {
   using F = typename V::F;
@@ -280,6 +301,7 @@ constexpr Backward make_backward() {
       .column_sums = column_sums<V>,
       .axpy = axpy<V>,
       .multiply = multiply_elements<V>,
+      .dropout = dropout<V>,
       .attention = attention_backward<V>,
       .adamw = adamw<V>,
   };
