@@ -81,6 +81,7 @@ Json training_json(const TrainingResult& training) {
 Status print(const BuildResult& result, const Options& options) {
   if (!options.json) {
     fmt::print("\n{}", evaluation_text(result.evaluation, result.labels));
+    fmt::print("{}", comparison_text(result));
     if (result.gate) fmt::print("gate {}\n", result.gate->text);
     if (result.accepted())
       fmt::print("wrote {} ({:.1f} MB) in {:.1f} s\n", options.out,
@@ -93,6 +94,10 @@ Status print(const BuildResult& result, const Options& options) {
   json["train_rows"] = result.train_rows;
   json["c"] = result.training ? Json() : Json(result.search.c);
   if (result.training) json["training"] = training_json(*result.training);
+  if (!result.teacher.empty())
+    json["teacher"] = {{"model", result.teacher.string()},
+                       {"bytes", result.teacher_bytes},
+                       {"accuracy", result.teacher_evaluation.metrics.accuracy.value}};
   json["temperature"] = result.temperature;
   json["threshold"] = result.threshold;
   json["detectable_loss"] = result.detectable_loss;

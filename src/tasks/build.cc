@@ -1,9 +1,10 @@
 #include "tasks/build.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <system_error>
+
+#include <fmt/ranges.h>
 
 #include "base/cpu.h"
 #include "base/hash.h"
@@ -11,32 +12,17 @@
 #include "base/mapped_file.h"
 #include "base/progress.h"
 #include "eval/calibration.h"
+#include "models/layers.h"
 #include "tasks/artifact.h"
+#include "tasks/features.h"
 #include "tasks/finetune.h"
 #include "tasks/report.h"
+#include "tasks/teacher.h"
 
 namespace tack {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// A file beside the result that is gone when this is: what is evaluated before it may take its
-// place, and steps on the way.
-class TemporaryFile {
- public:
-  TemporaryFile(const std::filesystem::path& out, std::string_view suffix)
-      : path_(out.string() + std::string(suffix)) {}
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() {
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 void say(const BuildOptions& options, const std::string& line) {
   if (options.message) options.message(line);
@@ -89,33 +75,6 @@ Result<Data> read_data(const Task& task, BuildResult& result) {
   return data;
 }
 
-// In-scope rows of `data`: [rows, dims] and their labels.
-struct Features {
-  std::vector<float> values;
-  std::vector<std::int32_t> labels;
-};
-
-Result<Features> embed(TextEncoder& encoder, const Dataset& data) {
-  constexpr std::size_t kBatch = 512;
-  constexpr std::array<std::string_view, 1> kOutputs = {"embedding"};
-  std::vector<std::string_view> texts;
-  Features features;
-  for (std::size_t i = 0; i < data.size(); ++i) {
-    if (data.labels[i] < 0) continue;
-    texts.push_back(data.texts[i]);
-    features.labels.push_back(data.labels[i]);
-  }
-  Progress progress("embedding", static_cast<std::int64_t>(texts.size()), "rows");
-  for (std::size_t begin = 0; begin < texts.size(); begin += kBatch) {
-    const auto part = std::span(texts).subspan(begin, std::min(kBatch, texts.size() - begin));
-    TACK_TRY(const Encoded encoded, encoder.run(part, kOutputs));
-    features.values.insert(features.values.end(), encoded.outputs[0].begin(),
-                           encoded.outputs[0].end());
-    progress.advance(static_cast<std::int64_t>(part.size()));
-  }
-  return features;
-}
-
 struct Fitted {
   std::shared_ptr<const Model> encoder;  // the one the head belongs to
   LinearHead head;
@@ -147,7 +106,7 @@ Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& ba
              TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
     dims = encoder->output_dim("embedding");
     const auto before = Clock::now();
-    TACK_TRY(features, embed(*encoder, rows.train));
+    TACK_TRY(features, embed_rows(*encoder, rows.train));
     const double seconds = std::chrono::duration<double>(Clock::now() - before).count();
     say(options, fmt::format("encoder: {} embedded {} rows in {:.1f} s", base->name(),
                              result.train_rows, seconds));
@@ -179,56 +138,130 @@ Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& ba
       calibrate(task, result.search.out_of_fold_logits, features.labels, data.classes, result)};
 }
 
-// What the training depends on: a checkpoint of anything else is not continued.
-std::string describe_training(const Task& task, const Model& base, const Data& data) {
-  return fmt::format("task {}\nbase {} {}\ntraining rows {}\nvalidation rows {}\n{}", task.name,
-                     base.name(), base.file_bytes(), data.train.sha256, data.validation.sha256,
-                     to_text(task.training.to_json(), 1));
+// What a training depends on: a checkpoint of anything else is not continued.
+std::string describe_training(const Task& task, const TrainSettings& settings, const Model& base,
+                              const Data& data, const std::string& teacher) {
+  return fmt::format("task {}\nbase {} of {} bytes\ntraining rows {}\nvalidation rows {}\n{}{}",
+                     task.name, base.name(), base.file_bytes(), data.train.sha256,
+                     data.validation.sha256, teacher, to_text(settings.to_json(), 1));
 }
 
-// Trains the encoder and the head, and writes the encoder to `path` in the task's type.
-Result<Fitted> train_encoder(const Task& task, const std::shared_ptr<const Model>& base,
-                             const Data& rows, const std::filesystem::path& path,
-                             const BuildOptions& options, int threads, BuildResult& result) {
-  const auto classes = static_cast<std::int32_t>(result.labels.size());
-  LinearHead start;
-  {
-    TACK_TRY(auto encoder,
-             TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
-    TACK_TRY(const Features features, embed(*encoder, rows.train));
-    ThreadPool pool(threads);
-    TACK_TRY(auto fit, fit_logistic({features.values, features.labels,
-                                     encoder->output_dim("embedding"), classes},
-                                    {.c = task.training.start_c, .tolerance = 1e-5}, pool));
-    start = std::move(fit.head);
-  }
-  TACK_TRY(FineTuned tuned, fine_tune(base, start, rows.train, rows.validation, task.training,
-                                      {.threads = threads,
-                                       .checkpoint = options.out.string() + ".checkpoint",
-                                       .description = describe_training(task, *base, rows)}));
-  result.training = std::move(tuned.training);
-  result.trained_parameters = tuned.trained_parameters;
-  result.head = fmt::format("fine-tuned, {} epochs, epoch {} chosen on {} validation rows",
-                            result.training->epochs.size(), result.training->best_epoch,
-                            result.validation_rows);
-  say(options, training_text(*result.training, tuned.trained_parameters));
+Result<Fitted> train_encoder(const Task& task, const TrainSettings& settings,
+                             const std::shared_ptr<const Model>& base, const Data& rows,
+                             const std::filesystem::path& path, const BuildOptions& options,
+                             FineTuneOptions tuning, BuildResult& result) {
+  TACK_TRY(FineTuned tuned, fine_tune(base, rows.train, rows.validation, settings, path, tuning));
+  result.head =
+      fmt::format("fine-tuned, {} epochs, epoch {} chosen on {} validation rows",
+                  tuned.training.epochs.size(), tuned.training.best_epoch, result.validation_rows);
+  say(options, training_text(tuning.label, tuned.training, tuned.trained_parameters));
   if (tuned.truncated > 0)
     say(options, fmt::format("training: {} texts were longer than {} tokens and were cut",
                              tuned.truncated, base->context_length()));
-  {
-    const TemporaryFile full(options.out, ".f32");
-    TACK_RETURN_IF_ERROR(write_trained_encoder(*base, tuned.tensors, full.path()));
-    TACK_RETURN_IF_ERROR(
-        convert_model(full.path(), path, {.type = task.type, .name = base->name()}));
+  result.training = std::move(tuned.training);
+  result.trained_parameters = tuned.trained_parameters;
+  Json calibration =
+      calibrate(task, tuned.validation_logits, tuned.validation_labels, tuned.head.classes, result);
+  return Fitted{std::move(tuned.encoder), std::move(tuned.head), std::move(calibration)};
+}
+
+// The teacher's file: the one the task names, or one that is trained here and kept beside the
+// result, where the next build finds it.
+Result<std::filesystem::path> prepare_teacher(const Task& task,
+                                              const std::shared_ptr<const Model>& task_base,
+                                              const Data& rows, const BuildOptions& options,
+                                              int threads, BuildResult& result) {
+  if (!task.teacher.model.empty()) return resolve_model(task.teacher.model);
+  std::filesystem::path path = options.out;
+  path.replace_extension(".teacher.gguf");
+  std::shared_ptr<const Model> base = task_base;
+  if (!task.teacher.base.empty()) {
+    TACK_TRY(const auto base_path, resolve_model(task.teacher.base));
+    TACK_TRY(base, Model::open(base_path));
   }
-  TACK_TRY(auto trained, Model::open(path));
-  TACK_TRY(auto encoder,
-           TextEncoder::create(trained, {.threads = threads, .outputs = {"embedding"}}));
-  TACK_TRY(const Features features, embed(*encoder, rows.validation));
-  ThreadPool pool(threads);
-  const auto logits = tuned.head.logits(features.values, pool);
-  return Fitted{std::move(trained), std::move(tuned.head),
-                calibrate(task, logits, features.labels, classes, result)};
+  const std::string description = describe_training(task, task.teacher.training, *base, rows, "");
+  if (std::error_code ignored; std::filesystem::exists(path, ignored)) {
+    TACK_TRY(const auto made, Model::open(path));
+    if (const Json* lineage = made->tack_metadata("lineage");
+        lineage != nullptr && lineage->is_object() &&
+        lineage->value("training_of", "") == description) {
+      say(options, fmt::format("teacher: {} is there already", path.string()));
+      return path;
+    }
+    return fail(ErrorCode::kUsage,
+                "{}: this teacher was trained otherwise than the task says; name it as [teacher] "
+                "model to use it, or remove it to train it again",
+                path.string());
+  }
+  const TemporaryFile encoder(path, ".encoder");
+  BuildResult ignored = result;
+  TACK_TRY(const Fitted fitted,
+           train_encoder(task, task.teacher.training, base, rows, encoder.path(), options,
+                         {.threads = threads,
+                          .type = "f16",
+                          .checkpoint = path.string() + ".checkpoint",
+                          .description = description,
+                          .label = "teacher"},
+                         ignored));
+  const TaskArtifact artifact{.head = &fitted.head,
+                              .labels = result.labels,
+                              .task = task.to_json(),
+                              .calibration = fitted.calibration,
+                              .metrics = Json::object(),
+                              .lineage = {{"base", base->name()},
+                                          {"training_of", description},
+                                          {"command", options.command}},
+                              .name = task.name + " teacher",
+                              .licence = ""};
+  TACK_RETURN_IF_ERROR(write_task_model(*fitted.encoder, artifact, path));
+  return path;
+}
+
+// Trains the task's model: with a teacher when it wants one, and with the layers it keeps.
+Result<Fitted> train_model(const Task& task, const std::shared_ptr<const Model>& base,
+                           const Data& rows, const std::filesystem::path& path,
+                           const BuildOptions& options, int threads, BuildResult& result) {
+  std::optional<Teaching> teaching;
+  std::shared_ptr<const Model> start = base;
+  std::string teacher_text;
+  if (task.teacher.wanted) {
+    TACK_TRY(const auto teacher, prepare_teacher(task, base, rows, options, threads, result));
+    std::vector<std::string> texts;
+    if (!task.teacher.unlabelled.empty()) {
+      TACK_TRY(texts, read_unlabelled(task.teacher.unlabelled, task.train.text));
+    }
+    TACK_TRY(teaching, ask_teacher(teacher, result.labels, rows.train, std::move(texts), threads));
+    teaching->temperature = task.teacher.temperature;
+    teaching->labels = task.teacher.labels;
+    TACK_TRY(start, Model::open(teacher));
+    TACK_TRY(const auto file, MappedFile::open(teacher));
+    teacher_text = fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
+                               to_text(task.teacher.to_json(), 1));
+    result.teacher = teacher;
+    say(options, fmt::format("teacher: {} answered {} texts", teacher.string(),
+                             rows.train.size() + teaching->texts.size()));
+  }
+  const TemporaryFile student(options.out, ".student");
+  if (!task.layers.empty() || task.layer_count > 0) {
+    const std::int64_t layers = layer_count(*start);
+    if (task.layer_count > layers)
+      return fail(ErrorCode::kUsage, "[student] layers is {}, but {} has {}", task.layer_count,
+                  start->name(), layers);
+    const auto keep = task.layers.empty() ? spread_layers(layers, task.layer_count) : task.layers;
+    TACK_RETURN_IF_ERROR(write_layers(*start, keep, student.path()));
+    TACK_TRY(start, Model::open(student.path()));
+    say(options, fmt::format("student: layers {} of {}", fmt::join(keep, ", "), layers));
+    teacher_text += fmt::format("layers {}\n", fmt::join(keep, " "));
+  }
+  return train_encoder(
+      task, task.training, start, rows, path, options,
+      {.threads = threads,
+       .type = task.type,
+       .teaching = teaching ? &*teaching : nullptr,
+       .checkpoint = options.out.string() + ".checkpoint",
+       .description = describe_training(task, task.training, *base, rows, teacher_text),
+       .label = teaching ? "student" : "training"},
+      result);
 }
 
 // Whether the baseline is right on each in-scope row; its labels may be in another order.
@@ -254,6 +287,23 @@ Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult&
     result.gate =
         gate_against_baseline(result.evaluation.right(), baseline, {.margin = task.gate.margin});
   }
+  return {};
+}
+
+// The teacher on the same rows, for the report.
+Status compare(BuildResult& result, const Dataset& test, int threads) {
+  if (result.teacher.empty()) return {};
+  TACK_TRY(auto teacher, TaskPredictor::open(result.teacher, {.threads = threads}));
+  Dataset rows = test;  // the teacher's labels may be in another order
+  for (std::int32_t& label : rows.labels)
+    if (label >= 0)
+      label = static_cast<std::int32_t>(
+          std::ranges::find(teacher->labels(), test.label_names[static_cast<std::size_t>(label)]) -
+          teacher->labels().begin());
+  rows.label_names = teacher->labels();
+  TACK_TRY(result.teacher_evaluation, evaluate(*teacher, rows));
+  std::error_code ignored;
+  result.teacher_bytes = std::filesystem::file_size(result.teacher, ignored);
   return {};
 }
 
@@ -283,6 +333,10 @@ Result<Json> make_lineage(const Task& task, const Model& base, const Data& data,
     json["training"] = {{"steps", result.training->steps},
                         {"epochs", result.training->epochs.size()},
                         {"settings", task.training.to_json()}};
+  if (!result.teacher.empty()) {
+    TACK_TRY(const auto teacher, MappedFile::open(result.teacher));
+    json["teacher"] = {{"path", result.teacher.string()}, {"sha256", sha256_hex(teacher.text())}};
+  }
   if (result.gate) json["gate"] = result.gate->text;
   return json;
 }
@@ -319,7 +373,7 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
   TACK_TRY(const Fitted fitted,
            task.training.method == TrainMethod::kHead
                ? fit_head(task, base, data, options, threads, result)
-               : train_encoder(task, base, data, encoder.path(), options, threads, result));
+               : train_model(task, base, data, encoder.path(), options, threads, result));
   say(options, fmt::format("head: {}; temperature {:.3f}, out of scope below a score of {:.2f}",
                            result.head, result.temperature, result.threshold));
 
@@ -340,6 +394,7 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
              evaluate(*predictor, data.test,
                       {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
   }
+  TACK_RETURN_IF_ERROR(compare(result, data.test, threads));
   TACK_RETURN_IF_ERROR(ask_gate(task, data.test, threads, result));
   if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
   std::error_code ignored;

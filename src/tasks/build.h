@@ -35,6 +35,9 @@ struct BuildResult {
   LogisticSearch search;                   // of a head on the frozen encoder
   std::optional<TrainingResult> training;  // of an encoder that was trained
   std::int64_t trained_parameters = 0;
+  std::filesystem::path teacher;  // empty: none
+  std::size_t teacher_bytes = 0;
+  Evaluation teacher_evaluation;
   std::string head;  // how the head came about, in words
   double temperature = 1;
   float threshold = 0;

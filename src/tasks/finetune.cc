@@ -3,22 +3,29 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/text_encoder.h"
+#include "tasks/artifact.h"
+#include "tasks/features.h"
 #include "train/losses.h"
 
 namespace tack {
 namespace {
+
+constexpr std::int32_t kUnlabelled = -2;  // beside kOutOfScope
 
 // Classification: cross-entropy of "logits"; rows without a label towards the uniform distribution.
 // Validation: the share of in-scope rows that are right.
 class Classification final : public Curriculum {
  public:
   Classification(const TrainingTexts& texts, std::vector<std::int32_t> labels, std::size_t training,
-                 std::int64_t classes, double smoothing, graph::ValueId logits)
+                 std::int64_t classes, double smoothing, const Teaching* teaching,
+                 graph::ValueId logits)
       : texts_(texts),
         labels_(std::move(labels)),
         training_(training),
         classes_(classes),
         smoothing_(smoothing),
+        teaching_(teaching),
         logits_(logits) {}
 
   std::size_t size() const override { return training_; }
@@ -33,9 +40,17 @@ class Classification final : public Curriculum {
     double sum = 0;
     for (std::size_t i = 0; i < examples.size(); ++i) {
       const std::int32_t label = labels_[examples[i]];
+      const auto row = logits.subspan(i * width, width);
+      const auto slope = gradient.subspan(i * width, width);
+      double by_label = scale;
+      if (teaching_ != nullptr) {
+        by_label *= label == kUnlabelled ? 0.0 : teaching_->labels;
+        sum += distillation(row, std::span(teaching_->logits).subspan(examples[i] * width, width),
+                            classes_, teaching_->temperature, scale - by_label, slope);
+      }
+      if (by_label == 0) continue;
       const std::array<std::int32_t, 1> target = {std::max(label, 0)};
-      sum += cross_entropy(logits.subspan(i * width, width), target, classes_,
-                           label < 0 ? 1.0 : smoothing_, scale, gradient.subspan(i * width, width));
+      sum += cross_entropy(row, target, classes_, label < 0 ? 1.0 : smoothing_, by_label, slope);
     }
     return sum;
   }
@@ -61,25 +76,46 @@ class Classification final : public Curriculum {
 
  private:
   const TrainingTexts& texts_;
-  std::vector<std::int32_t> labels_;  // training rows, then validation rows
+  std::vector<std::int32_t> labels_;  // training rows, unlabelled texts, then validation rows
   std::size_t training_;
   std::int64_t classes_;
   double smoothing_;
+  const Teaching* teaching_;
   graph::ValueId logits_;
 };
 
+// A logistic regression on the embeddings of the encoder as it is: where the head starts.
+Result<LinearHead> start_head(const std::shared_ptr<const Model>& base, const Dataset& rows,
+                              double c, int threads) {
+  TACK_TRY(auto encoder, TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
+  TACK_TRY(const Features features, embed_rows(*encoder, rows));
+  ThreadPool pool(threads);
+  TACK_TRY(auto fit,
+           fit_logistic({features.values, features.labels, encoder->output_dim("embedding"),
+                         static_cast<std::int32_t>(rows.label_names.size())},
+                        {.c = c, .tolerance = 1e-5}, pool));
+  return std::move(fit.head);
+}
+
 }  // namespace
 
-Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const LinearHead& start,
-                            const Dataset& train_rows, const Dataset& validation_rows,
-                            const TrainSettings& settings, const FineTuneOptions& options) {
+Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Dataset& train_rows,
+                            const Dataset& validation_rows, const TrainSettings& settings,
+                            const std::filesystem::path& path, const FineTuneOptions& options) {
+  TACK_TRY(const LinearHead start, start_head(base, train_rows, settings.start_c, options.threads));
   std::vector<Tokens> tokens;
   std::vector<std::int32_t> labels;
-  for (const Dataset* rows : {&train_rows, &validation_rows})
-    for (std::size_t i = 0; i < rows->size(); ++i) {
-      tokens.push_back(base->tokenizer().encode(rows->texts[i], base->context_length()));
-      labels.push_back(rows->labels[i]);
-    }
+  const auto add = [&](std::string_view text, std::int32_t label) {
+    tokens.push_back(base->tokenizer().encode(text, base->context_length()));
+    labels.push_back(label);
+  };
+  for (std::size_t i = 0; i < train_rows.size(); ++i)
+    add(train_rows.texts[i], train_rows.labels[i]);
+  if (options.teaching != nullptr)
+    for (const std::string& text : options.teaching->texts) add(text, kUnlabelled);
+  const std::size_t training = tokens.size();
+  for (std::size_t i = 0; i < validation_rows.size(); ++i)
+    add(validation_rows.texts[i], validation_rows.labels[i]);
   const TrainingTexts texts(std::move(tokens), base->tokenizer().vocab_size());
   TACK_TRY(const auto model,
            TrainableModel::create(base, start, texts,
@@ -87,22 +123,34 @@ Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Line
                                    .layer_decay = static_cast<float>(settings.layer_decay),
                                    .head_rate = static_cast<float>(settings.head_rate),
                                    .train_embeddings = settings.embeddings}));
-  Classification curriculum(texts, std::move(labels), train_rows.size(), start.classes,
-                            settings.smoothing, model->logits());
-  FineTuned out;
-  out.train_rows = train_rows.size();
-  out.validation_rows = validation_rows.size();
-  out.truncated = texts.truncated();
-  out.trained_parameters = model->parameters().trained();
+  Classification curriculum(texts, std::move(labels), training, start.classes, settings.smoothing,
+                            options.teaching, model->logits());
   TrainerOptions loop = settings.loop;
   loop.checkpoint = options.checkpoint;
   loop.description = options.description;
+  loop.label = options.label;
+  FineTuned out;
   ThreadPool pool(options.threads);
   const std::array<graph::ValueId, 1> outputs = {model->logits()};
   TACK_TRY(out.training,
            train(model->graph(), outputs, model->parameters(), curriculum, loop, pool));
   out.head = model->head();
-  TACK_TRY(out.tensors, model->tensors());
+  out.truncated = texts.truncated();
+  out.trained_parameters = model->parameters().trained();
+  {
+    const TemporaryFile full(path, ".f32");
+    TACK_TRY(const auto tensors, model->tensors());
+    TACK_RETURN_IF_ERROR(write_trained_encoder(*base, tensors, full.path()));
+    TACK_RETURN_IF_ERROR(
+        convert_model(full.path(), path, {.type = options.type, .name = base->name()}));
+  }
+  // Calibration sees the model as it will be used.
+  TACK_TRY(out.encoder, Model::open(path));
+  TACK_TRY(auto encoder, TextEncoder::create(
+                             out.encoder, {.threads = options.threads, .outputs = {"embedding"}}));
+  TACK_TRY(Features features, embed_rows(*encoder, validation_rows));
+  out.validation_logits = out.head.logits(features.values, pool);
+  out.validation_labels = std::move(features.labels);
   return out;
 }
 

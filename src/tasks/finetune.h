@@ -18,25 +18,37 @@
 
 namespace tack {
 
-struct FineTuned {
-  LinearHead head;
-  std::map<std::string, std::vector<float>> tensors;  // trained tensors of the base, f32
-  TrainingResult training;
-  std::size_t train_rows = 0, validation_rows = 0;
-  std::int64_t truncated = 0;  // rows that lost tokens
-  std::int64_t trained_parameters = 0;
+// What a teacher said to the training rows, and then to further texts that have no label.
+struct Teaching {
+  std::vector<float> logits;  // [training rows + texts, classes]
+  std::vector<std::string> texts;
+  double temperature = 2;
+  double labels = 0.3;  // weight of the labels where there are some
 };
 
 struct FineTuneOptions {
   int threads = 1;
+  std::string type = "int8";  // of the encoder's matrices
+  const Teaching* teaching = nullptr;
   std::filesystem::path checkpoint;
-  std::string description;  // of everything the run depends on
-  std::function<void(const std::string&)> message;
+  std::string description;         // of everything the run depends on
+  std::string label = "training";  // of the progress bar
 };
 
-// `validation` are the rows that choose the epoch. Errors: those of training.
-Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const LinearHead& start,
-                            const Dataset& train, const Dataset& validation,
-                            const TrainSettings& settings, const FineTuneOptions& options);
+struct FineTuned {
+  std::shared_ptr<const Model> encoder;  // the file that was written
+  LinearHead head;
+  std::vector<float> validation_logits;  // of encoder and head, for in-scope rows
+  std::vector<std::int32_t> validation_labels;
+  TrainingResult training;
+  std::int64_t trained_parameters = 0;
+  std::int64_t truncated = 0;  // texts that lost tokens
+};
+
+// Trains a copy of `base` and writes it to `path` in the type asked for. `validation` chooses the
+// epoch. Errors: those of training.
+Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Dataset& train,
+                            const Dataset& validation, const TrainSettings& settings,
+                            const std::filesystem::path& path, const FineTuneOptions& options);
 
 }  // namespace tack

@@ -278,16 +278,17 @@ std::string sparkline(const std::vector<double>& values, std::size_t width) {
 
 }  // namespace
 
-std::string training_text(const TrainingResult& training, std::int64_t trained_parameters) {
-  std::string text = fmt::format(
-      "training: {:.1f} M parameters, {} steps, {:.0f} tokens/s, {:.0f} s, {:.0f} MB{}{}\n",
-      static_cast<double>(trained_parameters) / 1e6, training.steps,
-      training.seconds > 0 && !training.resumed
-          ? static_cast<double>(training.tokens) / training.seconds
-          : 0.0,
-      training.seconds, static_cast<double>(training.memory_bytes) / 1e6,
-      training.resumed ? ", continued from a checkpoint" : "",
-      training.stopped_early ? ", stopped early" : "");
+std::string training_text(const std::string& label, const TrainingResult& training,
+                          std::int64_t trained_parameters) {
+  std::string text =
+      fmt::format("{}: {:.1f} M parameters, {} steps, {:.0f} tokens/s, {:.0f} s, {:.0f} MB{}{}\n",
+                  label, static_cast<double>(trained_parameters) / 1e6, training.steps,
+                  training.seconds > 0 && !training.resumed
+                      ? static_cast<double>(training.tokens) / training.seconds
+                      : 0.0,
+                  training.seconds, static_cast<double>(training.memory_bytes) / 1e6,
+                  training.resumed ? ", continued from a checkpoint" : "",
+                  training.stopped_early ? ", stopped early" : "");
   text += fmt::format("loss        {}  {:.3f} to {:.3f}", sparkline(training.losses, 40),
                       training.epochs.front().loss, training.epochs.back().loss);
   if (training.best_epoch > 0) {
@@ -297,6 +298,21 @@ std::string training_text(const TrainingResult& training, std::int64_t trained_p
                         sparkline(validation, 40), 100 * training.best_validation,
                         training.best_epoch, training.epochs.size());
   }
+  return text;
+}
+
+std::string comparison_text(const BuildResult& result) {
+  if (result.teacher.empty()) return "";
+  std::string text =
+      fmt::format("{:<10} {:>9} {:>9} {:>10} {:>10}\n", "", "size", "accuracy", "p50", "texts/s");
+  const auto line = [&](const char* name, std::size_t bytes, const Evaluation& e) {
+    text +=
+        fmt::format("{:<10} {:>6.1f} MB {:>7.2f} % {:>7.2f} ms {:>10.0f}\n", name,
+                    static_cast<double>(bytes) / 1e6, 100 * e.metrics.accuracy.value,
+                    static_cast<double>(percentile(e.latency_us, 0.5F)) / 1000, e.texts_per_second);
+  };
+  line("teacher", result.teacher_bytes, result.teacher_evaluation);
+  line("student", result.model_bytes, result.evaluation);
   return text;
 }
 

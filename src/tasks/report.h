@@ -10,7 +10,11 @@
 namespace tack {
 
 // How training went, in lines: speed, memory, the course of loss and validation as sparklines.
-std::string training_text(const TrainingResult& training, std::int64_t trained_parameters);
+std::string training_text(const std::string& label, const TrainingResult& training,
+                          std::int64_t trained_parameters);
+
+// A table: teacher and student side by side; empty without a teacher.
+std::string comparison_text(const BuildResult& result);
 
 // Several lines, each ended: the numbers with their intervals, the labels that do worst, the pairs
 // that are confused most, latency.

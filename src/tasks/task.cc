@@ -61,6 +61,17 @@ Json TrainSettings::to_json() const {
           {"seed", loop.seed}};
 }
 
+Json TeacherSettings::to_json() const {
+  Json json = {{"temperature", temperature}, {"labels", labels}, {"unlabelled", unlabelled}};
+  if (model.empty()) {
+    json["base"] = base;
+    json["train"] = training.to_json();
+  } else {
+    json["model"] = model;
+  }
+  return json;
+}
+
 Json Task::to_json() const {
   Json json = {
       {"name", name},
@@ -83,6 +94,9 @@ Json Task::to_json() const {
     json["data"]["validation"] = validation;
     json["model"]["type"] = type;
     json["train"] = training.to_json();
+    if (!layers.empty()) json["student"]["layers"] = layers;
+    if (layer_count > 0) json["student"]["layers"] = layer_count;
+    if (teacher.wanted) json["teacher"] = teacher.to_json();
   }
   if (gate.floor) json["gate"]["floor"] = *gate.floor;
   if (gate.baseline) json["gate"] = {{"baseline", *gate.baseline}, {"margin", gate.margin}};

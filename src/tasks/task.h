@@ -6,6 +6,9 @@
 //   the result) [train]        method ("head", "full"), epochs, batch, rate, warmup, schedule,
 //   decay, clip,
 //                  dropout, smoothing, layer_decay, head_rate, average, patience, validation, seed
+//   [student]      layers (how many, or which ones)
+//   [teacher]      model, or the keys of [train] and base to train one; temperature, labels (weight
+//                  of the labels against the teacher), unlabelled (more texts)
 //   [head]         c (values of C to try), folds
 //   [calibration]  false_alarms (share of in-scope rows that may be called out of scope)
 //   [gate]         floor, or baseline (a task model) with margin
@@ -55,6 +58,19 @@ struct TrainSettings {
   Json to_json() const;
 };
 
+// Whom the model learns from besides the labels.
+struct TeacherSettings {
+  bool wanted = false;
+  std::string model;       // a task model with the same labels; empty: trained first
+  std::string base;        // of a teacher that is trained; empty: the task's
+  TrainSettings training;  // of a teacher that is trained
+  double temperature = 2;
+  double labels = 0.3;     // weight of the labels; the teacher has the rest
+  std::string unlabelled;  // path of more texts, for the teacher's answers only
+
+  Json to_json() const;
+};
+
 struct Task {
   std::string name, description;
   TaskKind kind = TaskKind::kClassify;
@@ -66,7 +82,12 @@ struct Task {
   std::uint64_t split_seed = 1;
   std::string base;           // path or name; empty: the default encoder
   std::string type = "int8";  // of a trained model's matrices
+  // Layers of the base (with a teacher: of its encoder) that a student keeps: which, or how many,
+  // evenly spread. Neither: all.
+  std::vector<std::int64_t> layers;
+  std::int64_t layer_count = 0;
   TrainSettings training;
+  TeacherSettings teacher;
   std::vector<double> c = {1, 3, 10, 30, 100, 300};
   int folds = 5;
   double false_alarms = 0.05;

@@ -58,6 +58,26 @@ class Section {
     return {};
   }
 
+  // A whole number, alone or several in a list.
+  Status read(const char* key, std::vector<std::int64_t>& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return {};
+    std::vector<std::int64_t> values;
+    bool right = true;
+    const auto take = [&](const toml::node& element) {
+      const auto value = element.value_exact<std::int64_t>();
+      right = right && value && *value >= 0 && *value < 1000;
+      if (right) values.push_back(*value);
+    };
+    if (const toml::array* array = node->as_array())
+      for (const toml::node& element : *array) take(element);
+    else
+      take(*node);
+    if (!right || values.empty()) return wrong(*node, key, "a whole number or a list of them");
+    out = std::move(values);
+    return {};
+  }
+
   // One of several words.
   template <class Choice>
   Status read(const char* key, std::initializer_list<std::pair<const char*, Choice>> choices,
@@ -156,6 +176,30 @@ Status read_train(Section& section, TrainSettings& train) {
   loop.adamw.decay = static_cast<float>(decay);
   loop.adamw.clip = static_cast<float>(clip);
   loop.seed = static_cast<std::uint64_t>(seed);
+  return {};
+}
+
+Status read_teacher(Section& section, TeacherSettings& teacher) {
+  teacher.training.method = TrainMethod::kFull;
+  TACK_RETURN_IF_ERROR(section.read("model", teacher.model));
+  TACK_RETURN_IF_ERROR(section.read("temperature", 0.1, 100, teacher.temperature));
+  TACK_RETURN_IF_ERROR(section.read("labels", 0, 1, teacher.labels));
+  TACK_RETURN_IF_ERROR(section.read("unlabelled", teacher.unlabelled));
+  // A teacher that exists is not trained: keys for that would be ignored.
+  if (teacher.model.empty()) {
+    TACK_RETURN_IF_ERROR(section.read("base", teacher.base));
+    TACK_RETURN_IF_ERROR(read_train(section, teacher.training));
+  }
+  return section.finish();
+}
+
+Status read_student(Section& section, Task& task) {
+  std::vector<std::int64_t> layers;
+  TACK_RETURN_IF_ERROR(section.read("layers", layers));
+  if (layers.size() == 1)
+    task.layer_count = layers.front();
+  else
+    task.layers = layers;
   return section.finish();
 }
 
@@ -218,6 +262,19 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
 
   Section train = section("train");
   TACK_RETURN_IF_ERROR(read_train(train, task.training));
+  TACK_RETURN_IF_ERROR(train.finish());
+
+  Section student = section("student");
+  TACK_RETURN_IF_ERROR(read_student(student, task));
+  Section teacher = section("teacher");
+  task.teacher.wanted = root.contains("teacher");
+  TACK_RETURN_IF_ERROR(read_teacher(teacher, task.teacher));
+  const bool trains = task.training.method != TrainMethod::kHead;
+  if (!trains && (root.contains("student") || root.contains("teacher")))
+    return fail(ErrorCode::kUsage,
+                "{}: [student] and [teacher] need [train] method = \"full\": a frozen encoder "
+                "learns from nobody",
+                name);
 
   Section head = section("head");
   std::int64_t folds = task.folds;
@@ -314,8 +371,11 @@ Result<Task> read_task(const std::filesystem::path& path,
   TACK_TRY(task.train.path, resolve_path(task.train.path, directory, path.string()));
   TACK_TRY(task.validation, resolve_path(task.validation, directory, path.string()));
   TACK_TRY(task.test, resolve_path(task.test, directory, path.string()));
-  // A base or baseline with a slash is a path, else a short name.
-  for (std::string* model : {&task.base, task.gate.baseline ? &*task.gate.baseline : nullptr})
+  TACK_TRY(task.teacher.unlabelled,
+           resolve_path(task.teacher.unlabelled, directory, path.string()));
+  // A model with a slash is a path, else a short name.
+  for (std::string* model : {&task.base, &task.teacher.model, &task.teacher.base,
+                             task.gate.baseline ? &*task.gate.baseline : nullptr})
     if (model != nullptr && (model->contains('/') || model->contains('$'))) {
       TACK_TRY(*model, resolve_path(*model, directory, path.string()));
     }
