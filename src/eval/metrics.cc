@@ -144,6 +144,13 @@ OutOfScopeMetrics out_of_scope_metrics(const Answers& answers,
       return !answers.flagged[at(r)] && answers.truth[at(r)] == answers.predicted[at(r)];
     });
   });
+  m.accuracy = over(all, options, [&](auto rows) {
+    return mean_over(rows, [&](std::int64_t r) {
+      return answers.truth[at(r)] < 0
+                 ? answers.flagged[at(r)]
+                 : !answers.flagged[at(r)] && answers.truth[at(r)] == answers.predicted[at(r)];
+    });
+  });
   m.false_alarms = mean_over(in_scope, [&](std::int64_t r) { return answers.flagged[at(r)]; });
   return m;
 }

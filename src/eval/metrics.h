@@ -44,6 +44,7 @@ struct OutOfScopeMetrics {
   Estimate auroc;            // of -score, out of scope against in scope
   Estimate recall;           // of out-of-scope rows, how many were flagged
   Estimate in_scope_recall;  // of in-scope rows, how many were right and not flagged
+  Estimate accuracy;         // of all rows, how many were right: their label, or flagged
   double false_alarms = 0;   // of in-scope rows, how many were flagged
   std::int64_t rows = 0;
 };

@@ -48,6 +48,7 @@ Json Evaluation::to_json(const std::vector<std::string>& labels) const {
                             {"auroc", interval(out->auroc)},
                             {"recall", interval(out->recall)},
                             {"in_scope_recall", interval(out->in_scope_recall)},
+                            {"accuracy", interval(out->accuracy)},
                             {"false_alarms", out->false_alarms}};
   Json& per_class = json["per_class"] = Json::object();
   for (std::size_t k = 0; k < labels.size(); ++k) {

@@ -198,6 +198,7 @@ std::string evaluation_text(const Evaluation& evaluation, const std::vector<std:
     out += fmt::format("  caught             {}  at {:.2f} % false alarms\n", percent(oos->recall),
                        100 * oos->false_alarms);
     out += fmt::format("  in-scope right     {}\n", percent(oos->in_scope_recall));
+    out += fmt::format("  all rows right     {}\n", percent(oos->accuracy));
   }
   const auto worst = by_f1(m);
   if (!worst.empty() && m.per_class[worst.front()].f1 < 1) {

@@ -204,8 +204,8 @@ Status read_student(Section& section, Task& task) {
 }
 
 Status read_sections(const toml::table& root, std::string_view name, Task& task) {
-  constexpr std::array<std::string_view, 7> kSections = {"task", "data",        "model", "train",
-                                                         "head", "calibration", "gate"};
+  constexpr std::array<std::string_view, 9> kSections = {
+      "task", "data", "model", "train", "student", "teacher", "head", "calibration", "gate"};
   for (const auto& [key, node] : root) {
     if (std::ranges::find(kSections, key.str()) == kSections.end())
       return fail(ErrorCode::kUsage, "{}: line {}: unknown section [{}]; known are: {}", name,
