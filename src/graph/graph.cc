@@ -110,6 +110,10 @@ ValueId Graph::l2_normalize(ValueId x, float eps) {
   return add_node(L2Normalize{eps}, {x}, value(x));
 }
 
+ValueId Graph::append(Op op, std::vector<ValueId> inputs, Value type) {
+  return add_node(std::move(op), std::move(inputs), type);
+}
+
 void Graph::output(std::string name, ValueId value) {
   outputs_.push_back({std::move(name), value});
 }

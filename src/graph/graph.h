@@ -115,6 +115,8 @@ class Graph {
   ValueId attention(ValueId q, ValueId k, ValueId v, const Attention& attributes);
   ValueId pool(ValueId x, PoolKind kind);
   ValueId l2_normalize(ValueId x, float eps = 1e-12F);
+  // A node as it stands in another graph: same operator and type, with these inputs and weights.
+  ValueId append(Op op, std::vector<ValueId> inputs, Value type);
   void output(std::string name, ValueId value);
 
   const std::vector<Node>& nodes() const { return nodes_; }  // in topological order

@@ -122,6 +122,8 @@ Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Data
                                   {.method = settings.method,
                                    .layer_decay = static_cast<float>(settings.layer_decay),
                                    .head_rate = static_cast<float>(settings.head_rate),
+                                   .rank = settings.rank,
+                                   .seed = settings.loop.seed,
                                    .train_embeddings = settings.embeddings}));
   Classification curriculum(texts, std::move(labels), training, start.classes, settings.smoothing,
                             options.teaching, model->logits());

@@ -43,6 +43,7 @@ std::string_view train_method_name(TrainMethod method) {
 Json TrainSettings::to_json() const {
   constexpr const char* kSchedules[] = {"constant", "linear", "cosine"};
   return {{"method", train_method_name(method)},
+          {"rank", rank},
           {"epochs", loop.epochs},
           {"batch", loop.batch},
           {"rate", loop.rate},

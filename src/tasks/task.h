@@ -3,8 +3,8 @@
 //   [task]         name, kind ("classify"), description
 //   [data]         train, validation, test, text, label, oos_label, format, licence, split_test,
 //   split_seed [model]        base (path or name of an encoder), type (int8, bf16, f16 or f32; of
-//   the result) [train]        method ("head", "full"), epochs, batch, rate, warmup, schedule,
-//   decay, clip,
+//   the result) [train]        method ("head", "lora", "full"), rank, epochs, batch, rate, warmup,
+//   schedule, decay, clip,
 //                  dropout, smoothing, layer_decay, head_rate, average, patience, validation, seed
 //   [student]      layers (how many, or which ones)
 //   [teacher]      model, or the keys of [train] and base to train one; temperature, labels (weight
@@ -52,6 +52,7 @@ struct TrainSettings {
   double smoothing = 0;     // of the labels
   double layer_decay = 1, head_rate = 1;
   double start_c = 10;     // C of the logistic regression that the head starts from
+  std::int64_t rank = 16;  // of LoRA's matrices
   bool embeddings = true;  // whether the token table is trained
   TrainerOptions loop;
 

@@ -150,9 +150,11 @@ Status read_train(Section& section, TrainSettings& train) {
   TrainerOptions& loop = train.loop;
   double decay = static_cast<double>(loop.adamw.decay), clip = static_cast<double>(loop.adamw.clip);
   auto seed = static_cast<std::int64_t>(loop.seed);
-  TACK_RETURN_IF_ERROR(section.read(
-      "method", {std::pair{"head", TrainMethod::kHead}, std::pair{"full", TrainMethod::kFull}},
-      train.method));
+  TACK_RETURN_IF_ERROR(
+      section.read("method",
+                   {std::pair{"head", TrainMethod::kHead}, std::pair{"lora", TrainMethod::kLora},
+                    std::pair{"full", TrainMethod::kFull}},
+                   train.method));
   TACK_RETURN_IF_ERROR(section.read("epochs", 1, 10000, loop.epochs));
   TACK_RETURN_IF_ERROR(section.read("batch", 1, 4096, loop.batch));
   TACK_RETURN_IF_ERROR(section.read("rate", 1e-8, 1, loop.rate));
@@ -169,6 +171,7 @@ Status read_train(Section& section, TrainSettings& train) {
   TACK_RETURN_IF_ERROR(section.read("layer_decay", 0.01, 1, train.layer_decay));
   TACK_RETURN_IF_ERROR(section.read("head_rate", 0.01, 1000, train.head_rate));
   TACK_RETURN_IF_ERROR(section.read("embeddings", train.embeddings));
+  TACK_RETURN_IF_ERROR(section.read("rank", 1, 1024, train.rank));
   TACK_RETURN_IF_ERROR(section.read("average", 0, 0.999999, loop.average));
   TACK_RETURN_IF_ERROR(section.read("patience", 0, 10000, loop.patience));
   TACK_RETURN_IF_ERROR(section.read("validation", 0.01, 0.5, train.validation));

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/random.h"
+#include "kernels/kernels.h"
 #include "tensor/convert.h"
 
 namespace tack {
@@ -30,6 +32,16 @@ std::int64_t layer_of(std::string_view name) {
   std::int64_t layer = -1;
   std::from_chars(name.data() + 4, name.data() + name.size(), layer);
   return layer;
+}
+
+// A starts random, B at zero: the adapted model is the base's at first.
+std::vector<float> adapter_start(const graph::Weight& weight, Random& random) {
+  std::vector<float> values(static_cast<std::size_t>(element_count(weight.shape)), 0.0F);
+  if (weight.name.ends_with(".lora_a")) {
+    const double scale = 1 / std::sqrt(static_cast<double>(weight.shape[1]));
+    for (float& v : values) v = static_cast<float>(scale * random.normal());
+  }
+  return values;
 }
 
 }  // namespace
@@ -76,12 +88,21 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
   const graph::WeightId weight = g.weight(std::string(kHeadWeight), {head.classes, head.dims});
   const graph::WeightId bias = g.weight(std::string(kHeadBias), {head.classes});
   model->logits_ = g.linear(embedding->value, weight, bias);
+  if (options.method == TrainMethod::kLora) {
+    AdaptedGraph adapted =
+        add_lora(g, options.rank, [](std::string_view name) { return layer_of(name) >= 0; });
+    g = std::move(adapted.graph);
+    model->logits_ = adapted.values[static_cast<std::size_t>(model->logits_.index)];
+    model->pairs_ = std::move(adapted.pairs);
+  }
 
   std::int64_t layers = 0;
   for (const graph::Weight& w : g.weights()) layers = std::max(layers, layer_of(w.name) + 1);
+  Random random(options.seed);
   const auto load = [&](const graph::Weight& w) -> Result<std::vector<float>> {
     if (w.name == kHeadWeight) return head.weight;
     if (w.name == kHeadBias) return head.bias;
+    if (w.name.ends_with(".lora_a") || w.name.ends_with(".lora_b")) return adapter_start(w, random);
     const TensorView& view = model->base_->tensor(w);
     if (w.name != kTokenTable) return tensor_f32(view);
     const auto cols = static_cast<std::size_t>(view.cols());
@@ -95,8 +116,10 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
     if (w.name.starts_with("cls.output."))
       return {.trains = true, .decays = false, .rate_factor = options.head_rate};
     const std::int64_t layer = layer_of(w.name);
+    const bool adapter = w.name.ends_with(".lora_a") || w.name.ends_with(".lora_b");
     const bool table = layer < 0 && w.shape.size() == 2;
-    return {.trains = options.method == TrainMethod::kFull && (options.train_embeddings || !table),
+    return {.trains = adapter || (options.method == TrainMethod::kFull &&
+                                  (options.train_embeddings || !table)),
             // As everyone does: matrices of linear layers only.
             .decays = w.shape.size() == 2 && !table,
             .rate_factor = static_cast<float>(std::pow(static_cast<double>(options.layer_decay),
@@ -123,7 +146,9 @@ LinearHead TrainableModel::head() const {
 Result<std::map<std::string, std::vector<float>>> TrainableModel::tensors() const {
   std::map<std::string, std::vector<float>> out;
   for (const auto& w : parameters_->weights()) {
-    if (!w.rule.trains || w.name.starts_with("cls.output.")) continue;
+    if (!w.rule.trains || w.name.starts_with("cls.output.") || w.name.ends_with(".lora_a") ||
+        w.name.ends_with(".lora_b"))
+      continue;
     const auto values = parameters_->values(w);
     if (w.name != kTokenTable) {
       out[w.name].assign(values.begin(), values.end());
@@ -137,6 +162,19 @@ Result<std::map<std::string, std::vector<float>>> TrainableModel::tensors() cons
                         table.begin() + static_cast<std::ptrdiff_t>(
                                             static_cast<std::size_t>(used_tokens_[r]) * cols));
     out[w.name] = std::move(table);
+  }
+  std::map<std::string, std::span<const float>> values;
+  for (const auto& w : parameters_->weights()) values[w.name] = parameters_->values(w);
+  for (const LoraPair& pair : pairs_) {
+    const Shape& shape = graph_.weight(pair.b).shape;  // [rows, rank]
+    const std::int64_t cols = graph_.weight(pair.a).shape[1];
+    const auto a = values[pair.target + ".lora_a"], b = values[pair.target + ".lora_b"];
+    std::vector<float>& merged = out[pair.target];
+    merged.assign(values[pair.target].begin(), values[pair.target].end());
+    for (std::int64_t i = 0; i < shape[0]; ++i)
+      for (std::int64_t r = 0; r < shape[1]; ++r)
+        kernels::kernels().backward.axpy(cols, b[static_cast<std::size_t>(i * shape[1] + r)],
+                                         a.data() + r * cols, merged.data() + i * cols);
   }
   return out;
 }

@@ -13,6 +13,7 @@
 #include "models/model.h"
 #include "text/tokenizer.h"
 #include "train/logistic.h"
+#include "train/lora.h"
 #include "train/parameters.h"
 #include "train/trainer.h"
 
@@ -39,8 +40,10 @@ std::string_view train_method_name(TrainMethod method);
 
 struct TrainableOptions {
   TrainMethod method = TrainMethod::kFull;
-  float layer_decay = 1;  // factor of the rate per layer from the top
-  float head_rate = 1;    // factor of the rate of the head
+  float layer_decay = 1;   // factor of the rate per layer from the top
+  float head_rate = 1;     // factor of the rate of the head
+  std::int64_t rank = 16;  // of adapters
+  std::uint64_t seed = 1;  // adapters start from it
   bool train_embeddings = true;
 };
 
@@ -57,13 +60,15 @@ class TrainableModel {
   ParameterSet& parameters() { return *parameters_; }
 
   LinearHead head() const;
-  // The trained tensors of the base by their names, whole (f32, the base's shapes).
+  // The trained tensors of the base by their names, whole (f32, the base's shapes); adapters are
+  // merged: W + B A.
   Result<std::map<std::string, std::vector<float>>> tensors() const;
 
  private:
   std::shared_ptr<const Model> base_;
   graph::Graph graph_;
   graph::ValueId logits_;
+  std::vector<LoraPair> pairs_;
   std::vector<TokenId> used_tokens_;
   std::unique_ptr<ParameterSet> parameters_;
   std::int32_t classes_ = 0;

@@ -229,13 +229,23 @@ class Tape::Impl {
 
   // The operand of a sum that dropout falls on: what a linear layer adds to the residual stream.
   ValueId dropped_input(const Node& node) const {
-    if (std::holds_alternative<graph::Add>(node.op) &&
-        graph_.value(node.output).rows == Rows::kTokens)
-      for (ValueId input : node.inputs)
-        if (std::holds_alternative<graph::Linear>(graph_.nodes()[info(input).producer].op))
-          return input;
-    return {};
+    if (!std::holds_alternative<graph::Add>(node.op) ||
+        graph_.value(node.output).rows != Rows::kTokens)
+      return {};
+    const auto linear = [&](ValueId v) {
+      return std::holds_alternative<graph::Linear>(producer(v).op);
+    };
+    // An adapted layer is a sum of two linear ones: it counts as one, and is not dropped inside.
+    const auto branch = [&](ValueId v) {
+      const Node& from = producer(v);
+      return linear(v) || (std::holds_alternative<graph::Add>(from.op) && linear(from.inputs[0]) &&
+                           linear(from.inputs[1]));
+    };
+    const bool first = branch(node.inputs[0]), second = branch(node.inputs[1]);
+    if (first == second) return {};
+    return node.inputs[first ? 0 : 1];
   }
+  const Node& producer(ValueId v) const { return graph_.nodes()[info(v).producer]; }
 
   void place(std::span<const ValueId> outputs) {
     const auto count = static_cast<std::int64_t>(graph_.nodes().size());
