@@ -74,6 +74,49 @@ for isa in scalar avx2 avx512; do
   [ "$c" = "$(echo "my order is late" | "$tack" classify t.gguf | cut -f 1)" ] || fail "$isa answers $c"
 done
 
+# --- training: a student of two layers, a teacher, and a process that is killed
+cat >train.toml <<EOF
+[data]
+train = "$root/tasks/data/tickets/test.csv"
+label = "intent"
+oos_label = "oos"
+[train]
+method = "full"
+epochs = 2
+rate = 2e-4
+checkpoint_seconds = 0
+[student]
+layers = [0, 3]
+EOF
+answers() { "$tack" classify "$1" "$root/tasks/data/tickets/test.csv" --json | sha256sum; }
+one_line() { "$@" 2>&1 | tr '\n' ' '; return "${PIPESTATUS[0]}"; }
+good 'validation .*best .*frozen encoder.*trained .*wrote' one_line "$tack" build train.toml -o s.gguf --html s.html
+good 'aria-label="Loss".*aria-label="Validation".*Side by side' one_line cat s.html
+good '"parameters": 154[0-9]{5},' one_line "$tack" show s.gguf --json  # 2 of 6 layers
+[ "$(ls | grep -c '^s\.')" = 2 ] || fail "training left something behind: $(ls)"
+# Killed once a checkpoint is there, it goes on and ends with the same model.
+"$tack" build train.toml -o k.gguf >/dev/null 2>&1 &
+for _ in $(seq 600); do [ -f k.gguf.checkpoint ] && break; sleep 0.05; done
+sleep 0.3
+{ kill -9 $!; wait $!; } 2>/dev/null
+[ -f k.gguf.checkpoint ] || fail "no checkpoint after kill -9"
+bad 2 'set up otherwise: was .*"rate": 0.0002.*, is .*"rate": 0.0001' \
+  "$tack" build train.toml -o k.gguf --set train.rate=1e-4
+good 'continued from a checkpoint' "$tack" build train.toml -o k.gguf
+checks=$((checks + 1))
+[ "$(answers k.gguf)" = "$(answers s.gguf)" ] || fail "a killed training ended elsewhere"
+[ "$(ls | grep -c '^k\.')" = 1 ] || fail "the killed training left: $(ls | grep '^k\.')"
+sed '/student/,$d' train.toml >whole.toml
+{ cat train.toml; printf '[teacher]\nmodel = "./s.gguf"\n'; } >taught.toml
+good 'teacher: .*s.gguf answered .*teacher .*student ' one_line "$tack" build taught.toml -o g.gguf --set student.layers=1
+good 'wrote' "$tack" build train.toml -o lora.gguf --set train.method=lora --set train.epochs=1
+bad 2 "does not know the label" "$tack" build taught.toml -o g2.gguf --set data.oos_label=
+bad 2 'there is no layer 9' "$tack" build train.toml -o x.gguf --set 'student.layers=[0, 9]'
+bad 2 '\[student\] layers is 7, but .* has 6' "$tack" build train.toml -o x.gguf --set student.layers=7
+bad 2 'need \[train\] method' "$tack" build train.toml -o x.gguf --set train.method=head
+bad 2 'method must be one of "head", "lora", "full"' "$tack" build train.toml -o x.gguf --set train.method=magic
+bad 2 'expected SECTION.KEY=VALUE' "$tack" build train.toml -o x.gguf --set rate
+
 # --- conversion round trip
 good 'MB, f32' "$tack" convert "$base" f.gguf --type f32
 good 'MB, int8' "$tack" convert f.gguf i.gguf --type int8
@@ -133,6 +176,7 @@ if mkdir -p small && mount -t tmpfs -o size=1m tmpfs small 2>/dev/null; then
   bad 1 'No space left' "$tack" convert "$base" small/x.gguf
   [ -z "$(ls small)" ] || fail "a full disk left $(ls small)"
   bad 1 'No space left' "$tack" build --data "$train" --label intent --oos-label oos -o small/x.gguf
+  bad 1 'writing the checkpoint.*No space left' "$tack" build whole.toml -o small/x.gguf
   [ -z "$(ls small)" ] || fail "a full disk left $(ls small)"
   umount small
 fi

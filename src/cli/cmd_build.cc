@@ -8,6 +8,7 @@
 #include "cli/verb.h"
 #include "tasks/build.h"
 #include "tasks/report.h"
+#include "tasks/training_report.h"
 
 namespace tack {
 namespace {
@@ -98,6 +99,9 @@ Status print(const BuildResult& result, const Options& options) {
     json["teacher"] = {{"model", result.teacher.string()},
                        {"bytes", result.teacher_bytes},
                        {"accuracy", result.teacher_evaluation.metrics.accuracy.value}};
+  if (result.baseline_bytes > 0)
+    json["frozen_encoder"] = {{"bytes", result.baseline_bytes},
+                              {"accuracy", result.baseline_evaluation.metrics.accuracy.value}};
   json["temperature"] = result.temperature;
   json["threshold"] = result.threshold;
   json["detectable_loss"] = result.detectable_loss;
@@ -140,8 +144,9 @@ Status run(Options& options) {
   TACK_TRY(const BuildResult result, build_task(task, build));
   TACK_RETURN_IF_ERROR(print(result, options));
   if (!options.html.empty()) {
-    TACK_RETURN_IF_ERROR(write_file(
-        options.html, evaluation_html(task.name, facts(result), result.evaluation, result.labels)));
+    TACK_RETURN_IF_ERROR(
+        write_file(options.html, evaluation_html(task.name, facts(result), result.evaluation,
+                                                 result.labels, training_html(result))));
     fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
   }
   if (!result.accepted())

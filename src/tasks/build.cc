@@ -16,8 +16,8 @@
 #include "tasks/artifact.h"
 #include "tasks/features.h"
 #include "tasks/finetune.h"
-#include "tasks/report.h"
 #include "tasks/teacher.h"
+#include "tasks/training_report.h"
 
 namespace tack {
 namespace {
@@ -290,19 +290,36 @@ Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult&
   return {};
 }
 
-// The teacher on the same rows, for the report.
-Status compare(BuildResult& result, const Dataset& test, int threads) {
+// For the report, on the same rows: the base as it was with a logistic head, and the teacher.
+Status compare(const std::shared_ptr<const Model>& base, const Data& data,
+               const std::filesystem::path& out, int threads, BuildResult& result) {
+  std::error_code ignored;
+  {
+    const TemporaryFile file(out, ".baseline");
+    TACK_TRY(const LinearHead head, frozen_head(base, data.train, 10, threads));
+    const TaskArtifact artifact{.head = &head,
+                                .labels = result.labels,
+                                .task = Json::object(),
+                                .calibration = Json::object(),
+                                .metrics = Json::object(),
+                                .lineage = Json::object(),
+                                .name = base->name(),
+                                .licence = ""};
+    TACK_RETURN_IF_ERROR(write_task_model(*base, artifact, file.path()));
+    TACK_TRY(auto baseline, TaskPredictor::open(file.path(), {.threads = threads}));
+    TACK_TRY(result.baseline_evaluation, evaluate(*baseline, data.test));
+    result.baseline_bytes = std::filesystem::file_size(file.path(), ignored);
+  }
   if (result.teacher.empty()) return {};
   TACK_TRY(auto teacher, TaskPredictor::open(result.teacher, {.threads = threads}));
-  Dataset rows = test;  // the teacher's labels may be in another order
+  Dataset rows = data.test;  // the teacher's labels may be in another order
   for (std::int32_t& label : rows.labels)
     if (label >= 0)
       label = static_cast<std::int32_t>(
-          std::ranges::find(teacher->labels(), test.label_names[static_cast<std::size_t>(label)]) -
+          std::ranges::find(teacher->labels(), rows.label_names[static_cast<std::size_t>(label)]) -
           teacher->labels().begin());
   rows.label_names = teacher->labels();
   TACK_TRY(result.teacher_evaluation, evaluate(*teacher, rows));
-  std::error_code ignored;
   result.teacher_bytes = std::filesystem::file_size(result.teacher, ignored);
   return {};
 }
@@ -394,7 +411,7 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
              evaluate(*predictor, data.test,
                       {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
   }
-  TACK_RETURN_IF_ERROR(compare(result, data.test, threads));
+  if (result.training) TACK_RETURN_IF_ERROR(compare(base, data, options.out, threads, result));
   TACK_RETURN_IF_ERROR(ask_gate(task, data.test, threads, result));
   if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
   std::error_code ignored;

@@ -35,6 +35,9 @@ struct BuildResult {
   LogisticSearch search;                   // of a head on the frozen encoder
   std::optional<TrainingResult> training;  // of an encoder that was trained
   std::int64_t trained_parameters = 0;
+  // The frozen base with a logistic head on the same test rows, beside a trained model.
+  std::size_t baseline_bytes = 0;
+  Evaluation baseline_evaluation;
   std::filesystem::path teacher;  // empty: none
   std::size_t teacher_bytes = 0;
   Evaluation teacher_evaluation;

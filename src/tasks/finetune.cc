@@ -84,9 +84,10 @@ class Classification final : public Curriculum {
   graph::ValueId logits_;
 };
 
-// A logistic regression on the embeddings of the encoder as it is: where the head starts.
-Result<LinearHead> start_head(const std::shared_ptr<const Model>& base, const Dataset& rows,
-                              double c, int threads) {
+}  // namespace
+
+Result<LinearHead> frozen_head(const std::shared_ptr<const Model>& base, const Dataset& rows,
+                               double c, int threads) {
   TACK_TRY(auto encoder, TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
   TACK_TRY(const Features features, embed_rows(*encoder, rows));
   ThreadPool pool(threads);
@@ -97,12 +98,11 @@ Result<LinearHead> start_head(const std::shared_ptr<const Model>& base, const Da
   return std::move(fit.head);
 }
 
-}  // namespace
-
 Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Dataset& train_rows,
                             const Dataset& validation_rows, const TrainSettings& settings,
                             const std::filesystem::path& path, const FineTuneOptions& options) {
-  TACK_TRY(const LinearHead start, start_head(base, train_rows, settings.start_c, options.threads));
+  TACK_TRY(const LinearHead start,
+           frozen_head(base, train_rows, settings.start_c, options.threads));
   std::vector<Tokens> tokens;
   std::vector<std::int32_t> labels;
   const auto add = [&](std::string_view text, std::int32_t label) {

@@ -45,6 +45,10 @@ struct FineTuned {
   std::int64_t truncated = 0;  // texts that lost tokens
 };
 
+// A logistic regression on the embeddings of the encoder as it is: where a head starts.
+Result<LinearHead> frozen_head(const std::shared_ptr<const Model>& base, const Dataset& rows,
+                               double c, int threads);
+
 // Trains a copy of `base` and writes it to `path` in the type asked for. `validation` chooses the
 // epoch. Errors: those of training.
 Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Dataset& train,

@@ -224,7 +224,8 @@ std::string evaluation_text(const Evaluation& evaluation, const std::vector<std:
 }
 
 std::string evaluation_html(const std::string& title, const std::vector<Fact>& facts,
-                            const Evaluation& evaluation, const std::vector<std::string>& labels) {
+                            const Evaluation& evaluation, const std::vector<std::string>& labels,
+                            const std::string& sections) {
   const Metrics& m = evaluation.metrics;
   std::string out = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
@@ -237,13 +238,14 @@ std::string evaluation_html(const std::string& title, const std::vector<Fact>& f
   add_row(out, "macro F1", percent(m.macro_f1));
   add_row(out, "calibration error", percent(m.ece));
   if (const auto& oos = m.out_of_scope) {
+    add_row(out, "all rows right, in scope or not", percent(oos->accuracy));
     add_row(out, "out-of-scope AUROC", percent(oos->auroc));
     add_row(
         out, "out of scope caught",
         fmt::format("{} at {:.2f} % false alarms", percent(oos->recall), 100 * oos->false_alarms));
   }
   add_row(out, "latency", latency_line(evaluation));
-  out += "</table>\n<p>Brackets hold 95 % bootstrap intervals.</p>\n";
+  out += "</table>\n<p>Brackets hold 95 % bootstrap intervals.</p>\n" + sections;
   out += fmt::format(
       "<div class=\"row\"><section><h2>Reliability</h2>{}</section>"
       "<section><h2>Latency of one text</h2>{}</section></div>\n",
@@ -255,66 +257,6 @@ std::string evaluation_html(const std::string& title, const std::vector<Fact>& f
   out += fmt::format("<section><h2>Labels</h2>{}</section>\n</body></html>\n",
                      per_class_table(m, labels));
   return out;
-}
-
-namespace {
-
-// Values as bars of eight heights, averaged into at most `width` of them.
-std::string sparkline(const std::vector<double>& values, std::size_t width) {
-  constexpr const char* kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-  std::vector<double> points;
-  const std::size_t n = std::min(width, values.size());
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::size_t from = values.size() * i / n, to = values.size() * (i + 1) / n;
-    double sum = 0;
-    for (std::size_t k = from; k < to; ++k) sum += values[k];
-    points.push_back(sum / static_cast<double>(to - from));
-  }
-  const auto [low, high] = std::ranges::minmax(points);
-  std::string text;
-  for (double p : points)
-    text += kBars[high > low ? std::min(7, static_cast<int>((p - low) / (high - low) * 8)) : 3];
-  return text;
-}
-
-}  // namespace
-
-std::string training_text(const std::string& label, const TrainingResult& training,
-                          std::int64_t trained_parameters) {
-  std::string text =
-      fmt::format("{}: {:.1f} M parameters, {} steps, {:.0f} tokens/s, {:.0f} s, {:.0f} MB{}{}\n",
-                  label, static_cast<double>(trained_parameters) / 1e6, training.steps,
-                  training.seconds > 0 && !training.resumed
-                      ? static_cast<double>(training.tokens) / training.seconds
-                      : 0.0,
-                  training.seconds, static_cast<double>(training.memory_bytes) / 1e6,
-                  training.resumed ? ", continued from a checkpoint" : "",
-                  training.stopped_early ? ", stopped early" : "");
-  text += fmt::format("loss        {}  {:.3f} to {:.3f}", sparkline(training.losses, 40),
-                      training.epochs.front().loss, training.epochs.back().loss);
-  if (training.best_epoch > 0) {
-    std::vector<double> validation;
-    for (const EpochRecord& record : training.epochs) validation.push_back(record.validation);
-    text += fmt::format("\nvalidation  {}  best {:.2f} % after epoch {} of {}",
-                        sparkline(validation, 40), 100 * training.best_validation,
-                        training.best_epoch, training.epochs.size());
-  }
-  return text;
-}
-
-std::string comparison_text(const BuildResult& result) {
-  if (result.teacher.empty()) return "";
-  std::string text =
-      fmt::format("{:<10} {:>9} {:>9} {:>10} {:>10}\n", "", "size", "accuracy", "p50", "texts/s");
-  const auto line = [&](const char* name, std::size_t bytes, const Evaluation& e) {
-    text +=
-        fmt::format("{:<10} {:>6.1f} MB {:>7.2f} % {:>7.2f} ms {:>10.0f}\n", name,
-                    static_cast<double>(bytes) / 1e6, 100 * e.metrics.accuracy.value,
-                    static_cast<double>(percentile(e.latency_us, 0.5F)) / 1000, e.texts_per_second);
-  };
-  line("teacher", result.teacher_bytes, result.teacher_evaluation);
-  line("student", result.model_bytes, result.evaluation);
-  return text;
 }
 
 }  // namespace tack

@@ -4,17 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "tasks/build.h"
 #include "tasks/evaluate.h"
 
 namespace tack {
-
-// How training went, in lines: speed, memory, the course of loss and validation as sparklines.
-std::string training_text(const std::string& label, const TrainingResult& training,
-                          std::int64_t trained_parameters);
-
-// A table: teacher and student side by side; empty without a teacher.
-std::string comparison_text(const BuildResult& result);
 
 // Several lines, each ended: the numbers with their intervals, the labels that do worst, the pairs
 // that are confused most, latency.
@@ -22,10 +14,12 @@ std::string evaluation_text(const Evaluation& evaluation, const std::vector<std:
 
 // One self-contained page: numbers, confusion matrix, reliability diagram, latency histogram
 // (inline SVG), per-label table. `facts` are rows of a table at the top; all text is escaped.
+// `sections` is HTML that stands behind them.
 struct Fact {
   std::string name, value;
 };
 std::string evaluation_html(const std::string& title, const std::vector<Fact>& facts,
-                            const Evaluation& evaluation, const std::vector<std::string>& labels);
+                            const Evaluation& evaluation, const std::vector<std::string>& labels,
+                            const std::string& sections = "");
 
 }  // namespace tack

@@ -5,7 +5,8 @@
 //   split_seed [model]        base (path or name of an encoder), type (int8, bf16, f16 or f32; of
 //   the result) [train]        method ("head", "lora", "full"), rank, epochs, batch, rate, warmup,
 //   schedule, decay, clip,
-//                  dropout, smoothing, layer_decay, head_rate, average, patience, validation, seed
+//                  dropout, smoothing, layer_decay, head_rate, average, patience, validation, seed,
+//                  checkpoint_seconds
 //   [student]      layers (how many, or which ones)
 //   [teacher]      model, or the keys of [train] and base to train one; temperature, labels (weight
 //                  of the labels against the teacher), unlabelled (more texts)

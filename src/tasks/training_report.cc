@@ -1,0 +1,140 @@
+#include "tasks/training_report.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace tack {
+namespace {
+
+// The means of `width` stretches of the values, or the values when there are fewer.
+std::vector<double> thinned(const std::vector<double>& values, std::size_t width) {
+  std::vector<double> points;
+  const std::size_t n = std::min(width, values.size());
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t from = values.size() * i / n, to = values.size() * (i + 1) / n;
+    double sum = 0;
+    for (std::size_t k = from; k < to; ++k) sum += values[k];
+    points.push_back(sum / static_cast<double>(to - from));
+  }
+  return points;
+}
+
+// Bars of eight heights.
+std::string sparkline(const std::vector<double>& values, std::size_t width) {
+  constexpr const char* kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  const auto points = thinned(values, width);
+  const auto [low, high] = std::ranges::minmax(points);
+  std::string text;
+  for (double p : points)
+    text += kBars[high > low ? std::min(7, static_cast<int>((p - low) / (high - low) * 8)) : 3];
+  return text;
+}
+
+std::vector<double> validations(const TrainingResult& training) {
+  std::vector<double> values;
+  if (training.best_epoch > 0)
+    for (const EpochRecord& record : training.epochs) values.push_back(record.validation);
+  return values;
+}
+
+// A line through the values over the whole width; the scale is from the least to the largest.
+std::string curve_svg(const std::string& name, const std::vector<double>& values, double factor,
+                      const char* unit) {
+  constexpr double kLeft = 60, kTop = 10, kWidth = 260, kHeight = 160;
+  const auto points = thinned(values, 200);
+  const auto [low, high] = std::ranges::minmax(points);
+  const double range = std::max(high - low, 1e-9);
+  std::string line;
+  for (std::size_t i = 0; i < points.size(); ++i)
+    line +=
+        fmt::format("{:.1f},{:.1f} ",
+                    kLeft + kWidth * static_cast<double>(i) /
+                                static_cast<double>(std::max<std::size_t>(1, points.size() - 1)),
+                    kTop + kHeight * (1 - (points[i] - low) / range));
+  return fmt::format(
+      "<section><h2>{0}</h2><svg viewBox=\"0 0 340 190\" width=\"340\" height=\"190\" role=\"img\" "
+      "aria-label=\"{0}\"><path class=\"axis\" d=\"M{1} {2}V{3}H{4}\" fill=\"none\"/>"
+      "<polyline points=\"{5}\" fill=\"none\" stroke=\"currentColor\"/>"
+      "<text x=\"{6}\" y=\"{7}\" text-anchor=\"end\">{8:.4g}{10}</text>"
+      "<text x=\"{6}\" y=\"{3}\" text-anchor=\"end\">{9:.4g}{10}</text></svg></section>",
+      name, kLeft, kTop, kTop + kHeight, kLeft + kWidth, line, kLeft - 4, kTop + 10, high * factor,
+      low * factor, unit);
+}
+
+struct Line {
+  const char* name;
+  std::size_t bytes;
+  const Evaluation* evaluation;
+};
+
+std::vector<Line> compared(const BuildResult& result) {
+  std::vector<Line> lines;
+  if (result.baseline_bytes > 0)
+    lines.push_back({"frozen encoder", result.baseline_bytes, &result.baseline_evaluation});
+  if (!result.teacher.empty())
+    lines.push_back({"teacher", result.teacher_bytes, &result.teacher_evaluation});
+  if (!lines.empty())
+    lines.push_back(
+        {result.teacher.empty() ? "trained" : "student", result.model_bytes, &result.evaluation});
+  return lines;
+}
+
+}  // namespace
+
+std::string training_text(const std::string& label, const TrainingResult& training,
+                          std::int64_t trained_parameters) {
+  std::string text =
+      fmt::format("{}: {:.1f} M parameters, {} steps{}, {:.0f} s, {:.0f} MB{}{}\n", label,
+                  static_cast<double>(trained_parameters) / 1e6, training.steps,
+                  training.seconds > 0 && !training.resumed
+                      ? fmt::format(", {:.0f} tokens/s",
+                                    static_cast<double>(training.tokens) / training.seconds)
+                      : "",
+                  training.seconds, static_cast<double>(training.memory_bytes) / 1e6,
+                  training.resumed ? ", continued from a checkpoint" : "",
+                  training.stopped_early ? ", stopped early" : "");
+  text += fmt::format("  loss        {}  {:.3f} to {:.3f}", sparkline(training.losses, 40),
+                      training.epochs.front().loss, training.epochs.back().loss);
+  if (training.best_epoch > 0)
+    text += fmt::format("\n  validation  {}  best {:.2f} % after epoch {} of {}",
+                        sparkline(validations(training), 40), 100 * training.best_validation,
+                        training.best_epoch, training.epochs.size());
+  return text;
+}
+
+std::string comparison_text(const BuildResult& result) {
+  const auto lines = compared(result);
+  if (lines.empty()) return "";
+  std::string text =
+      fmt::format("{:<16} {:>9} {:>10} {:>10} {:>10}\n", "", "size", "accuracy", "p50", "texts/s");
+  for (const Line& line : lines)
+    text += fmt::format("{:<16} {:>6.1f} MB {:>8.2f} % {:>7.2f} ms {:>10.0f}\n", line.name,
+                        static_cast<double>(line.bytes) / 1e6,
+                        100 * line.evaluation->metrics.accuracy.value,
+                        static_cast<double>(percentile(line.evaluation->latency_us, 0.5)) / 1000,
+                        line.evaluation->texts_per_second);
+  return text;
+}
+
+std::string training_html(const BuildResult& result) {
+  if (!result.training) return "";
+  std::string out = "<div class=\"row\">" + curve_svg("Loss", result.training->losses, 1, "");
+  if (const auto values = validations(*result.training); !values.empty())
+    out += curve_svg("Validation", values, 100, " %");
+  out += "</div>\n";
+  const auto lines = compared(result);
+  if (lines.empty()) return out;
+  out +=
+      "<section><h2>Side by side</h2><table><tr><th></th><th>size</th><th>accuracy</th>"
+      "<th>p50</th><th>texts/s</th></tr>";
+  for (const Line& line : lines)
+    out += fmt::format(
+        "<tr><td>{}</td><td>{:.1f} MB</td><td>{:.2f} %</td><td>{:.2f} ms</td><td>{:.0f}</td></tr>",
+        line.name, static_cast<double>(line.bytes) / 1e6,
+        100 * line.evaluation->metrics.accuracy.value,
+        static_cast<double>(percentile(line.evaluation->latency_us, 0.5)) / 1000,
+        line.evaluation->texts_per_second);
+  return out + "</table></section>\n";
+}
+
+}  // namespace tack
