@@ -109,7 +109,12 @@ checks=$((checks + 1))
 sed '/student/,$d' train.toml >whole.toml
 { cat train.toml; printf '[teacher]\nmodel = "./s.gguf"\n'; } >taught.toml
 good 'teacher: .*s.gguf answered .*teacher .*student ' one_line "$tack" build taught.toml -o g.gguf --set student.layers=1
-good 'wrote' "$tack" build train.toml -o lora.gguf --set train.method=lora --set train.epochs=1
+good 'wrote' "$tack" build whole.toml -o l.gguf --set train.method=lora --set train.epochs=1 --set train.rate=1e-3
+good 'charged_twice' sh -c "echo 'I was charged twice' | $tack classify l.lora.gguf"
+good 'lora_A' sh -c "head -c 2000 l.lora/adapter_model.safetensors"
+mkdir other && cp l.lora.gguf other/ && cp s.gguf other/all-minilm-l6-v2.int8.gguf
+bad 1 'was made for another all-minilm-l6-v2.int8 than' "$tack" show other/l.lora.gguf
+bad 2 'is an adapter' "$tack" convert l.lora.gguf x.gguf
 bad 2 "does not know the label" "$tack" build taught.toml -o g2.gguf --set data.oos_label=
 bad 2 'there is no layer 9' "$tack" build train.toml -o x.gguf --set 'student.layers=[0, 9]'
 bad 2 '\[student\] layers is 7, but .* has 6' "$tack" build train.toml -o x.gguf --set student.layers=7

@@ -91,6 +91,10 @@ Status convert_model(const std::filesystem::path& from, const std::filesystem::p
                      const ConvertOptions& options) {
   TACK_TRY(const Target target, target_of(options.type));
   TACK_TRY(const auto model, Model::open(from));
+  if (model->gguf() == nullptr && !std::filesystem::is_directory(from))
+    return fail(ErrorCode::kUsage,
+                "{} is an adapter: the merged model was written beside it when it was built",
+                from.string());
   TACK_TRY(const Architecture* architecture, find_architecture(model->architecture()));
   GgufWriter writer;
   TACK_RETURN_IF_ERROR(write_metadata(from, *model, *architecture, target, options, writer));

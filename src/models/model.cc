@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "base/hash.h"
+#include "base/mapped_file.h"
 #include "base/paths.h"
 #include "models/architecture.h"
 #include "models/smoothing.h"
@@ -19,6 +21,8 @@ struct ModelBuilder {
 
   Status from_gguf(const std::filesystem::path& path) {
     TACK_TRY(auto file, GgufFile::open(path));
+    TACK_TRY(const std::string kind, file.string_or("general.type", "model"));
+    if (kind == "adapter") return from_adapter(file, path);
     model->gguf_.emplace(std::move(file));
     const GgufFile& gguf = *model->gguf_;
     TACK_TRY(model->architecture_, gguf.string("general.architecture"));
@@ -31,12 +35,132 @@ struct ModelBuilder {
       TACK_RETURN_IF_ERROR(bind(weight, tensor ? &tensor->view : nullptr, weight.name));
       TACK_RETURN_IF_ERROR(read_smoothing(gguf, weight));
     }
-    for (const auto& [key, value] : gguf.metadata()) {
-      const auto* text = std::get_if<std::string>(&value.value);
-      if (!key.starts_with("tack.") || text == nullptr || !text->starts_with('{')) continue;
-      TACK_TRY(auto json, parse_json(*text, key));
-      model->tack_.emplace(key.substr(5), std::move(json));
+    return read_tack_metadata(gguf);
+  }
+
+  // The base with the adapter's products added to its weights, and the adapter's head.
+  Status from_adapter(const GgufFile& file, const std::filesystem::path& path) {
+    TACK_RETURN_IF_ERROR(read_tack_metadata(file));
+    TACK_TRY(const auto base, open_base(path));
+    TACK_TRY(const std::string architecture, file.string("general.architecture"));
+    if (architecture != base->architecture_)
+      return fail("the adapter is for '{}', its base {} is '{}'", architecture,
+                  base->path().string(), base->architecture_);
+    model->base_ = base;
+    model->architecture_ = base->architecture_;
+    model->context_length_ = base->context_length_;
+    model->embedding_dim_ = base->embedding_dim_;
+    TACK_TRY(model->tokenizer_, tokenizer_of(*base));
+    model->graph_ = base->graph_;
+    model->tensors_ = base->tensors_;
+    model->smoothing_ = base->smoothing_;
+    TACK_TRY(const double alpha, file.number("adapter.lora.alpha"));
+    for (const graph::Weight& weight : base->graph_.weights()) {
+      const GgufTensor* a = file.find_tensor(weight.name + ".lora_a");
+      const GgufTensor* b = file.find_tensor(weight.name + ".lora_b");
+      if (a != nullptr && b != nullptr)
+        TACK_RETURN_IF_ERROR(merge(weight, a->view, b->view, alpha));
     }
+    if (merged_pairs_ * 2 != file.tensors().size())
+      return fail("the adapter has {} tensors, of which {} belong to weights of {}",
+                  file.tensors().size(), 2 * merged_pairs_, base->path().string());
+    return add_head(file);
+  }
+
+  Result<std::shared_ptr<const Model>> open_base(const std::filesystem::path& path) {
+    const Json* about = model->tack_metadata("adapter");
+    if (about == nullptr || !about->contains("base") || !(*about)["base"].is_string())
+      return fail("the adapter does not say what its base is (tack.adapter)");
+    const auto name = (*about)["base"].get<std::string>();
+    std::error_code ignored;
+    std::filesystem::path found = path.parent_path() / (name + ".gguf");
+    if (!std::filesystem::exists(found, ignored)) {
+      auto resolved = resolve_model(name);
+      if (!resolved)
+        return fail(ErrorCode::kNotFound, "the adapter's base {}: put it beside the adapter ({})",
+                    name, resolved.error().message);
+      found = *resolved;
+    }
+    TACK_TRY(const auto bytes, MappedFile::open(found));
+    if (about->value("sha256", "") != sha256_hex(bytes.text()))
+      return fail("the adapter was made for another {} than {}", name, found.string());
+    TACK_TRY(auto base, Model::open(found));
+    if (base->base_ != nullptr || !base->labels_.empty() || base->gguf() == nullptr)
+      return fail("the adapter's base {} is not a plain encoder", found.string());
+    return base;
+  }
+
+  static Result<std::unique_ptr<Tokenizer>> tokenizer_of(const Model& base) {
+    TACK_TRY(auto config, wordpiece_from_gguf(*base.gguf()));
+    return make_wordpiece(std::move(config));
+  }
+
+  // W + alpha / rank * B A, stored in the type of W.
+  Status merge(const graph::Weight& weight, const TensorView& a, const TensorView& b,
+               double alpha) {
+    const TensorView& base = model->tensors_.find(weight.name)->second;
+    const std::int64_t rows = base.rows(), cols = base.cols(), rank = a.rows();
+    if (a.dtype != DType::kF32 || b.dtype != DType::kF32 || weight.shape.size() != 2 || rank < 1 ||
+        a.shape != Shape{rank, cols} || b.shape != Shape{rows, rank})
+      return fail("the adapter's '{}' is {} and {}, which does not fit {} {}", weight.name,
+                  to_string(a.shape), to_string(b.shape), weight.name, to_string(weight.shape));
+    std::vector<float> left(static_cast<std::size_t>(rows * rank)),
+        right(static_cast<std::size_t>(rank * cols)), row(static_cast<std::size_t>(cols));
+    TACK_RETURN_IF_ERROR(to_f32(a.dtype, a.bytes, right));
+    TACK_RETURN_IF_ERROR(to_f32(b.dtype, b.bytes, left));
+    const auto factor = static_cast<float>(alpha / static_cast<double>(rank));
+    std::vector<std::byte> merged(base.bytes.size());
+    const std::size_t row_bytes = merged.size() / static_cast<std::size_t>(rows);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      TACK_RETURN_IF_ERROR(to_f32(base.dtype, base.row(r), row));
+      for (std::int64_t k = 0; k < rank; ++k) {
+        const float by = factor * left[static_cast<std::size_t>(r * rank + k)];
+        const float* const from = right.data() + k * cols;
+        for (std::size_t c = 0; c < row.size(); ++c) row[c] += by * from[c];
+      }
+      TACK_RETURN_IF_ERROR(
+          from_f32(base.dtype, row,
+                   std::span(merged).subspan(static_cast<std::size_t>(r) * row_bytes, row_bytes)));
+    }
+    TensorView view = base;
+    view.bytes = own(std::move(merged));
+    model->tensors_.insert_or_assign(weight.name, view);
+    ++merged_pairs_;
+    return {};
+  }
+
+  std::span<const std::byte> own(std::vector<std::byte> bytes) {
+    model->merged_.push_back(std::move(bytes));
+    return model->merged_.back();
+  }
+
+  Status add_head(const GgufFile& file) {
+    TACK_TRY(const auto labels, file.strings(model->architecture_ + ".classifier.output_labels"));
+    model->labels_.assign(labels.begin(), labels.end());
+    const auto classes = static_cast<std::int64_t>(labels.size());
+    graph::Graph& g = model->graph_;
+    const graph::Output* embedding = g.find_output("embedding");
+    if (embedding == nullptr || classes == 0) return fail("the adapter has no labels");
+    const auto add = [&](const char* key, const char* name,
+                         Shape shape) -> Result<graph::WeightId> {
+      const GgufValue* value = file.find(key);
+      const auto* numbers =
+          value == nullptr ? nullptr : std::get_if<std::vector<double>>(&value->value);
+      if (numbers == nullptr || static_cast<std::int64_t>(numbers->size()) != element_count(shape))
+        return fail("key '{}' is not an array of {} numbers", key, element_count(shape));
+      const std::vector<float> values(numbers->begin(), numbers->end());
+      const auto bytes = std::as_bytes(std::span(values));
+      TensorView view;
+      view.dtype = DType::kF32;
+      view.shape = shape;
+      view.bytes = own({bytes.begin(), bytes.end()});
+      model->tensors_.insert_or_assign(name, view);
+      return g.weight(name, std::move(shape));
+    };
+    TACK_TRY(const auto weight,
+             add("tack.head_weight", "cls.output.weight", {classes, model->embedding_dim_}));
+    TACK_TRY(const auto bias, add("tack.head_bias", "cls.output.bias", {classes}));
+    g.output("logits", g.linear(embedding->value, weight, bias));
     return {};
   }
 
@@ -63,6 +187,18 @@ struct ModelBuilder {
   }
 
  private:
+  Status read_tack_metadata(const GgufFile& gguf) {
+    for (const auto& [key, value] : gguf.metadata()) {
+      const auto* text = std::get_if<std::string>(&value.value);
+      if (!key.starts_with("tack.") || text == nullptr || !text->starts_with('{')) continue;
+      TACK_TRY(auto json, parse_json(*text, key));
+      model->tack_.emplace(key.substr(5), std::move(json));
+    }
+    return {};
+  }
+
+  std::size_t merged_pairs_ = 0;
+
   Status adopt(BuiltModel built, WordPieceConfig tokenizer) {
     if (static_cast<std::int64_t>(tokenizer.vocab.size()) > built.vocab_size)
       return fail("the tokenizer has {} pieces, the model {} embedding rows",

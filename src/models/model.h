@@ -22,7 +22,8 @@ namespace tack {
 
 class Model {
  public:
-  // A .gguf file or a Hugging Face directory. Errors name what is missing and the file.
+  // A .gguf file, an adapter (models/adapter.h) or a Hugging Face directory. Errors name what is
+  // missing and the file.
   static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& path);
 
   const std::string& name() const { return name_; }  // file stem
@@ -44,7 +45,8 @@ class Model {
   // A tack.* metadata object by its name after "tack." (tasks/artifact.h gives it meaning); null
   // when absent.
   const Json* tack_metadata(std::string_view key) const;
-  // The GGUF behind it, when it is one (for `show`, and to copy everything into a task model).
+  // The GGUF that holds the whole model, when there is one; not for an adapter (for `show`, and to
+  // copy everything into a task model).
   const GgufFile* gguf() const { return gguf_ ? &*gguf_ : nullptr; }
 
  private:
@@ -58,6 +60,8 @@ class Model {
   graph::Graph graph_;
   std::map<std::string, TensorView, std::less<>> tensors_;            // by GGUF name
   std::map<std::string, std::vector<float>, std::less<>> smoothing_;  // by GGUF name
+  std::shared_ptr<const Model> base_;           // of an adapter: views into it
+  std::vector<std::vector<std::byte>> merged_;  // of an adapter: tensors of its own
   std::vector<std::string> labels_;
   std::map<std::string, Json, std::less<>> tack_;
 };

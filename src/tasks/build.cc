@@ -79,6 +79,7 @@ struct Fitted {
   std::shared_ptr<const Model> encoder;  // the one the head belongs to
   LinearHead head;
   Json calibration;
+  std::map<std::string, Adapter::Pair> adapters = {};  // of LoRA
 };
 
 // Temperature and threshold from logits of rows that the head was not fitted to.
@@ -162,7 +163,8 @@ Result<Fitted> train_encoder(const Task& task, const TrainSettings& settings,
   result.trained_parameters = tuned.trained_parameters;
   Json calibration =
       calibrate(task, tuned.validation_logits, tuned.validation_labels, tuned.head.classes, result);
-  return Fitted{std::move(tuned.encoder), std::move(tuned.head), std::move(calibration)};
+  return Fitted{std::move(tuned.encoder), std::move(tuned.head), std::move(calibration),
+                std::move(tuned.adapters)};
 }
 
 // The teacher's file: the one the task names, or one that is trained here and kept beside the
@@ -324,6 +326,28 @@ Status compare(const std::shared_ptr<const Model>& base, const Data& data,
   return {};
 }
 
+// LoRA's adapters beside the merged model: OUT.lora.gguf, and OUT.lora/ for PEFT. A student has no
+// base of its own that an adapter could name.
+Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
+                      const TaskArtifact& artifact, const BuildOptions& options) {
+  if (fitted.adapters.empty() || !task.layers.empty() || task.layer_count > 0 ||
+      task.teacher.wanted)
+    return {};
+  const Adapter adapter{.rank = task.training.rank,
+                        .pairs = fitted.adapters,
+                        .labels = artifact.labels,
+                        .head_weight = fitted.head.weight,
+                        .head_bias = fitted.head.bias,
+                        .task = artifact.task,
+                        .calibration = artifact.calibration,
+                        .lineage = artifact.lineage};
+  std::filesystem::path path = options.out;
+  TACK_RETURN_IF_ERROR(write_adapter(base, adapter, path.replace_extension(".lora.gguf")));
+  say(options, fmt::format("adapter: {}, and {} for PEFT", path.string(),
+                           path.replace_extension("").string()));
+  return write_peft_adapter(base, adapter, path);
+}
+
 Result<Json> make_lineage(const Task& task, const Model& base, const Data& data,
                           const BuildOptions& options, const BuildResult& result) {
   TACK_TRY(const auto file, MappedFile::open(base.path()));
@@ -420,6 +444,7 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
     artifact.metrics = result.evaluation.to_json(result.labels);
     TACK_TRY(artifact.lineage, make_lineage(task, *base, data, options, result));
     TACK_RETURN_IF_ERROR(write_task_model(*fitted.encoder, artifact, options.out));
+    TACK_RETURN_IF_ERROR(write_adapters(task, *base, fitted, artifact, options));
     result.model_bytes = std::filesystem::file_size(options.out, ignored);
   }
   result.seconds = std::chrono::duration<double>(Clock::now() - start).count();

@@ -137,6 +137,7 @@ Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Data
   TACK_TRY(out.training,
            train(model->graph(), outputs, model->parameters(), curriculum, loop, pool));
   out.head = model->head();
+  out.adapters = model->adapters();
   out.truncated = texts.truncated();
   out.trained_parameters = model->parameters().trained();
   {

@@ -40,6 +40,7 @@ struct FineTuned {
   LinearHead head;
   std::vector<float> validation_logits;  // of encoder and head, for in-scope rows
   std::vector<std::int32_t> validation_labels;
+  std::map<std::string, Adapter::Pair> adapters;  // of kLora: apart, before they were merged
   TrainingResult training;
   std::int64_t trained_parameters = 0;
   std::int64_t truncated = 0;  // texts that lost tokens

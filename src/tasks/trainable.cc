@@ -163,18 +163,32 @@ Result<std::map<std::string, std::vector<float>>> TrainableModel::tensors() cons
                                             static_cast<std::size_t>(used_tokens_[r]) * cols));
     out[w.name] = std::move(table);
   }
-  std::map<std::string, std::span<const float>> values;
-  for (const auto& w : parameters_->weights()) values[w.name] = parameters_->values(w);
-  for (const LoraPair& pair : pairs_) {
-    const Shape& shape = graph_.weight(pair.b).shape;  // [rows, rank]
-    const std::int64_t cols = graph_.weight(pair.a).shape[1];
-    const auto a = values[pair.target + ".lora_a"], b = values[pair.target + ".lora_b"];
-    std::vector<float>& merged = out[pair.target];
-    merged.assign(values[pair.target].begin(), values[pair.target].end());
+  const auto adapted = adapters();
+  for (const auto& w : parameters_->weights()) {
+    const auto found = adapted.find(w.name);
+    if (found == adapted.end()) continue;
+    const auto values = parameters_->values(w);
+    std::vector<float>& merged = out[w.name];
+    merged.assign(values.begin(), values.end());
+    const Shape& shape = graph_.weight(w.id).shape;  // [rows, cols]
+    const auto rank = static_cast<std::int64_t>(found->second.a.size()) / shape[1];
     for (std::int64_t i = 0; i < shape[0]; ++i)
-      for (std::int64_t r = 0; r < shape[1]; ++r)
-        kernels::kernels().backward.axpy(cols, b[static_cast<std::size_t>(i * shape[1] + r)],
-                                         a.data() + r * cols, merged.data() + i * cols);
+      for (std::int64_t r = 0; r < rank; ++r)
+        kernels::kernels().backward.axpy(
+            shape[1], found->second.b[static_cast<std::size_t>(i * rank + r)],
+            found->second.a.data() + r * shape[1], merged.data() + i * shape[1]);
+  }
+  return out;
+}
+
+std::map<std::string, Adapter::Pair> TrainableModel::adapters() const {
+  std::map<std::string, Adapter::Pair> out;
+  for (const auto& w : parameters_->weights()) {
+    const bool a = w.name.ends_with(".lora_a");
+    if (!a && !w.name.ends_with(".lora_b")) continue;
+    Adapter::Pair& pair = out[w.name.substr(0, w.name.size() - 7)];
+    const auto values = parameters_->values(w);
+    (a ? pair.a : pair.b).assign(values.begin(), values.end());
   }
   return out;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "models/adapter.h"
 #include "models/model.h"
 #include "text/tokenizer.h"
 #include "train/logistic.h"
@@ -63,6 +64,9 @@ class TrainableModel {
   // The trained tensors of the base by their names, whole (f32, the base's shapes); adapters are
   // merged: W + B A.
   Result<std::map<std::string, std::vector<float>>> tensors() const;
+
+  // The adapters apart, by the weight they change; empty unless kLora.
+  std::map<std::string, Adapter::Pair> adapters() const;
 
  private:
   std::shared_ptr<const Model> base_;
