@@ -111,10 +111,17 @@ sed '/student/,$d' train.toml >whole.toml
 good 'teacher: .*s.gguf answered .*teacher .*student ' one_line "$tack" build taught.toml -o g.gguf --set student.layers=1
 good 'wrote' "$tack" build whole.toml -o l.gguf --set train.method=lora --set train.epochs=1 --set train.rate=1e-3
 good 'charged_twice' sh -c "echo 'I was charged twice' | $tack classify l.lora.gguf"
-good 'lora_A' sh -c "head -c 2000 l.lora/adapter_model.safetensors"
+good '^[1-9]' grep -ac lora_A l.lora/adapter_model.safetensors
 mkdir other && cp l.lora.gguf other/ && cp s.gguf other/all-minilm-l6-v2.int8.gguf
 bad 1 'was made for another all-minilm-l6-v2.int8 than' "$tack" show other/l.lora.gguf
 bad 2 'is an adapter' "$tack" convert l.lora.gguf x.gguf
+texts=$root/tasks/data/tickets/test.csv
+good 'mean cosine to the teacher' "$tack" distill --teacher "$base" --layers 1 --data "$texts" -o e1.gguf --epochs 1
+good '^\[-?0\.' sh -c "echo hello | $tack embed e1.gguf"
+good "the teacher's answer in" "$tack" distill --teacher s.gguf --layers 0 --layers 1 --data "$texts" -o t1.gguf --epochs 1
+good 'charged_twice' sh -c "echo 'I was charged twice' | $tack classify t1.gguf"
+bad 2 'say what the student is' "$tack" distill --teacher s.gguf --data "$texts" -o x.gguf
+bad 2 'layers 3: .* has 2' "$tack" distill --teacher s.gguf --layers 3 --data "$texts" -o x.gguf
 bad 2 "does not know the label" "$tack" build taught.toml -o g2.gguf --set data.oos_label=
 bad 2 'there is no layer 9' "$tack" build train.toml -o x.gguf --set 'student.layers=[0, 9]'
 bad 2 '\[student\] layers is 7, but .* has 6' "$tack" build train.toml -o x.gguf --set student.layers=7

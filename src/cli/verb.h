@@ -24,6 +24,7 @@ Verb make_build(CLI::App& root);
 Verb make_classify(CLI::App& root);
 Verb make_completion(CLI::App& root);
 Verb make_convert(CLI::App& root);
+Verb make_distill(CLI::App& root);
 Verb make_doctor(CLI::App& root);
 Verb make_embed(CLI::App& root);
 Verb make_eval(CLI::App& root);

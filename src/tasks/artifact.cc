@@ -43,6 +43,16 @@ Status write_trained_encoder(const Model& base,
   return writer.write(path);
 }
 
+Status write_encoder_lineage(const Model& encoder, const Json& lineage,
+                             const std::filesystem::path& path) {
+  TACK_TRY(const GgufFile* gguf, gguf_of(encoder));
+  GgufWriter writer;
+  for (const auto& [key, value] : gguf->metadata()) writer.set(key, value);
+  writer.set("tack.lineage", GgufValue::string(to_text(lineage)));
+  for (const GgufTensor& tensor : gguf->tensors()) writer.add_tensor_view(tensor.name, tensor.view);
+  return writer.write(path);
+}
+
 Status write_task_model(const Model& base, const TaskArtifact& artifact,
                         const std::filesystem::path& path) {
   TACK_TRY(const GgufFile* gguf, gguf_of(base));

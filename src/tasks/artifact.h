@@ -32,6 +32,10 @@ struct TaskArtifact {
 Status write_task_model(const Model& base, const TaskArtifact& artifact,
                         const std::filesystem::path& path);
 
+// Copies an encoder with another tack.lineage. Atomic.
+Status write_encoder_lineage(const Model& encoder, const Json& lineage,
+                             const std::filesystem::path& path);
+
 // Copies the base without a head, with some of its tensors replaced by trained ones (f32, by name).
 // Atomic.
 Status write_trained_encoder(const Model& base,

@@ -118,7 +118,7 @@ Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Data
     add(validation_rows.texts[i], validation_rows.labels[i]);
   const TrainingTexts texts(std::move(tokens), base->tokenizer().vocab_size());
   TACK_TRY(const auto model,
-           TrainableModel::create(base, start, texts,
+           TrainableModel::create(base, &start, texts,
                                   {.method = settings.method,
                                    .layer_decay = static_cast<float>(settings.layer_decay),
                                    .head_rate = static_cast<float>(settings.head_rate),
@@ -126,14 +126,14 @@ Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Data
                                    .seed = settings.loop.seed,
                                    .train_embeddings = settings.embeddings}));
   Classification curriculum(texts, std::move(labels), training, start.classes, settings.smoothing,
-                            options.teaching, model->logits());
+                            options.teaching, model->output());
   TrainerOptions loop = settings.loop;
   loop.checkpoint = options.checkpoint;
   loop.description = options.description;
   loop.label = options.label;
   FineTuned out;
   ThreadPool pool(options.threads);
-  const std::array<graph::ValueId, 1> outputs = {model->logits()};
+  const std::array<graph::ValueId, 1> outputs = {model->output()};
   TACK_TRY(out.training,
            train(model->graph(), outputs, model->parameters(), curriculum, loop, pool));
   out.head = model->head();

@@ -71,37 +71,39 @@ std::int64_t TrainingTexts::truncated() const {
 }
 
 Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<const Model> base,
-                                                               const LinearHead& head,
+                                                               const LinearHead* head,
                                                                const TrainingTexts& texts,
                                                                const TrainableOptions& options) {
   auto model = std::make_unique<TrainableModel>();
   model->base_ = std::move(base);
   model->graph_ = model->base_->graph();
   model->used_tokens_ = texts.used();
-  model->classes_ = head.classes;
   graph::Graph& g = model->graph_;
   const graph::Output* embedding = g.find_output("embedding");
   if (embedding == nullptr)
-    return fail(ErrorCode::kUsage, "{}: has no embedding to put a head on",
+    return fail(ErrorCode::kUsage, "{}: has no embedding to train on",
                 model->base_->path().string());
-  // The base's own head, when it has one, is not used; this one takes its name.
-  const graph::WeightId weight = g.weight(std::string(kHeadWeight), {head.classes, head.dims});
-  const graph::WeightId bias = g.weight(std::string(kHeadBias), {head.classes});
-  model->logits_ = g.linear(embedding->value, weight, bias);
+  model->output_ = embedding->value;
+  if (head != nullptr) {
+    // The base's own head, when it has one, is not used; this one takes its name.
+    model->classes_ = head->classes;
+    const graph::WeightId weight = g.weight(std::string(kHeadWeight), {head->classes, head->dims});
+    const graph::WeightId bias = g.weight(std::string(kHeadBias), {head->classes});
+    model->output_ = g.linear(embedding->value, weight, bias);
+  }
   if (options.method == TrainMethod::kLora) {
     AdaptedGraph adapted =
         add_lora(g, options.rank, [](std::string_view name) { return layer_of(name) >= 0; });
     g = std::move(adapted.graph);
-    model->logits_ = adapted.values[static_cast<std::size_t>(model->logits_.index)];
-    model->pairs_ = std::move(adapted.pairs);
+    model->output_ = adapted.values[static_cast<std::size_t>(model->output_.index)];
   }
 
   std::int64_t layers = 0;
   for (const graph::Weight& w : g.weights()) layers = std::max(layers, layer_of(w.name) + 1);
   Random random(options.seed);
   const auto load = [&](const graph::Weight& w) -> Result<std::vector<float>> {
-    if (w.name == kHeadWeight) return head.weight;
-    if (w.name == kHeadBias) return head.bias;
+    if (w.name == kHeadWeight) return head->weight;
+    if (w.name == kHeadBias) return head->bias;
     if (w.name.ends_with(".lora_a") || w.name.ends_with(".lora_b")) return adapter_start(w, random);
     const TensorView& view = model->base_->tensor(w);
     if (w.name != kTokenTable) return tensor_f32(view);
@@ -125,7 +127,7 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
             .rate_factor = static_cast<float>(std::pow(static_cast<double>(options.layer_decay),
                                                        static_cast<double>(layers - 1 - layer)))};
   };
-  const std::array<graph::ValueId, 1> outputs = {model->logits_};
+  const std::array<graph::ValueId, 1> outputs = {model->output_};
   TACK_TRY(auto parameters, ParameterSet::create(g, used_weights(g, outputs), load, rule));
   model->parameters_ = std::make_unique<ParameterSet>(std::move(parameters));
   return model;
@@ -139,7 +141,7 @@ LinearHead TrainableModel::head() const {
     if (w.name == kHeadWeight) head.weight.assign(values.begin(), values.end());
     if (w.name == kHeadBias) head.bias.assign(values.begin(), values.end());
   }
-  head.dims = static_cast<std::int64_t>(head.weight.size()) / classes_;
+  if (classes_ > 0) head.dims = static_cast<std::int64_t>(head.weight.size()) / classes_;
   return head;
 }
 

@@ -50,14 +50,15 @@ struct TrainableOptions {
 
 class TrainableModel {
  public:
-  // `head` is where the head's weights start from.
+  // `head` is where the head's weights start from; null: no head, the embedding is trained.
   static Result<std::unique_ptr<TrainableModel>> create(std::shared_ptr<const Model> base,
-                                                        const LinearHead& head,
+                                                        const LinearHead* head,
                                                         const TrainingTexts& texts,
                                                         const TrainableOptions& options);
 
   const graph::Graph& graph() const { return graph_; }
-  graph::ValueId logits() const { return logits_; }
+  // "logits" of the head, or "embedding" without one.
+  graph::ValueId output() const { return output_; }
   ParameterSet& parameters() { return *parameters_; }
 
   LinearHead head() const;
@@ -71,8 +72,7 @@ class TrainableModel {
  private:
   std::shared_ptr<const Model> base_;
   graph::Graph graph_;
-  graph::ValueId logits_;
-  std::vector<LoraPair> pairs_;
+  graph::ValueId output_;
   std::vector<TokenId> used_tokens_;
   std::unique_ptr<ParameterSet> parameters_;
   std::int32_t classes_ = 0;
