@@ -75,9 +75,10 @@ for isa in scalar avx2 avx512; do
 done
 
 # --- training: a student of two layers, a teacher, and a process that is killed
+awk 'NR == 1 || NR % 3 == 0' "$root/tasks/data/tickets/test.csv" >few.csv
 cat >train.toml <<EOF
 [data]
-train = "$root/tasks/data/tickets/test.csv"
+train = "few.csv"
 label = "intent"
 oos_label = "oos"
 [train]
@@ -97,7 +98,6 @@ good '"parameters": 154[0-9]{5},' one_line "$tack" show s.gguf --json  # 2 of 6 
 # Killed once a checkpoint is there, it goes on and ends with the same model.
 "$tack" build train.toml -o k.gguf >/dev/null 2>&1 &
 for _ in $(seq 600); do [ -f k.gguf.checkpoint ] && break; sleep 0.05; done
-sleep 0.3
 { kill -9 $!; wait $!; } 2>/dev/null
 [ -f k.gguf.checkpoint ] || fail "no checkpoint after kill -9"
 bad 2 'set up otherwise: was .*"rate": 0.0002.*, is .*"rate": 0.0001' \
@@ -115,7 +115,7 @@ good '^[1-9]' grep -ac lora_A l.lora/adapter_model.safetensors
 mkdir other && cp l.lora.gguf other/ && cp s.gguf other/all-minilm-l6-v2.int8.gguf
 bad 1 'was made for another all-minilm-l6-v2.int8 than' "$tack" show other/l.lora.gguf
 bad 2 'is an adapter' "$tack" convert l.lora.gguf x.gguf
-texts=$root/tasks/data/tickets/test.csv
+texts=few.csv
 good 'mean cosine to the teacher' "$tack" distill --teacher "$base" --layers 1 --data "$texts" -o e1.gguf --epochs 1
 good '^\[-?0\.' sh -c "echo hello | $tack embed e1.gguf"
 good "the teacher's answer in" "$tack" distill --teacher s.gguf --layers 0 --layers 1 --data "$texts" -o t1.gguf --epochs 1
