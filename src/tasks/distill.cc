@@ -12,13 +12,11 @@
 #include "base/cpu.h"
 #include "base/hash.h"
 #include "base/mapped_file.h"
-#include "base/progress.h"
 #include "engine/text_encoder.h"
 #include "models/layers.h"
 #include "tasks/artifact.h"
 #include "tasks/features.h"
 #include "tasks/training_report.h"
-#include "tensor/convert.h"
 #include "train/losses.h"
 
 namespace tack {
@@ -102,17 +100,7 @@ Result<std::vector<float>> run_all(const std::shared_ptr<const Model>& model,
                                    const char* label, int threads) {
   TACK_TRY(auto encoder, TextEncoder::create(model, {.threads = threads, .outputs = {output}}));
   std::vector<std::string_view> all(texts.begin(), texts.end());
-  const std::array<std::string_view, 1> outputs = {output};
-  std::vector<float> values;
-  Progress progress(label, static_cast<std::int64_t>(texts.size()), "texts");
-  constexpr std::size_t kBatch = 512;
-  for (std::size_t begin = 0; begin < all.size(); begin += kBatch) {
-    const auto part = std::span(all).subspan(begin, std::min(kBatch, all.size() - begin));
-    TACK_TRY(const Encoded encoded, encoder->run(part, outputs));
-    values.insert(values.end(), encoded.outputs[0].begin(), encoded.outputs[0].end());
-    progress.advance(static_cast<std::int64_t>(part.size()));
-  }
-  return values;
+  return run_texts(*encoder, all, output, label);
 }
 
 // Training texts first, then those held out: by a hash of the text, so that the same file is always
@@ -129,26 +117,6 @@ std::pair<std::vector<std::string>, std::size_t> divide(const std::vector<std::s
   std::vector<std::string> out;
   for (const auto& [hash, text] : order) out.push_back(*text);
   return {std::move(out), order.size() - apart};
-}
-
-Result<LinearHead> head_of(const Model& model) {
-  LinearHead head;
-  for (const graph::Weight& weight : model.graph().weights()) {
-    const bool bias = weight.name == "cls.output.bias";
-    if (!bias && weight.name != "cls.output.weight") continue;
-    const TensorView& view = model.tensor(weight);
-    std::vector<float>& to = bias ? head.bias : head.weight;
-    to.resize(static_cast<std::size_t>(element_count(view.shape)));
-    const std::size_t cols = static_cast<std::size_t>(view.cols());
-    for (std::int64_t r = 0; r < view.rows(); ++r)
-      TACK_RETURN_IF_ERROR(to_f32(view.dtype, view.row(r),
-                                  std::span(to).subspan(static_cast<std::size_t>(r) * cols, cols)));
-    if (!bias) {
-      head.classes = static_cast<std::int32_t>(weight.shape[0]);
-      head.dims = weight.shape[1];
-    }
-  }
-  return head;
 }
 
 Status check_fit(const Model& teacher, const Model& student) {
@@ -244,14 +212,8 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
   say(training_text("student", result.training, model->parameters().trained()));
 
   const TemporaryFile encoder(options.out, ".encoder");
-  {
-    const TemporaryFile full(options.out, ".f32");
-    TACK_TRY(const auto tensors, model->tensors());
-    TACK_RETURN_IF_ERROR(write_trained_encoder(*base, tensors, full.path()));
-    TACK_RETURN_IF_ERROR(convert_model(
-        full.path(), encoder.path(), {.type = options.type, .name = options.out.stem().string()}));
-  }
-  TACK_TRY(const auto written, Model::open(encoder.path()));
+  TACK_TRY(const auto written,
+           model->save_encoder(encoder.path(), options.type, options.out.stem().string()));
   const Json lineage = {
       {"teacher", {{"name", teacher->name()}, {"sha256", teacher_hash}}},
       {"student", {{"name", student->name()}, {"layers", keep}}},

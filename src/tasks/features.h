@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,10 @@
 #include "eval/dataset.h"
 
 namespace tack {
+
+// One output of all texts, [texts, width], in batches with a progress bar. Errors: interruption.
+Result<std::vector<float>> run_texts(TextEncoder& encoder, std::span<const std::string_view> texts,
+                                     std::string_view output, const std::string& label);
 
 // In-scope rows of a data set: [rows, dims] and their labels.
 struct Features {

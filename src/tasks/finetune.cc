@@ -4,7 +4,6 @@
 #include <array>
 
 #include "engine/text_encoder.h"
-#include "tasks/artifact.h"
 #include "tasks/features.h"
 #include "train/losses.h"
 
@@ -140,15 +139,8 @@ Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Data
   out.adapters = model->adapters();
   out.truncated = texts.truncated();
   out.trained_parameters = model->parameters().trained();
-  {
-    const TemporaryFile full(path, ".f32");
-    TACK_TRY(const auto tensors, model->tensors());
-    TACK_RETURN_IF_ERROR(write_trained_encoder(*base, tensors, full.path()));
-    TACK_RETURN_IF_ERROR(
-        convert_model(full.path(), path, {.type = options.type, .name = base->name()}));
-  }
   // Calibration sees the model as it will be used.
-  TACK_TRY(out.encoder, Model::open(path));
+  TACK_TRY(out.encoder, model->save_encoder(path, options.type, base->name()));
   TACK_TRY(auto encoder, TextEncoder::create(
                              out.encoder, {.threads = options.threads, .outputs = {"embedding"}}));
   TACK_TRY(Features features, embed_rows(*encoder, validation_rows));

@@ -1,10 +1,9 @@
 #include "tasks/teacher.h"
 
 #include <algorithm>
-#include <array>
 
-#include "base/progress.h"
 #include "eval/rows.h"
+#include "tasks/features.h"
 #include "tasks/predictor.h"
 
 namespace tack {
@@ -32,18 +31,10 @@ Result<Teaching> ask_teacher(const std::filesystem::path& path,
   std::vector<std::string_view> all(train.texts.begin(), train.texts.end());
   all.insert(all.end(), texts.begin(), texts.end());
   Teaching teaching;
-  teaching.logits.reserve(all.size() * labels.size());
-  constexpr std::size_t kBatch = 512;
-  constexpr std::array<std::string_view, 1> kLogits = {"logits"};
-  Progress progress("asking the teacher", static_cast<std::int64_t>(all.size()), "texts");
-  for (std::size_t begin = 0; begin < all.size(); begin += kBatch) {
-    const auto part = std::span(all).subspan(begin, std::min(kBatch, all.size() - begin));
-    TACK_TRY(const Encoded encoded, teacher->encoder().run(part, kLogits));
-    for (std::size_t r = 0; r < part.size(); ++r)
-      for (std::size_t c : column)
-        teaching.logits.push_back(encoded.outputs[0][r * labels.size() + c]);
-    progress.advance(static_cast<std::int64_t>(part.size()));
-  }
+  TACK_TRY(const auto logits, run_texts(teacher->encoder(), all, "logits", "asking the teacher"));
+  teaching.logits.reserve(logits.size());
+  for (std::size_t row = 0; row < logits.size(); row += labels.size())
+    for (std::size_t c : column) teaching.logits.push_back(logits[row + c]);
   teaching.texts = std::move(texts);
   return teaching;
 }

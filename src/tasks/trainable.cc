@@ -6,7 +6,10 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "graph/weights.h"
 #include "kernels/kernels.h"
+#include "tasks/artifact.h"
+#include "tasks/features.h"
 #include "tensor/convert.h"
 
 namespace tack {
@@ -16,14 +19,9 @@ constexpr std::string_view kTokenTable = "token_embd.weight";
 constexpr std::string_view kHeadWeight = "cls.output.weight";
 constexpr std::string_view kHeadBias = "cls.output.bias";
 
-Result<std::vector<float>> tensor_f32(const TensorView& view) {
-  std::vector<float> values(static_cast<std::size_t>(element_count(view.shape)));
-  const auto cols = static_cast<std::size_t>(view.cols());
-  for (std::int64_t r = 0; r < view.rows(); ++r)
-    TACK_RETURN_IF_ERROR(
-        to_f32(view.dtype, view.row(r),
-               std::span(values).subspan(static_cast<std::size_t>(r) * cols, cols)));
-  return values;
+graph::WeightSource source_of(const Model& model) {
+  return
+      [&model](const graph::Weight& weight) -> const TensorView& { return model.tensor(weight); };
 }
 
 // The number of a layer in "blk.3.attn_q.weight"; -1 for what comes before the layers.
@@ -106,7 +104,7 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
     if (w.name == kHeadBias) return head->bias;
     if (w.name.ends_with(".lora_a") || w.name.ends_with(".lora_b")) return adapter_start(w, random);
     const TensorView& view = model->base_->tensor(w);
-    if (w.name != kTokenTable) return tensor_f32(view);
+    if (w.name != kTokenTable) return graph::load_vector(w, source_of(*model->base_));
     const auto cols = static_cast<std::size_t>(view.cols());
     std::vector<float> rows(model->used_tokens_.size() * cols);
     for (std::size_t r = 0; r < model->used_tokens_.size(); ++r)
@@ -133,6 +131,19 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
   return model;
 }
 
+Result<LinearHead> head_of(const Model& model) {
+  LinearHead head;
+  for (const graph::Weight& weight : model.graph().weights())
+    if (weight.name == kHeadWeight) {
+      TACK_TRY(head.weight, graph::load_vector(weight, source_of(model)));
+      head.classes = static_cast<std::int32_t>(weight.shape[0]);
+      head.dims = weight.shape[1];
+    } else if (weight.name == kHeadBias) {
+      TACK_TRY(head.bias, graph::load_vector(weight, source_of(model)));
+    }
+  return head;
+}
+
 LinearHead TrainableModel::head() const {
   LinearHead head;
   head.classes = classes_;
@@ -156,9 +167,9 @@ Result<std::map<std::string, std::vector<float>>> TrainableModel::tensors() cons
       out[w.name].assign(values.begin(), values.end());
       continue;
     }
-    const TensorView& view = base_->tensor(graph_.weight(w.id));
-    TACK_TRY(auto table, tensor_f32(view));
-    const auto cols = static_cast<std::size_t>(view.cols());
+    const graph::Weight& weight = graph_.weight(w.id);
+    TACK_TRY(auto table, graph::load_vector(weight, source_of(*base_)));
+    const auto cols = static_cast<std::size_t>(weight.shape[1]);
     for (std::size_t r = 0; r < used_tokens_.size(); ++r)
       std::ranges::copy(values.subspan(r * cols, cols),
                         table.begin() + static_cast<std::ptrdiff_t>(
@@ -181,6 +192,18 @@ Result<std::map<std::string, std::vector<float>>> TrainableModel::tensors() cons
             found->second.a.data() + r * shape[1], merged.data() + i * shape[1]);
   }
   return out;
+}
+
+Result<std::shared_ptr<const Model>> TrainableModel::save_encoder(const std::filesystem::path& path,
+                                                                  const std::string& type,
+                                                                  const std::string& name) const {
+  const TemporaryFile full(path, ".f32");
+  {
+    TACK_TRY(const auto trained, tensors());
+    TACK_RETURN_IF_ERROR(write_trained_encoder(*base_, trained, full.path()));
+  }
+  TACK_RETURN_IF_ERROR(convert_model(full.path(), path, {.type = type, .name = name}));
+  return Model::open(path);
 }
 
 std::map<std::string, Adapter::Pair> TrainableModel::adapters() const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <span>
@@ -48,6 +49,9 @@ struct TrainableOptions {
   bool train_embeddings = true;
 };
 
+// The classification head of a task model. Errors: a tensor that cannot be read.
+Result<LinearHead> head_of(const Model& model);
+
 class TrainableModel {
  public:
   // `head` is where the head's weights start from; null: no head, the embedding is trained.
@@ -66,6 +70,11 @@ class TrainableModel {
   // merged: W + B A.
   Result<std::map<std::string, std::vector<float>>> tensors() const;
 
+  // Writes the base with the trained tensors in a type of ConvertOptions, without a head, and opens
+  // it.
+  Result<std::shared_ptr<const Model>> save_encoder(const std::filesystem::path& path,
+                                                    const std::string& type,
+                                                    const std::string& name) const;
   // The adapters apart, by the weight they change; empty unless kLora.
   std::map<std::string, Adapter::Pair> adapters() const;
 

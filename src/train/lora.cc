@@ -22,7 +22,6 @@ AdaptedGraph add_lora(const graph::Graph& graph, std::int64_t rank,
         const graph::WeightId b =
             out.graph.weight(weight.name + ".lora_b", {weight.shape[0], rank});
         result = out.graph.add(result, out.graph.linear(out.graph.linear(inputs[0], a), b));
-        out.pairs.push_back({weight.name, a, b});
       }
     }
     out.values[static_cast<std::size_t>(node.output.index)] = result;

@@ -12,19 +12,13 @@
 
 namespace tack {
 
-struct LoraPair {
-  std::string target;    // the weight that is adapted
-  graph::WeightId a, b;  // in the new graph: "TARGET.lora_a" and "TARGET.lora_b"
-};
-
 struct AdaptedGraph {
   graph::Graph graph;
   std::vector<graph::ValueId> values;  // of the old graph, in the new one
-  std::vector<LoraPair> pairs;
 };
 
 // Adapts the linear layers whose weight `wanted` names. Weights keep their numbers; those of the
-// adapters follow.
+// adapters follow, as "WEIGHT.lora_a" and "WEIGHT.lora_b".
 AdaptedGraph add_lora(const graph::Graph& graph, std::int64_t rank,
                       const std::function<bool(std::string_view weight)>& wanted);
 

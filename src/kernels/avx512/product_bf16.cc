@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 
+#include "kernels/avx512/vec.h"
 #include "kernels/product.h"
 
 namespace tack::kernels::avx512 {
@@ -49,31 +50,13 @@ void pack_rows(const float* from, std::int64_t ld, std::int64_t k, std::int64_t 
   }
 }
 
-void transpose16(__m512i (&r)[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4)
-    for (int h = 0; h < 2; ++h) {
-      r[i + 2 * h] = _mm512_unpacklo_epi64(t[i + h], t[i + 2 + h]);
-      r[i + 2 * h + 1] = _mm512_unpackhi_epi64(t[i + h], t[i + 2 + h]);
-    }
-  for (int c = 0; c < 4; ++c) {
-    const __m512i lo = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88);
-    const __m512i hi = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xdd);
-    const __m512i lo2 = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88);
-    const __m512i hi2 = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xdd);
-    t[c] = _mm512_shuffle_i32x4(lo, lo2, 0x88);
-    t[8 + c] = _mm512_shuffle_i32x4(lo, lo2, 0xdd);
-    t[4 + c] = _mm512_shuffle_i32x4(hi, hi2, 0x88);
-    t[12 + c] = _mm512_shuffle_i32x4(hi, hi2, 0xdd);
-  }
-  for (int i = 0; i < 16; ++i) r[i] = t[i];
+// 32 values of one row as 16 pairs.
+__m512i pairs_of(const float* from) {
+  return reinterpret_cast<__m512i>(
+      _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 16), _mm512_loadu_ps(from)));
 }
 
-// 32 values of one row as 16 pairs; values at `n` and beyond are zero.
+// The same of a row that ends: values at `n` and beyond are zero.
 __m512i row_pairs(const float* from, std::int64_t n) {
   const __m512 low = _mm512_maskz_loadu_ps(mask(n), from);
   const __m512 high = n > 16 ? _mm512_maskz_loadu_ps(mask(n - 16), from + 16) : _mm512_setzero_ps();
@@ -83,10 +66,7 @@ __m512i row_pairs(const float* from, std::int64_t n) {
 // One row of A as pairs.
 void convert_row(const float* from, std::int64_t k, std::uint32_t* to) {
   std::int64_t p = 0;
-  for (; p + 32 <= k; p += 32)
-    _mm512_storeu_si512(
-        to + p / 2, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + p + 16),
-                                                                  _mm512_loadu_ps(from + p))));
+  for (; p + 32 <= k; p += 32) _mm512_storeu_si512(to + p / 2, pairs_of(from + p));
   if (p < k)
     _mm512_mask_storeu_epi32(to + p / 2, mask((k - p + 1) / 2), row_pairs(from + p, k - p));
 }
@@ -96,18 +76,15 @@ void pack_transposed(const float* from, std::int64_t ld, std::int64_t k, std::in
                      std::int64_t width, std::uint32_t* to) {
   for (std::int64_t j = 0; j < width; j += 16)
     for (std::int64_t p = 0; p < k; p += 32) {
-      __m512i r[16];
+      __m512 r[16];
       const bool whole = j + 16 <= columns && p + 32 <= k;
       for (std::int64_t i = 0; i < 16; ++i)
-        r[i] = whole ? reinterpret_cast<__m512i>(
-                           _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + (j + i) * ld + p + 16),
-                                               _mm512_loadu_ps(from + (j + i) * ld + p)))
-               : j + i < columns ? row_pairs(from + (j + i) * ld + p, k - p)
-                                 : _mm512_setzero_si512();
-      transpose16(r);
+        r[i] = _mm512_castsi512_ps(whole             ? pairs_of(from + (j + i) * ld + p)
+                                   : j + i < columns ? row_pairs(from + (j + i) * ld + p, k - p)
+                                                     : _mm512_setzero_si512());
+      Vec::transpose16(r);
       const std::int64_t pairs = (k - p + 1) / 2 < 16 ? (k - p + 1) / 2 : 16;
-      for (std::int64_t i = 0; i < pairs; ++i)
-        _mm512_storeu_si512(to + (p / 2 + i) * width + j, r[i]);
+      for (std::int64_t i = 0; i < pairs; ++i) _mm512_storeu_ps(to + (p / 2 + i) * width + j, r[i]);
     }
 }
 

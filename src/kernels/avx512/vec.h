@@ -62,7 +62,7 @@ struct Vec {
     }
   }
 
- private:
+  // r[i][j] and r[j][i] change places; the lanes may hold anything of 32 bits.
   static void transpose16(F (&r)[16]) {
     F t[16];
     for (int i = 0; i < 16; i += 2) {

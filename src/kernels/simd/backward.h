@@ -19,13 +19,7 @@ inline typename V::F derivative(typename V::F x) {
   const F one = V::set1(1.0F);
   if constexpr (f == Activation::kGeluErf) {
     // Phi(x) + x phi(x), Phi from its upper tail as in gelu_erf.
-    const F t = V::min(V::abs(x), V::set1(kTailLimit));
-    const F scaled = V::mul(t, V::set1(kTailSegments));
-    const F segment = V::floor(scaled);
-    const auto index = V::to_int(segment);
-    const F u = V::sub(scaled, segment);
-    F q = V::lookup16(kTail[4], index);
-    for (int k = 3; k >= 0; --k) q = V::fma(q, u, V::lookup16(kTail[k], index));
+    const F q = upper_tail<V>(V::min(V::abs(x), V::set1(kTailLimit)));
     const F half = V::set1(0.5F);
     const F cumulative = V::fma(V::sub(half, q), sign<V>(x), half);
     const F density = V::mul(V::set1(0.3989422804F), exp<V>(V::mul(V::mul(x, x), V::set1(-0.5F))));

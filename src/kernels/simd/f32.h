@@ -43,17 +43,23 @@ inline typename V::F sigmoid(typename V::F x) {
   return V::div(one, V::add(one, exp<V>(V::sub(V::zero(), x))));
 }
 
+// Q(t), the upper tail of the normal distribution, 0 <= t <= kTailLimit (table.h).
 template <class V>
-inline typename V::F gelu_erf(typename V::F x) {
+inline typename V::F upper_tail(typename V::F t) {
   using F = typename V::F;
-  const F t = V::min(V::abs(x), V::set1(kTailLimit));
   const F scaled = V::mul(t, V::set1(kTailSegments));
   const F segment = V::floor(scaled);
   const auto index = V::to_int(segment);
   const F u = V::sub(scaled, segment);
   F q = V::lookup16(kTail[4], index);
   for (int k = 3; k >= 0; --k) q = V::fma(q, u, V::lookup16(kTail[k], index));
-  return V::fnma(t, q, V::max(V::zero(), x));
+  return q;
+}
+
+template <class V>
+inline typename V::F gelu_erf(typename V::F x) {
+  const auto t = V::min(V::abs(x), V::set1(kTailLimit));
+  return V::fnma(t, upper_tail<V>(t), V::max(V::zero(), x));
 }
 
 template <class V, Activation f>
