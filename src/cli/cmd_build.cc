@@ -57,8 +57,10 @@ std::vector<Fact> facts(const BuildResult& result) {
       {"base", result.base},
       {"training rows", fmt::format("{}", result.train_rows)},
       {"head", result.head},
-      {"calibration", fmt::format("temperature {:.3f}, out of scope below a score of {:.2f}",
-                                  result.temperature, result.threshold)},
+      {"calibration", result.labels.empty()
+                          ? "none: texts have no label"
+                          : fmt::format("temperature {:.3f}, out of scope below a score of {:.2f}",
+                                        result.temperature, result.threshold)},
       {"smallest loss the test can tell",
        fmt::format("{:.2f} points", 100 * result.detectable_loss)},
   };
@@ -81,7 +83,8 @@ Json training_json(const TrainingResult& training) {
 
 Status print(const BuildResult& result, const Options& options) {
   if (!options.json) {
-    fmt::print("\n{}", evaluation_text(result.evaluation, result.labels));
+    fmt::print("\n{}", result.tagged ? tag_evaluation_text(*result.tagged)
+                                     : evaluation_text(result.evaluation, result.labels));
     fmt::print("{}", comparison_text(result));
     if (result.gate) fmt::print("gate {}\n", result.gate->text);
     if (result.accepted())
@@ -89,13 +92,16 @@ Status print(const BuildResult& result, const Options& options) {
                  static_cast<double>(result.model_bytes) / 1e6, result.seconds);
     return {};
   }
-  Json json = result.evaluation.to_json(result.labels);
+  Json json = result.tagged ? result.tagged->to_json() : result.evaluation.to_json(result.labels);
   json["model"] = result.accepted() ? Json(options.out) : Json();
   json["model_bytes"] = result.model_bytes;
   json["train_rows"] = result.train_rows;
   json["c"] = result.training ? Json() : Json(result.search.c);
   if (result.training) json["training"] = training_json(*result.training);
-  if (!result.teacher.empty())
+  if (result.teacher_tagged) {
+    json["teacher"] = result.teacher_tagged->to_json();
+    json["teacher"]["bytes"] = result.teacher_bytes;
+  } else if (!result.teacher.empty())
     json["teacher"] = {{"model", result.teacher.string()},
                        {"bytes", result.teacher_bytes},
                        {"accuracy", result.teacher_evaluation.metrics.accuracy.value}};
@@ -144,9 +150,11 @@ Status run(Options& options) {
   TACK_TRY(const BuildResult result, build_task(task, build));
   TACK_RETURN_IF_ERROR(print(result, options));
   if (!options.html.empty()) {
-    TACK_RETURN_IF_ERROR(
-        write_file(options.html, evaluation_html(task.name, facts(result), result.evaluation,
-                                                 result.labels, training_html(result))));
+    TACK_RETURN_IF_ERROR(write_file(
+        options.html, result.tagged ? tag_evaluation_html(task.name, facts(result), *result.tagged,
+                                                          training_html(result))
+                                    : evaluation_html(task.name, facts(result), result.evaluation,
+                                                      result.labels, training_html(result))));
     fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
   }
   if (!result.accepted())

@@ -23,20 +23,53 @@ std::string from_task(const Model& model, const char* key) {
   return data.contains(key) && data[key].is_string() ? data[key].get<std::string>() : "";
 }
 
-Status run(const Options& options) {
-  TACK_TRY(const auto path, resolve_model(options.model));
-  TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}));
+Result<DataSource> source_of(const Options& options, const Model& model) {
   const auto or_task = [&](const std::string& flag, const char* key, const char* fallback) {
     if (!flag.empty()) return flag;
-    const std::string stored = from_task(predictor->model(), key);
+    const std::string stored = from_task(model, key);
     return stored.empty() ? std::string(fallback) : stored;
   };
+  const bool tags = !model.tags().empty();
   DataSource source;
   source.path = options.data;
   source.text = or_task(options.text, "text", "text");
-  source.label = or_task(options.label, "label", "label");
+  source.label = tags && model.labels().empty() ? "" : or_task(options.label, "label", "label");
   source.oos_label = or_task(options.oos_label, "oos_label", "");
+  if (tags) source.spans = or_task("", "spans", "spans");
   TACK_TRY(source.format, parse_row_format(options.format));
+  return source;
+}
+
+Status run_tagger(const Options& options, const std::filesystem::path& path) {
+  TACK_TRY(auto tagger, Tagger::open(path, {.threads = options.threads}));
+  TACK_TRY(const DataSource source, source_of(options, tagger->model()));
+  TACK_TRY(const Dataset data, read_dataset(source, tagger->labels()));
+  Progress progress("evaluating", static_cast<std::int64_t>(data.size()), "rows");
+  TACK_TRY(
+      const TagEvaluation evaluation,
+      evaluate(*tagger, data, {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
+  progress.finish();
+  if (options.json)
+    TACK_RETURN_IF_ERROR(print_line(to_text(evaluation.to_json(), 2)));
+  else
+    fmt::print("{}", tag_evaluation_text(evaluation));
+  if (options.html.empty()) return {};
+  TACK_RETURN_IF_ERROR(write_file(
+      options.html,
+      tag_evaluation_html(tagger->model().name(),
+                          {{"model", path.string()}, {"data", options.data}}, evaluation)));
+  fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
+  return {};
+}
+
+Status run(const Options& options) {
+  TACK_TRY(const auto path, resolve_model(options.model));
+  {
+    TACK_TRY(const auto model, Model::open(path));
+    if (!model->tags().empty()) return run_tagger(options, path);
+  }
+  TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}));
+  TACK_TRY(const DataSource source, source_of(options, predictor->model()));
   TACK_TRY(const Dataset data, read_dataset(source, predictor->labels()));
   Progress progress("evaluating", static_cast<std::int64_t>(data.size()), "rows");
   TACK_TRY(

@@ -22,6 +22,7 @@ using VerbMaker = Verb (*)(CLI::App& root);
 Verb make_bench(CLI::App& root);
 Verb make_build(CLI::App& root);
 Verb make_classify(CLI::App& root);
+Verb make_tag(CLI::App& root);
 Verb make_completion(CLI::App& root);
 Verb make_convert(CLI::App& root);
 Verb make_distill(CLI::App& root);

@@ -115,14 +115,19 @@ class PlannedEncoder final : public TextEncoder {
   Result<Encoded> encode(std::span<const Tokens> inputs,
                          std::span<const std::string_view> outputs) {
     Encoded encoded;
+    first_token_.assign(1, 0);
+    for (const Tokens& input : inputs)
+      first_token_.push_back(first_token_.back() + input.ids.size());
     std::vector<std::size_t> wanted;
     for (std::string_view name : outputs) {
       const auto o = find(name);
       if (!o)
         return fail(ErrorCode::kNotFound, "{}: the model has no output '{}'", model_->name(), name);
       wanted.push_back(*o);
-      encoded.outputs.emplace_back(inputs.size() *
-                                   static_cast<std::size_t>(plan_.outputs[*o].cols));
+      const bool of_tokens = plan_.outputs[*o].rows == graph::Rows::kTokens;
+      encoded.outputs.emplace_back(
+          static_cast<std::size_t>(of_tokens ? first_token_.back() : first_token_.size() - 1) *
+          static_cast<std::size_t>(plan_.outputs[*o].cols));
     }
     encoded.info.reserve(inputs.size());
     for (const Tokens& input : inputs)
@@ -201,15 +206,24 @@ class PlannedEncoder final : public TextEncoder {
       pool_.run(work);
   }
 
-  static void collect(const Executor& executor, const PackedBatch& batch,
-                      std::span<const std::size_t> wanted, Encoded& encoded) {
-    for (std::size_t o = 0; o < wanted.size(); ++o)
+  void collect(const Executor& executor, const PackedBatch& batch,
+               std::span<const std::size_t> wanted, Encoded& encoded) const {
+    for (std::size_t o = 0; o < wanted.size(); ++o) {
+      const bool of_tokens = plan_.outputs[wanted[o]].rows == graph::Rows::kTokens;
+      const auto copy = [&](std::int64_t from, std::size_t to) {
+        const auto row = executor.output(wanted[o], from);
+        std::ranges::copy(
+            row, encoded.outputs[o].begin() + static_cast<std::ptrdiff_t>(to * row.size()));
+      };
       for (std::size_t s = 0; s < batch.texts.size(); ++s) {
-        const auto row = executor.output(wanted[o], static_cast<std::int64_t>(s));
-        std::copy(
-            row.begin(), row.end(),
-            encoded.outputs[o].begin() + static_cast<std::ptrdiff_t>(batch.texts[s] * row.size()));
+        if (!of_tokens) {
+          copy(static_cast<std::int64_t>(s), batch.texts[s]);
+          continue;
+        }
+        std::size_t to = first_token_[batch.texts[s]];
+        for (std::int64_t t = batch.starts[s]; t < batch.starts[s + 1]; ++t) copy(t, to++);
       }
+    }
   }
 
   std::shared_ptr<const Model> model_;
@@ -219,6 +233,7 @@ class PlannedEncoder final : public TextEncoder {
   std::vector<Executor> private_;  // one a worker
   std::vector<Executor> shared_;   // none with one thread, else one
   std::vector<PackedBatch> packed_;
+  std::vector<std::size_t> first_token_;  // of each input, and their number, of the run under way
 };
 
 }  // namespace
@@ -228,9 +243,7 @@ Result<std::unique_ptr<TextEncoder>> TextEncoder::create(std::shared_ptr<const M
   graph::PlanOptions plan_options;
   plan_options.linear_type = options.linear_type;
   for (const std::string& output : options.outputs)
-    if (const auto* found = model->graph().find_output(output);
-        found && model->graph().value(found->value).rows == graph::Rows::kSequences)
-      plan_options.outputs.push_back(output);
+    if (model->graph().find_output(output) != nullptr) plan_options.outputs.push_back(output);
   if (plan_options.outputs.empty())
     return fail("{}: the model has none of the outputs asked for", model->name());
   const graph::WeightSource source = [&](const graph::Weight& weight) -> const TensorView& {

@@ -30,8 +30,9 @@ struct EncodedText {
   std::int64_t truncated = 0;  // tokens dropped because the text was longer than the model takes
 };
 
-// Results for the outputs asked for: outputs[o] is [texts, output_dim(o)], row-major; info[i] tells
-// about text i.
+// Results for the outputs asked for, row-major: outputs[o] is [texts, output_dim(o)], or for an
+// output of tokens ("hidden", "tags") [tokens of all texts, output_dim(o)]; info[i] tells about
+// text i.
 struct Encoded {
   std::vector<std::vector<float>> outputs;
   std::vector<EncodedText> info;

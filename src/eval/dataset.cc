@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/hash.h"
+#include "eval/tagged.h"
 
 namespace tack {
 namespace {
@@ -43,8 +44,12 @@ std::string hash_of(const Dataset& data) {
     const std::int32_t label = data.labels[i];
     all += data.texts[i];
     all += '\0';
-    if (label >= 0) all += data.label_names[static_cast<std::size_t>(label)];
+    if (label >= 0 && !data.label_names.empty())
+      all += data.label_names[static_cast<std::size_t>(label)];
     all += '\0';
+    if (!data.spans.empty())
+      for (const Span& span : data.spans[i])
+        all += fmt::format("{} {} {}\n", span.begin, span.end, span.name);
   }
   return sha256_hex(all);
 }
@@ -57,10 +62,11 @@ std::size_t Dataset::in_scope() const {
 }
 
 Dataset Dataset::subset(const std::vector<std::size_t>& which) const {
-  Dataset out{name, {}, {}, label_names, {}};
+  Dataset out{name, {}, {}, label_names, {}, span_names, {}};
   for (std::size_t i : which) {
     out.texts.push_back(texts[i]);
     out.labels.push_back(labels[i]);
+    if (!spans.empty()) out.spans.push_back(spans[i]);
   }
   out.sha256 = hash_of(out);
   return out;
@@ -68,8 +74,13 @@ Dataset Dataset::subset(const std::vector<std::size_t>& which) const {
 
 Result<Dataset> read_dataset(const DataSource& source,
                              const std::vector<std::string>& known_labels) {
+  if (!source.spans.empty()) {
+    TACK_TRY(Dataset tagged, read_tagged(source, known_labels));
+    tagged.sha256 = hash_of(tagged);
+    return tagged;
+  }
   TACK_TRY(auto reader, RowReader::open(source.path, {source.text, source.label}, source.format));
-  Dataset data{source.path, {}, {}, known_labels, {}};
+  Dataset data{source.path, {}, {}, known_labels, {}, {}, {}};
   std::ranges::sort(data.label_names);
   std::vector<std::string> names;  // of each row
   std::vector<std::string> fields;
@@ -129,8 +140,8 @@ Status check_trainable(const Dataset& data) {
 
 Split split_by_content(const Dataset& data, double fraction, std::uint64_t seed) {
   // By label (out of scope last): (hash, row).
-  std::vector<std::vector<std::pair<std::uint64_t, std::size_t>>> groups(data.label_names.size() +
-                                                                         1);
+  std::vector<std::vector<std::pair<std::uint64_t, std::size_t>>> groups(
+      std::max<std::size_t>(data.label_names.size(), 1) + 1);
   for (std::size_t i = 0; i < data.size(); ++i) {
     const std::int32_t label = data.labels[i];
     const std::size_t group = label < 0 ? groups.size() - 1 : static_cast<std::size_t>(label);

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "eval/rows.h"
+#include "text/span.h"
 
 namespace tack {
 
@@ -16,6 +17,7 @@ inline constexpr std::int32_t kOutOfScope = -1;
 struct DataSource {
   std::string path;  // as RowReader::open takes it
   std::string text = "text", label = "label";
+  std::string spans;  // of tagged texts (eval/tagged.h); empty: there are none
   std::string oos_label;
   RowFormat format = RowFormat::kAuto;
 };
@@ -24,7 +26,9 @@ struct Dataset {
   std::string name;  // the path, for messages
   std::vector<std::string> texts;
   std::vector<std::int32_t> labels;      // index into label_names, or kOutOfScope
-  std::vector<std::string> label_names;  // sorted
+  std::vector<std::string> label_names;  // sorted; empty when texts have no label (all are 0)
+  std::vector<std::vector<Span>> spans;  // of each text, in order, in bytes; empty: not tagged
+  std::vector<std::string> span_names;   // sorted
   std::string sha256;                    // of texts and label names, in order: for the lineage
 
   std::size_t size() const { return texts.size(); }
@@ -33,14 +37,14 @@ struct Dataset {
   Dataset subset(const std::vector<std::size_t>& which) const;
 };
 
-// Reads all rows. With `known_labels` (not empty) the names are those, and a label outside them is
-// an error; else they are what the file has. Errors: as RowReader; an empty text or label, with its
-// line; no rows.
+// Reads all rows, tagged or not. With `known_labels` (not empty) the names are those, and a label
+// outside them is an error; else they are what the file has. Errors: as RowReader; an empty text or
+// label, with its line; no rows.
 Result<Dataset> read_dataset(const DataSource& source,
                              const std::vector<std::string>& known_labels = {});
 
-// What training needs: at least two labels, each at least twice. The error names the label and the
-// line of its row.
+// What training a classifier needs: at least two labels, each at least twice. The error names the
+// label and the line of its row.
 Status check_trainable(const Dataset& data);
 
 // Divides rows by a hash of their text (lower case, runs of white space as one), stratified by

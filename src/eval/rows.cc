@@ -413,17 +413,18 @@ Result<std::unique_ptr<RowReader>> make_reader(Source source, std::string name,
 }  // namespace
 
 Result<RowFormat> parse_row_format(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, RowFormat>, 6> kNames = {
+  constexpr std::array<std::pair<std::string_view, RowFormat>, 7> kNames = {
       {{"auto", RowFormat::kAuto},
        {"csv", RowFormat::kCsv},
        {"tsv", RowFormat::kTsv},
        {"jsonl", RowFormat::kJsonl},
        {"json", RowFormat::kJson},
-       {"text", RowFormat::kText}}};
+       {"text", RowFormat::kText},
+       {"conll", RowFormat::kConll}}};
   for (const auto& [known, format] : kNames)
     if (name == known) return format;
   return fail(ErrorCode::kUsage,
-              "unknown data format '{}': choose auto, csv, tsv, jsonl, json or text", name);
+              "unknown data format '{}': choose auto, csv, tsv, jsonl, json, text or conll", name);
 }
 
 Result<std::unique_ptr<RowReader>> RowReader::open(const std::string& path,
@@ -431,6 +432,8 @@ Result<std::unique_ptr<RowReader>> RowReader::open(const std::string& path,
                                                    RowFormat format) {
   const auto [file, fragment] = split_fragment(path);
   if (format == RowFormat::kAuto) format = format_of(file);
+  if (format == RowFormat::kConll)
+    return fail(ErrorCode::kUsage, "{}: CoNLL holds tagged texts, not columns of text", path);
   if (format == RowFormat::kJson) {
     TACK_TRY(const std::string text, read_file(file));
     auto reader = std::make_unique<JsonReader>(file, columns);

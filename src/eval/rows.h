@@ -12,9 +12,10 @@
 
 namespace tack {
 
-enum class RowFormat : std::uint8_t { kAuto, kCsv, kTsv, kJsonl, kJson, kText };
+enum class RowFormat : std::uint8_t { kAuto, kCsv, kTsv, kJsonl, kJson, kText, kConll };
 
-// kUsage naming the choices, for an unknown name ("auto", "csv", "tsv", "jsonl", "json", "text").
+// kUsage naming the choices, for an unknown name ("auto", "csv", "tsv", "jsonl", "json", "text",
+// "conll").
 Result<RowFormat> parse_row_format(std::string_view name);
 
 class RowReader {

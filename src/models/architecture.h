@@ -21,7 +21,8 @@ struct BuiltModel {
   std::int64_t max_tokens = 0;      // longest input the model was made for; <= context_length
   std::int64_t embedding_dim = 0;
   std::int64_t vocab_size = 0;
-  std::vector<std::string> labels;
+  std::vector<std::string> labels;  // of output "logits"
+  std::vector<std::string> tags;    // of output "tags"
   // The configuration as GGUF keys, in llama.cpp's names; also what `tack convert` writes.
   std::vector<std::pair<std::string, GgufValue>> gguf_keys;
 };

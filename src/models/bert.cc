@@ -2,10 +2,11 @@
 //
 // Outputs: "hidden" [tokens, d]; "embedding" [sequences, d], pooled and, where the model says so,
 // L2-normalised; "pooled" [sequences, d] = tanh(dense(hidden of [CLS])) where the file has a
-// pooler; "logits" [sequences, labels] of a classification head.
+// pooler; "logits" [sequences, labels] of a classification head; "tags" [tokens, tags] of a tagger.
 
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -30,7 +31,8 @@ struct BertConfig {
   bool normalize = true;
   bool pooler = false;
   HeadInput head = HeadInput::kNone;
-  std::vector<std::string> labels;
+  std::vector<std::string> labels, tags;
+  bool crf = false;  // whether the tagger has scores for what follows what
 };
 
 // Sizes come from a file: bounded so that products fit and memory stays sane.
@@ -103,6 +105,15 @@ Graph build_graph(const BertConfig& c) {
     const ValueId in = c.head == HeadInput::kPooled ? pooled : embedding;
     g.output("logits", linear(in, "cls.output", static_cast<std::int64_t>(c.labels.size()), d));
   }
+  if (!c.tags.empty()) {
+    const auto tags = static_cast<std::int64_t>(c.tags.size());
+    g.output("tags", linear(x, "tag.output", tags, d));
+    if (c.crf) {  // read by who decodes
+      g.weight("tag.transitions", {tags, tags});
+      g.weight("tag.start", {tags});
+      g.weight("tag.end", {tags});
+    }
+  }
   return g;
 }
 
@@ -117,6 +128,7 @@ BuiltModel build(const BertConfig& c) {
   model.embedding_dim = c.d_model;
   model.vocab_size = c.vocab;
   model.labels = c.labels;
+  model.tags = c.tags;
   const auto u32 = [](std::int64_t v) { return GgufValue::u32(static_cast<std::uint32_t>(v)); };
   const std::int64_t pooling = c.pooling == graph::PoolKind::kMean  ? kPoolMean
                                : c.pooling == graph::PoolKind::kCls ? kPoolCls
@@ -136,6 +148,7 @@ BuiltModel build(const BertConfig& c) {
   };
   if (!c.labels.empty())
     model.gguf_keys.emplace_back("bert.classifier.output_labels", GgufValue::strings(c.labels));
+  if (!c.tags.empty()) model.gguf_keys.emplace_back("tack.tags", GgufValue::strings(c.tags));
   if (c.head == HeadInput::kEmbedding)
     model.gguf_keys.emplace_back("tack.head_input", GgufValue::string("embedding"));
   return model;
@@ -176,6 +189,12 @@ Result<BuiltModel> from_gguf(const GgufFile& file) {
     if (c.labels.empty()) return fail("{}: bert.classifier.output_labels is empty", file.name());
     TACK_TRY(const auto input, file.string_or("tack.head_input", "pooled"));
     c.head = input == "embedding" ? HeadInput::kEmbedding : HeadInput::kPooled;
+  }
+  if (file.find_tensor("tag.output.weight") != nullptr) {
+    TACK_TRY(const auto tags, file.strings("tack.tags"));
+    c.tags.assign(tags.begin(), tags.end());
+    if (c.tags.empty()) return fail("{}: tack.tags is empty", file.name());
+    c.crf = file.find_tensor("tag.transitions") != nullptr;
   }
   TACK_RETURN_IF_ERROR(check(c, file.name()));
   return build(c);
@@ -220,6 +239,14 @@ Status read_pooling(const HuggingFaceDirectory& directory, BertConfig& c) {
   return {};
 }
 
+// Whether the classifier looks at every token: BertForTokenClassification.
+bool tags_tokens(const Json& config) {
+  const auto names = config.find("architectures");
+  return names != config.end() && names->is_array() && !names->empty() &&
+         names->front().is_string() &&
+         names->front().get<std::string>().ends_with("ForTokenClassification");
+}
+
 Status read_head(const HuggingFaceDirectory& directory, BertConfig& c) {
   if (directory.find_tensor("classifier.weight") == nullptr) return {};
   const auto labels = directory.config.find("id2label");
@@ -234,7 +261,10 @@ Status read_head(const HuggingFaceDirectory& directory, BertConfig& c) {
       return fail("config.json: id2label '{}' is not a class number with a name", key);
     c.labels[id] = value.get<std::string>();
   }
-  c.head = HeadInput::kPooled;
+  if (tags_tokens(directory.config))
+    c.tags = std::exchange(c.labels, {});
+  else
+    c.head = HeadInput::kPooled;
   return {};
 }
 
@@ -284,6 +314,7 @@ std::vector<std::string> hf_names(std::string_view gguf_name) {
       {"token_embd_norm", "embeddings.LayerNorm"},
       {"cls", "pooler.dense"},
       {"cls.output", "classifier"},
+      {"tag.output", "classifier"},
   };
   static constexpr Pair kBlock[] = {
       {"attn_q", "attention.self.query"},

@@ -60,7 +60,7 @@ Status write_layers(const Model& model, const std::vector<std::int64_t>& keep,
 
   // The new name, or nothing when it goes.
   const auto renamed = [&](std::string_view name) -> std::optional<std::string> {
-    if (name.starts_with("cls.output.")) return std::nullopt;
+    if (name.starts_with("cls.output.") || name.starts_with("tag.")) return std::nullopt;
     const auto parsed = parse_layer(name);
     if (!parsed) return std::string(name);
     const auto found = number.find(parsed->layer);
@@ -76,7 +76,7 @@ Status write_layers(const Model& model, const std::vector<std::int64_t>& keep,
       writer.set(key, GgufValue::u32(static_cast<std::uint32_t>(keep.size())));
     } else if (key != model.architecture() + ".classifier.output_labels" &&
                key != "tack.head_input" && key != "tack.task" && key != "tack.calibration" &&
-               key != "tack.metrics") {
+               key != "tack.metrics" && key != "tack.tags") {
       writer.set(key, value);
     }
   }

@@ -207,6 +207,7 @@ struct ModelBuilder {
     model->context_length_ = built.max_tokens;
     model->embedding_dim_ = built.embedding_dim;
     model->labels_ = std::move(built.labels);
+    model->tags_ = std::move(built.tags);
     TACK_TRY(model->tokenizer_, make_wordpiece(std::move(tokenizer)));
     return {};
   }

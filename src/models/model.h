@@ -42,6 +42,8 @@ class Model {
 
   // The class names of a task model, else empty. Label i is row i of output "logits".
   const std::vector<std::string>& labels() const { return labels_; }
+  // The names of a tagger's tags ("O", "B-city", ...), else empty. Tag i is column i of "tags".
+  const std::vector<std::string>& tags() const { return tags_; }
   // A tack.* metadata object by its name after "tack." (tasks/artifact.h gives it meaning); null
   // when absent.
   const Json* tack_metadata(std::string_view key) const;
@@ -62,7 +64,7 @@ class Model {
   std::map<std::string, std::vector<float>, std::less<>> smoothing_;  // by GGUF name
   std::shared_ptr<const Model> base_;           // of an adapter: views into it
   std::vector<std::vector<std::byte>> merged_;  // of an adapter: tensors of its own
-  std::vector<std::string> labels_;
+  std::vector<std::string> labels_, tags_;
   std::map<std::string, Json, std::less<>> tack_;
 };
 

@@ -34,7 +34,7 @@ Status write_trained_encoder(const Model& base,
         key != "bert.classifier.output_labels")
       writer.set(key, value);
   for (const GgufTensor& tensor : gguf->tensors()) {
-    if (tensor.name.starts_with("cls.output.")) continue;
+    if (is_head(tensor.name)) continue;
     if (const auto found = tensors.find(tensor.name); found != tensors.end())
       writer.add_tensor(tensor.name, DType::kF32, tensor.view.shape, bytes_of(found->second));
     else
@@ -60,18 +60,32 @@ Status write_task_model(const Model& base, const TaskArtifact& artifact,
   for (const auto& [key, value] : gguf->metadata()) writer.set(key, value);
   writer.set("general.name", GgufValue::string(artifact.name));
   if (!artifact.licence.empty()) writer.set("general.license", GgufValue::string(artifact.licence));
-  writer.set("bert.classifier.output_labels", GgufValue::strings(artifact.labels));
-  writer.set("tack.head_input", GgufValue::string("embedding"));
+  if (artifact.head != nullptr) {
+    writer.set("bert.classifier.output_labels", GgufValue::strings(artifact.labels));
+    writer.set("tack.head_input", GgufValue::string("embedding"));
+  }
+  if (artifact.tag_head != nullptr) writer.set("tack.tags", GgufValue::strings(artifact.tags));
   writer.set("tack.task", GgufValue::string(to_text(artifact.task)));
   writer.set("tack.calibration", GgufValue::string(to_text(artifact.calibration)));
   writer.set("tack.metrics", GgufValue::string(to_text(artifact.metrics)));
   writer.set("tack.lineage", GgufValue::string(to_text(artifact.lineage)));
   for (const GgufTensor& tensor : gguf->tensors())
-    if (!tensor.name.starts_with("cls.output.")) writer.add_tensor_view(tensor.name, tensor.view);
-  const LinearHead& head = *artifact.head;
-  writer.add_tensor("cls.output.weight", DType::kF32, {head.classes, head.dims},
-                    bytes_of(head.weight));
-  writer.add_tensor("cls.output.bias", DType::kF32, {head.classes}, bytes_of(head.bias));
+    if (!is_head(tensor.name)) writer.add_tensor_view(tensor.name, tensor.view);
+  const auto add = [&](std::string_view name, Shape shape, const std::vector<float>& values) {
+    writer.add_tensor(std::string(name), DType::kF32, std::move(shape), bytes_of(values));
+  };
+  if (const LinearHead* head = artifact.head; head != nullptr) {
+    add(kHeadWeight, {head->classes, head->dims}, head->weight);
+    add(kHeadBias, {head->classes}, head->bias);
+  }
+  if (const TagHead* head = artifact.tag_head; head != nullptr) {
+    const std::int64_t tags = head->emissions.classes;
+    add(kTagWeight, {tags, head->emissions.dims}, head->emissions.weight);
+    add(kTagBias, {tags}, head->emissions.bias);
+    add(kTransitions, {tags, tags}, head->transitions);
+    add(kStart, {tags}, head->start);
+    add(kEnd, {tags}, head->end);
+  }
   return writer.write(path);
 }
 

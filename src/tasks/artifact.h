@@ -2,6 +2,9 @@
 //
 //   cls.output.weight, cls.output.bias    the head, f32 [labels, dims] and [labels]
 //   bert.classifier.output_labels         label names, in row order (llama.cpp's key)
+//   tag.output.weight, tag.output.bias    of a tagger: the head on every token, f32 [tags, dims]
+//   tag.transitions, tag.start, tag.end   the CRF's scores, f32 [tags, tags] (row: from), [tags]
+//   tack.tags                             names of the tags
 //   tack.head_input                       "embedding": the head reads the pooled, normalised vector
 //   tack.task                             the task, as JSON
 //   tack.calibration                      {"temperature", "threshold", "false_alarms"}
@@ -16,13 +19,15 @@
 
 #include "base/json.h"
 #include "models/model.h"
-#include "train/logistic.h"
+#include "tasks/heads.h"
 
 namespace tack {
 
 struct TaskArtifact {
-  const LinearHead* head = nullptr;
+  const LinearHead* head = nullptr;  // null: texts get no label
   std::vector<std::string> labels;
+  const TagHead* tag_head = nullptr;  // null: no tagger
+  std::vector<std::string> tags = {};
   Json task, calibration, metrics, lineage;
   std::string name, licence;
 };

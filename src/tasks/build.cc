@@ -14,6 +14,8 @@
 #include "eval/calibration.h"
 #include "models/layers.h"
 #include "tasks/artifact.h"
+#include "tasks/build_steps.h"
+#include "tasks/build_tagger.h"
 #include "tasks/features.h"
 #include "tasks/finetune.h"
 #include "tasks/teacher.h"
@@ -24,77 +26,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-void say(const BuildOptions& options, const std::string& line) {
-  if (options.message) options.message(line);
-}
-
-struct Data {
-  Dataset train, validation, test;  // validation: empty unless the encoder is trained
-};
-
-Result<Data> read_data(const Task& task, BuildResult& result) {
-  TACK_TRY(Dataset all, read_dataset(task.train));
-  TACK_RETURN_IF_ERROR(check_trainable(all));
-  Data data;
-  if (task.test.empty()) {
-    const Split split = split_by_content(all, task.split_test, task.split_seed);
-    data = {all.subset(split.first), {}, all.subset(split.second)};
-    std::vector<bool> seen(all.label_names.size());
-    for (std::int32_t label : data.train.labels)
-      if (label >= 0) seen[static_cast<std::size_t>(label)] = true;
-    if (const auto lost = std::ranges::find(seen, false); lost != seen.end())
-      return fail(
-          "{}: no row of label '{}' is left to learn from once {} % are held out: its texts "
-          "are copies of each other; add others",
-          all.name, all.label_names[static_cast<std::size_t>(lost - seen.begin())],
-          100 * task.split_test);
-  } else {
-    TACK_TRY(Dataset test, read_dataset(task.test_source(), all.label_names));
-    data = {std::move(all), {}, std::move(test)};
-  }
-  if (task.training.method != TrainMethod::kHead) {
-    if (!task.validation.empty()) {
-      TACK_TRY(data.validation, read_dataset(task.validation_source(), data.train.label_names));
-    } else {
-      const Split split = split_by_content(data.train, task.training.validation, task.split_seed);
-      data.validation = data.train.subset(split.second);
-      data.train = data.train.subset(split.first);
-    }
-    if (data.validation.in_scope() == 0)
-      return fail("{}: no validation row has a label", data.validation.name);
-  }
-  if (data.test.in_scope() == 0) return fail("{}: no test row has a label", data.test.name);
-  result.labels = data.train.label_names;
-  result.train_rows = data.train.in_scope();
-  result.train_out_of_scope = data.train.size() - result.train_rows;
-  result.validation_rows = data.validation.in_scope();
-  result.test_rows = data.test.in_scope();
-  result.test_out_of_scope = data.test.size() - result.test_rows;
-  result.overlap = count_overlap(data.train, data.test);
-  result.detectable_loss = detectable_loss(static_cast<std::int64_t>(result.test_rows));
-  return data;
-}
-
 struct Fitted {
   std::shared_ptr<const Model> encoder;  // the one the head belongs to
   LinearHead head;
   Json calibration;
   std::map<std::string, Adapter::Pair> adapters = {};  // of LoRA
 };
-
-// Temperature and threshold from logits of rows that the head was not fitted to.
-Json calibrate(const Task& task, std::span<const float> logits,
-               std::span<const std::int32_t> labels, std::int32_t classes, BuildResult& result) {
-  result.temperature = fit_temperature(logits, labels, classes);
-  std::vector<float> scores;
-  const auto width = static_cast<std::size_t>(classes);
-  for (std::size_t r = 0; r < labels.size(); ++r)
-    scores.push_back(in_scope_score(logits.subspan(r * width, width)));
-  result.threshold = out_of_scope_threshold(scores, task.false_alarms);
-  return {{"temperature", result.temperature},
-          {"threshold", result.threshold},
-          {"false_alarms", task.false_alarms}};
-}
 
 // The frozen encoder with a logistic head, C by cross-validation.
 Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& base,
@@ -137,14 +74,6 @@ Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& ba
   return Fitted{
       base, std::move(fitted.head),
       calibrate(task, result.search.out_of_fold_logits, features.labels, data.classes, result)};
-}
-
-// What a training depends on: a checkpoint of anything else is not continued.
-std::string describe_training(const Task& task, const TrainSettings& settings, const Model& base,
-                              const Data& data, const std::string& teacher) {
-  return fmt::format("task {}\nbase {} of {} bytes\ntraining rows {}\nvalidation rows {}\n{}{}",
-                     task.name, base.name(), base.file_bytes(), data.train.sha256,
-                     data.validation.sha256, teacher, to_text(settings.to_json(), 1));
 }
 
 Result<Fitted> train_encoder(const Task& task, const TrainSettings& settings,
@@ -225,7 +154,8 @@ Result<Fitted> train_model(const Task& task, const std::shared_ptr<const Model>&
                            const BuildOptions& options, int threads, BuildResult& result) {
   std::optional<Teaching> teaching;
   std::shared_ptr<const Model> start = base;
-  std::string teacher_text;
+  std::string teacher_text =
+      fmt::format("layers {} {}\n", fmt::join(task.layers, " "), task.layer_count);
   if (task.teacher.wanted) {
     TACK_TRY(const auto teacher, prepare_teacher(task, base, rows, options, threads, result));
     std::vector<std::string> texts;
@@ -237,24 +167,14 @@ Result<Fitted> train_model(const Task& task, const std::shared_ptr<const Model>&
     teaching->labels = task.teacher.labels;
     TACK_TRY(start, Model::open(teacher));
     TACK_TRY(const auto file, MappedFile::open(teacher));
-    teacher_text = fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
-                               to_text(task.teacher.to_json(), 1));
+    teacher_text += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
+                                to_text(task.teacher.to_json(), 1));
     result.teacher = teacher;
     say(options, fmt::format("teacher: {} answered {} texts", teacher.string(),
                              rows.train.size() + teaching->texts.size()));
   }
   const TemporaryFile student(options.out, ".student");
-  if (!task.layers.empty() || task.layer_count > 0) {
-    const std::int64_t layers = layer_count(*start);
-    if (task.layer_count > layers)
-      return fail(ErrorCode::kUsage, "[student] layers is {}, but {} has {}", task.layer_count,
-                  start->name(), layers);
-    const auto keep = task.layers.empty() ? spread_layers(layers, task.layer_count) : task.layers;
-    TACK_RETURN_IF_ERROR(write_layers(*start, keep, student.path()));
-    TACK_TRY(start, Model::open(student.path()));
-    say(options, fmt::format("student: layers {} of {}", fmt::join(keep, ", "), layers));
-    teacher_text += fmt::format("layers {}\n", fmt::join(keep, " "));
-  }
+  TACK_TRY(start, keep_layers(task, start, student.path(), options));
   return train_encoder(
       task, task.training, start, rows, path, options,
       {.threads = threads,
@@ -348,61 +268,16 @@ Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
   return write_peft_adapter(base, adapter, path);
 }
 
-Result<Json> make_lineage(const Task& task, const Model& base, const Data& data,
-                          const BuildOptions& options, const BuildResult& result) {
-  TACK_TRY(const auto file, MappedFile::open(base.path()));
-  Json json = {
-      {"base", {{"name", base.name()}, {"sha256", sha256_hex(file.text())}}},
-      {"train",
-       {{"path", task.train.path},
-        {"rows", data.train.size()},
-        {"sha256", data.train.sha256},
-        {"licence", task.licence}}},
-      {"test",
-       {{"path", task.test.empty() ? task.train.path : task.test},
-        {"rows", data.test.size()},
-        {"sha256", data.test.sha256}}},
-      {"head", result.head},
-      {"command", options.command},
-  };
-  if (const Json* before = base.tack_metadata("lineage")) json["base"]["lineage"] = *before;
-  if (data.validation.size() > 0)
-    json["validation"] = {{"path", task.validation.empty() ? task.train.path : task.validation},
-                          {"rows", data.validation.size()},
-                          {"sha256", data.validation.sha256}};
-  if (result.training)
-    json["training"] = {{"steps", result.training->steps},
-                        {"epochs", result.training->epochs.size()},
-                        {"settings", task.training.to_json()}};
-  if (!result.teacher.empty()) {
-    TACK_TRY(const auto teacher, MappedFile::open(result.teacher));
-    json["teacher"] = {{"path", result.teacher.string()}, {"sha256", sha256_hex(teacher.text())}};
-  }
-  if (result.gate) json["gate"] = result.gate->text;
-  return json;
-}
-
-std::string describe(const Task& task, const BuildResult& result) {
-  std::string line = fmt::format(
-      "data: {} training rows{}, {} test rows{}, {} labels", result.train_rows,
-      result.validation_rows > 0 ? fmt::format(", {} validation rows", result.validation_rows) : "",
-      result.test_rows, task.test.empty() ? " held out by content" : "", result.labels.size());
-  if (result.test_out_of_scope > 0)
-    line += fmt::format("; {} test rows out of scope", result.test_out_of_scope);
-  if (result.overlap > 0)
-    line += fmt::format("; {} test texts also stand in the training rows", result.overlap);
-  return line;
-}
-
 }  // namespace
 
 Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
+  if (task.kind == TaskKind::kTag) return build_tagger(task, options);
   const auto start = Clock::now();
   const int threads = options.threads > 0 ? options.threads : cpu_info().logical_cores;
   BuildResult result;
   result.task = task;
   TACK_TRY(const Data data, read_data(task, result));
-  say(options, describe(task, result));
+  say(options, describe_data(task, result));
   say(options, fmt::format("gate: on {} rows the smallest loss it can tell from none is {:.2f} "
                            "points, when 3 % of the answers differ",
                            result.test_rows, 100 * result.detectable_loss));

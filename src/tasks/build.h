@@ -13,6 +13,7 @@
 
 #include "eval/gate.h"
 #include "tasks/evaluate.h"
+#include "tasks/tagger.h"
 #include "tasks/task.h"
 #include "train/logistic.h"
 #include "train/trainer.h"
@@ -41,6 +42,8 @@ struct BuildResult {
   std::filesystem::path teacher;  // empty: none
   std::size_t teacher_bytes = 0;
   Evaluation teacher_evaluation;
+  // Of kind "tag", in place of the evaluations above.
+  std::optional<TagEvaluation> tagged, teacher_tagged;
   std::string head;  // how the head came about, in words
   double temperature = 1;
   float threshold = 0;

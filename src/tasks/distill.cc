@@ -187,7 +187,7 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
     TACK_TRY(head, head_of(*teacher));
   }
   TACK_TRY(const auto model,
-           TrainableModel::create(base, head ? &*head : nullptr, packed,
+           TrainableModel::create(base, {.label = head ? &*head : nullptr}, packed,
                                   {.method = TrainMethod::kFull,
                                    .layer_decay = static_cast<float>(options.training.layer_decay),
                                    .head_rate = static_cast<float>(options.training.head_rate),

@@ -85,6 +85,15 @@ class Classification final : public Curriculum {
 
 }  // namespace
 
+TrainableOptions trainable_options(const TrainSettings& settings) {
+  return {.method = settings.method,
+          .layer_decay = static_cast<float>(settings.layer_decay),
+          .head_rate = static_cast<float>(settings.head_rate),
+          .rank = settings.rank,
+          .seed = settings.loop.seed,
+          .train_embeddings = settings.embeddings};
+}
+
 Result<LinearHead> frozen_head(const std::shared_ptr<const Model>& base, const Dataset& rows,
                                double c, int threads) {
   TACK_TRY(auto encoder, TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
@@ -117,13 +126,7 @@ Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Data
     add(validation_rows.texts[i], validation_rows.labels[i]);
   const TrainingTexts texts(std::move(tokens), base->tokenizer().vocab_size());
   TACK_TRY(const auto model,
-           TrainableModel::create(base, &start, texts,
-                                  {.method = settings.method,
-                                   .layer_decay = static_cast<float>(settings.layer_decay),
-                                   .head_rate = static_cast<float>(settings.head_rate),
-                                   .rank = settings.rank,
-                                   .seed = settings.loop.seed,
-                                   .train_embeddings = settings.embeddings}));
+           TrainableModel::create(base, {.label = &start}, texts, trainable_options(settings)));
   Classification curriculum(texts, std::move(labels), training, start.classes, settings.smoothing,
                             options.teaching, model->output());
   TrainerOptions loop = settings.loop;

@@ -46,6 +46,8 @@ struct FineTuned {
   std::int64_t truncated = 0;  // texts that lost tokens
 };
 
+TrainableOptions trainable_options(const TrainSettings& settings);
+
 // A logistic regression on the embeddings of the encoder as it is: where a head starts.
 Result<LinearHead> frozen_head(const std::shared_ptr<const Model>& base, const Dataset& rows,
                                double c, int threads);

@@ -34,6 +34,28 @@ Result<float> number(const Json& calibration, const char* key, float fallback) {
 
 }  // namespace
 
+Result<Calibration> Calibration::of(const Model& model) {
+  Calibration out;
+  const Json* calibration = model.tack_metadata("calibration");
+  if (calibration == nullptr) return out;
+  TACK_TRY(out.temperature, number(*calibration, "temperature", 1));
+  TACK_TRY(out.threshold, number(*calibration, "threshold", 0));
+  if (out.temperature <= 0)
+    return fail("{}: tack.calibration: temperature {} is not above 0", model.path().string(),
+                out.temperature);
+  return out;
+}
+
+Prediction Calibration::apply(std::span<const float> logits) const {
+  Prediction p;
+  p.probabilities = softmax(logits, temperature);
+  p.label =
+      static_cast<std::size_t>(std::ranges::max_element(p.probabilities) - p.probabilities.begin());
+  p.score = in_scope_score(logits);
+  p.out_of_scope = threshold > 0 && p.score < threshold;
+  return p;
+}
+
 Result<std::unique_ptr<TaskPredictor>> TaskPredictor::open(const std::filesystem::path& path,
                                                            const EncoderOptions& options) {
   TACK_TRY(auto model, Model::open(path));
@@ -41,20 +63,12 @@ Result<std::unique_ptr<TaskPredictor>> TaskPredictor::open(const std::filesystem
     return fail(ErrorCode::kUsage,
                 "{} is an encoder without labels: make a task model of it with `tack build`",
                 path.string());
-  float temperature = 1, threshold = 0;
-  if (const Json* calibration = model->tack_metadata("calibration")) {
-    TACK_TRY(temperature, number(*calibration, "temperature", 1));
-    TACK_TRY(threshold, number(*calibration, "threshold", 0));
-    if (temperature <= 0)
-      return fail("{}: tack.calibration: temperature {} is not above 0", path.string(),
-                  temperature);
-  }
+  TACK_TRY(const Calibration calibration, Calibration::of(*model));
   TACK_TRY(auto encoder, TextEncoder::create(std::move(model), options));
   if (encoder->output_dim("logits") != static_cast<std::int64_t>(encoder->model().labels().size()))
     return fail("{}: {} labels, but the head has {} rows", path.string(),
                 encoder->model().labels().size(), encoder->output_dim("logits"));
-  return std::unique_ptr<TaskPredictor>(
-      new TaskPredictor(std::move(encoder), temperature, threshold));
+  return std::unique_ptr<TaskPredictor>(new TaskPredictor(std::move(encoder), calibration));
 }
 
 Result<std::vector<Prediction>> TaskPredictor::predict(std::span<const std::string_view> texts) {
@@ -62,15 +76,9 @@ Result<std::vector<Prediction>> TaskPredictor::predict(std::span<const std::stri
   const std::size_t width = labels().size();
   std::vector<Prediction> out(texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    Prediction& p = out[i];
-    const auto logits = std::span(encoded.outputs[0]).subspan(i * width, width);
-    p.probabilities = softmax(logits, temperature_);
-    p.label = static_cast<std::size_t>(std::ranges::max_element(p.probabilities) -
-                                       p.probabilities.begin());
-    p.score = in_scope_score(logits);
-    p.out_of_scope = has_threshold() && p.score < threshold_;
-    p.tokens = encoded.info[i].tokens;
-    p.truncated = encoded.info[i].truncated;
+    out[i] = calibration_.apply(std::span(encoded.outputs[0]).subspan(i * width, width));
+    out[i].tokens = encoded.info[i].tokens;
+    out[i].truncated = encoded.info[i].truncated;
   }
   return out;
 }

@@ -24,6 +24,17 @@ struct Prediction {
   std::int64_t truncated = 0;        // tokens dropped because the text was too long
 };
 
+// What turns logits of labels into a Prediction.
+struct Calibration {
+  float temperature = 1;
+  float threshold = 0;  // 0: none
+
+  // Errors: numbers of tack.calibration that are none.
+  static Result<Calibration> of(const Model& model);
+  // Without the counts of tokens.
+  Prediction apply(std::span<const float> logits) const;
+};
+
 // Used by one thread at a time, like the encoder inside it.
 class TaskPredictor {
  public:
@@ -34,20 +45,17 @@ class TaskPredictor {
   const std::vector<std::string>& labels() const { return encoder_->model().labels(); }
   const Model& model() const { return encoder_->model(); }
   TextEncoder& encoder() { return *encoder_; }
-  float temperature() const { return temperature_; }
-  bool has_threshold() const { return threshold_ > 0; }
-  float threshold() const { return threshold_; }
+  const Calibration& calibration() const { return calibration_; }
 
   // Results depend on batching as little as TextEncoder::run says.
   Result<std::vector<Prediction>> predict(std::span<const std::string_view> texts);
 
  private:
-  TaskPredictor(std::unique_ptr<TextEncoder> encoder, float temperature, float threshold)
-      : encoder_(std::move(encoder)), temperature_(temperature), threshold_(threshold) {}
+  TaskPredictor(std::unique_ptr<TextEncoder> encoder, const Calibration& calibration)
+      : encoder_(std::move(encoder)), calibration_(calibration) {}
 
   std::unique_ptr<TextEncoder> encoder_;
-  float temperature_ = 1;
-  float threshold_ = 0;  // 0: none
+  Calibration calibration_;
 };
 
 }  // namespace tack

@@ -177,10 +177,21 @@ std::string per_class_table(const Metrics& metrics, const std::vector<std::strin
   return out + "</table>";
 }
 
-std::string latency_line(const Evaluation& e) {
+template <class Any>
+std::string latency_line(const Any& e) {
   return fmt::format("p50 {:.2f} ms, p99 {:.2f} ms for one text; {:.0f} texts/s in batches",
                      percentile(e.latency_us, 0.5) / 1000, percentile(e.latency_us, 0.99) / 1000,
                      e.texts_per_second);
+}
+
+std::string page_head(const std::string& title, const std::vector<Fact>& facts) {
+  std::string out = fmt::format(
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+      "<meta name=\"viewport\" content=\"width=device-width\"><title>{0}</title>"
+      "<style>{1}</style></head><body>\n<h1>{0}</h1>\n<table>\n",
+      escape(title), kStyle);
+  for (const Fact& fact : facts) add_row(out, fact.name, fact.value);
+  return out;
 }
 
 }  // namespace
@@ -227,12 +238,7 @@ std::string evaluation_html(const std::string& title, const std::vector<Fact>& f
                             const Evaluation& evaluation, const std::vector<std::string>& labels,
                             const std::string& sections) {
   const Metrics& m = evaluation.metrics;
-  std::string out = fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width\"><title>{0}</title>"
-      "<style>{1}</style></head><body>\n<h1>{0}</h1>\n<table>\n",
-      escape(title), kStyle);
-  for (const Fact& fact : facts) add_row(out, fact.name, fact.value);
+  std::string out = page_head(title, facts);
   add_row(out, "rows", fmt::format("{} in scope, {} labels", m.rows, labels.size()));
   add_row(out, "accuracy", percent(m.accuracy));
   add_row(out, "macro F1", percent(m.macro_f1));
@@ -257,6 +263,58 @@ std::string evaluation_html(const std::string& title, const std::vector<Fact>& f
   out += fmt::format("<section><h2>Labels</h2>{}</section>\n</body></html>\n",
                      per_class_table(m, labels));
   return out;
+}
+
+std::string tag_evaluation_text(const TagEvaluation& evaluation) {
+  const SpanMetrics& m = evaluation.metrics;
+  std::string out = fmt::format("{} texts, {} kinds of spans; 95 % intervals in brackets\n", m.rows,
+                                m.per_name.size());
+  if (m.accuracy) out += fmt::format("  label accuracy     {}\n", percent(*m.accuracy));
+  out += fmt::format("  span F1            {}\n", percent(m.f1));
+  out += fmt::format("  precision          {}\n", percent(m.precision));
+  out += fmt::format("  recall             {}\n", percent(m.recall));
+  out += fmt::format("  all of a text      {}\n", percent(m.exact));
+  std::vector<std::pair<std::string, ClassMetrics>> names(m.per_name.begin(), m.per_name.end());
+  std::ranges::stable_sort(names, {}, [](const auto& entry) { return entry.second.f1; });
+  if (!names.empty()) {
+    out += "weakest spans:";
+    for (std::size_t i = 0; i < std::min<std::size_t>(3, names.size()); ++i)
+      out += fmt::format("{} {} (F1 {:.1f} % of {})", i > 0 ? "," : "", names[i].first,
+                         100 * names[i].second.f1, names[i].second.support);
+    out += '\n';
+  }
+  out += fmt::format("latency: {}\n", latency_line(evaluation));
+  if (evaluation.truncated_rows > 0)
+    out += fmt::format("{} texts were too long for the model and were cut\n",
+                       evaluation.truncated_rows);
+  return out;
+}
+
+std::string tag_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                                const TagEvaluation& evaluation, const std::string& sections) {
+  const SpanMetrics& m = evaluation.metrics;
+  std::string out = page_head(title, facts);
+  add_row(out, "texts", fmt::format("{}", m.rows));
+  if (m.accuracy) add_row(out, "label accuracy", percent(*m.accuracy));
+  add_row(out, "span F1", percent(m.f1));
+  add_row(out, "precision", percent(m.precision));
+  add_row(out, "recall", percent(m.recall));
+  add_row(out, "all of a text right", percent(m.exact));
+  add_row(out, "latency", latency_line(evaluation));
+  out +=
+      "</table>\n<p>Brackets hold 95 % bootstrap intervals. A span is right when its name, its "
+      "first and its last character are.</p>\n" +
+      sections;
+  out += fmt::format("<section><h2>Latency of one text</h2>{}</section>\n",
+                     latency_svg(evaluation.latency_us));
+  out +=
+      "<section><h2>Spans</h2><table><tr><th>span</th><th>F1</th><th>precision</th>"
+      "<th>recall</th><th>there</th></tr>";
+  for (const auto& [name, c] : m.per_name)
+    out += fmt::format(
+        "<tr><td>{}</td><td>{:.1f} %</td><td>{:.1f} %</td><td>{:.1f} %</td><td>{}</td></tr>",
+        escape(name), 100 * c.f1, 100 * c.precision, 100 * c.recall, c.support);
+  return out + "</table></section>\n</body></html>\n";
 }
 
 }  // namespace tack

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tasks/evaluate.h"
+#include "tasks/tagger.h"
 
 namespace tack {
 
@@ -21,5 +22,10 @@ struct Fact {
 std::string evaluation_html(const std::string& title, const std::vector<Fact>& facts,
                             const Evaluation& evaluation, const std::vector<std::string>& labels,
                             const std::string& sections = "");
+
+// The same for a tagger.
+std::string tag_evaluation_text(const TagEvaluation& evaluation);
+std::string tag_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                                const TagEvaluation& evaluation, const std::string& sections = "");
 
 }  // namespace tack

@@ -6,12 +6,8 @@ std::string_view task_kind_name(TaskKind kind) {
   switch (kind) {
     case TaskKind::kClassify:
       return "classify";
-    case TaskKind::kMultiLabel:
-      return "multilabel";
     case TaskKind::kTag:
       return "tag";
-    case TaskKind::kSpan:
-      return "span";
   }
   return "?";
 }
@@ -83,6 +79,7 @@ Json Task::to_json() const {
         {"test", test},
         {"text", train.text},
         {"label", train.label},
+        {"spans", train.spans},
         {"oos_label", train.oos_label},
         {"licence", licence},
         {"split_test", split_test},

@@ -1,12 +1,12 @@
 // What a task is, and task.toml, the file that says it.
 //
-//   [task]         name, kind ("classify"), description
-//   [data]         train, validation, test, text, label, oos_label, format, licence, split_test,
-//   split_seed [model]        base (path or name of an encoder), type (int8, bf16, f16 or f32; of
-//   the result) [train]        method ("head", "lora", "full"), rank, epochs, batch, rate, warmup,
-//   schedule, decay, clip,
-//                  dropout, smoothing, layer_decay, head_rate, average, patience, validation, seed,
-//                  checkpoint_seconds
+//   [task]         name, kind ("classify" or "tag"), description
+//   [data]         train, validation, test, text, label, oos_label, spans (eval/tagged.h), format,
+//                  licence, split_test, split_seed
+//   [model]        base (path or name of an encoder), type (int8, bf16, f16, f32; of the result)
+//   [train]        method ("head", "lora", "full"), rank, epochs, batch, rate, warmup, schedule,
+//                  decay, clip, dropout, smoothing, layer_decay, head_rate, average, patience,
+//                  validation, seed, checkpoint_seconds
 //   [student]      layers (how many, or which ones)
 //   [teacher]      model, or the keys of [train] and base to train one; temperature, labels (weight
 //                  of the labels against the teacher), unlabelled (more texts)
@@ -33,8 +33,8 @@
 
 namespace tack {
 
-// What a model answers with. The others come with fine-tuning; `build` says so.
-enum class TaskKind : std::uint8_t { kClassify, kMultiLabel, kTag, kSpan };
+// What a model answers with: a label, or named spans (and perhaps a label).
+enum class TaskKind : std::uint8_t { kClassify, kTag };
 std::string_view task_kind_name(TaskKind kind);
 
 struct GateRule {

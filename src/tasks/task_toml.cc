@@ -224,11 +224,11 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   };
 
   Section head_line = section("task");
-  std::string kind = "classify";
   TACK_RETURN_IF_ERROR(head_line.read("name", task.name));
   TACK_RETURN_IF_ERROR(head_line.read("description", task.description));
-  TACK_RETURN_IF_ERROR(head_line.read("kind", kind));
-  if (kind != "classify") return head_line.wrong("kind", "\"classify\", the only kind so far");
+  TACK_RETURN_IF_ERROR(head_line.read(
+      "kind", {std::pair{"classify", TaskKind::kClassify}, std::pair{"tag", TaskKind::kTag}},
+      task.kind));
   TACK_RETURN_IF_ERROR(head_line.finish());
 
   Section data = section("data");
@@ -238,6 +238,11 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   TACK_RETURN_IF_ERROR(data.read("validation", task.validation));
   TACK_RETURN_IF_ERROR(data.read("test", task.test));
   TACK_RETURN_IF_ERROR(data.read("text", task.train.text));
+  if (task.kind == TaskKind::kTag) {
+    task.train.label.clear();  // texts have one only where the file says so
+    task.train.spans = "spans";
+    TACK_RETURN_IF_ERROR(data.read("spans", task.train.spans));
+  }
   TACK_RETURN_IF_ERROR(data.read("label", task.train.label));
   TACK_RETURN_IF_ERROR(data.read("oos_label", task.train.oos_label));
   TACK_RETURN_IF_ERROR(data.read("format", format));
@@ -251,7 +256,7 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   if (const auto parsed = parse_row_format(format))
     task.train.format = *parsed;
   else
-    return data.wrong("format", "auto, csv, tsv, jsonl, json or text");
+    return data.wrong("format", "auto, csv, tsv, jsonl, json, text or conll");
   task.split_seed = static_cast<std::uint64_t>(seed);
 
   Section model = section("model");
@@ -274,6 +279,11 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   task.teacher.wanted = root.contains("teacher");
   TACK_RETURN_IF_ERROR(read_teacher(teacher, task.teacher));
   const bool trains = task.training.method != TrainMethod::kHead;
+  if (task.kind == TaskKind::kTag && !trains)
+    return fail(ErrorCode::kUsage,
+                "{}: kind = \"tag\" needs [train] method = \"full\" or \"lora\": vectors of a "
+                "frozen encoder are made for whole texts",
+                name);
   if (!trains && (root.contains("student") || root.contains("teacher")))
     return fail(ErrorCode::kUsage,
                 "{}: [student] and [teacher] need [train] method = \"full\": a frozen encoder "

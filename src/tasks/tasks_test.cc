@@ -121,7 +121,7 @@ TEST_F(Build, MakesAModelThatAnswersAsItsReportSays) {
     double sum = 0;
     for (float v : p.probabilities) sum += static_cast<double>(v);
     EXPECT_NEAR(sum, 1, 1e-5);
-    EXPECT_EQ(p.out_of_scope, p.score < (*predictor)->threshold());
+    EXPECT_EQ(p.out_of_scope, p.score < (*predictor)->calibration().threshold);
   }
   const Json* metrics = (*predictor)->model().tack_metadata("metrics");
   ASSERT_NE(metrics, nullptr);

@@ -16,9 +16,6 @@ namespace tack {
 namespace {
 
 constexpr std::string_view kTokenTable = "token_embd.weight";
-constexpr std::string_view kHeadWeight = "cls.output.weight";
-constexpr std::string_view kHeadBias = "cls.output.bias";
-
 graph::WeightSource source_of(const Model& model) {
   return
       [&model](const graph::Weight& weight) -> const TensorView& { return model.tensor(weight); };
@@ -69,7 +66,7 @@ std::int64_t TrainingTexts::truncated() const {
 }
 
 Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<const Model> base,
-                                                               const LinearHead* head,
+                                                               const Heads& heads,
                                                                const TrainingTexts& texts,
                                                                const TrainableOptions& options) {
   auto model = std::make_unique<TrainableModel>();
@@ -81,27 +78,51 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
   if (embedding == nullptr)
     return fail(ErrorCode::kUsage, "{}: has no embedding to train on",
                 model->base_->path().string());
-  model->output_ = embedding->value;
-  if (head != nullptr) {
-    // The base's own head, when it has one, is not used; this one takes its name.
-    model->classes_ = head->classes;
-    const graph::WeightId weight = g.weight(std::string(kHeadWeight), {head->classes, head->dims});
-    const graph::WeightId bias = g.weight(std::string(kHeadBias), {head->classes});
-    model->output_ = g.linear(embedding->value, weight, bias);
+  // The base's own heads, when it has some, are not used; these take their names.
+  const auto add_head = [&](const LinearHead& head, graph::ValueId from, std::string_view weight,
+                            std::string_view bias) {
+    const graph::WeightId w = g.weight(std::string(weight), {head.classes, head.dims});
+    const graph::WeightId b = g.weight(std::string(bias), {head.classes});
+    return g.linear(from, w, b);
+  };
+  if (heads.label != nullptr)
+    model->output_ = add_head(*heads.label, embedding->value, kHeadWeight, kHeadBias);
+  else if (heads.tags == nullptr)
+    model->output_ = embedding->value;
+  if (heads.tags != nullptr) {
+    const graph::Output* hidden = g.find_output("hidden");
+    if (hidden == nullptr)
+      return fail(ErrorCode::kUsage, "{}: has no vectors of tokens to tag",
+                  model->base_->path().string());
+    model->tags_ = add_head(heads.tags->emissions, hidden->value, kTagWeight, kTagBias);
   }
   if (options.method == TrainMethod::kLora) {
     AdaptedGraph adapted =
         add_lora(g, options.rank, [](std::string_view name) { return layer_of(name) >= 0; });
     g = std::move(adapted.graph);
-    model->output_ = adapted.values[static_cast<std::size_t>(model->output_.index)];
+    for (graph::ValueId* output : {&model->output_, &model->tags_})
+      if (output->index >= 0) *output = adapted.values[static_cast<std::size_t>(output->index)];
+  }
+  std::vector<bool> used = used_weights(g, model->outputs());
+  if (heads.tags != nullptr) {
+    const std::int64_t tags = heads.tags->emissions.classes;
+    g.weight(std::string(kTransitions), {tags, tags});
+    g.weight(std::string(kStart), {tags});
+    g.weight(std::string(kEnd), {tags});
+    used.resize(g.weights().size(), true);
   }
 
   std::int64_t layers = 0;
   for (const graph::Weight& w : g.weights()) layers = std::max(layers, layer_of(w.name) + 1);
   Random random(options.seed);
   const auto load = [&](const graph::Weight& w) -> Result<std::vector<float>> {
-    if (w.name == kHeadWeight) return head->weight;
-    if (w.name == kHeadBias) return head->bias;
+    if (w.name == kHeadWeight) return heads.label->weight;
+    if (w.name == kHeadBias) return heads.label->bias;
+    if (w.name == kTagWeight) return heads.tags->emissions.weight;
+    if (w.name == kTagBias) return heads.tags->emissions.bias;
+    if (w.name == kTransitions) return heads.tags->transitions;
+    if (w.name == kStart) return heads.tags->start;
+    if (w.name == kEnd) return heads.tags->end;
     if (w.name.ends_with(".lora_a") || w.name.ends_with(".lora_b")) return adapter_start(w, random);
     const TensorView& view = model->base_->tensor(w);
     if (w.name != kTokenTable) return graph::load_vector(w, source_of(*model->base_));
@@ -113,8 +134,7 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
     return rows;
   };
   const auto rule = [&](const graph::Weight& w) -> TrainRule {
-    if (w.name.starts_with("cls.output."))
-      return {.trains = true, .decays = false, .rate_factor = options.head_rate};
+    if (is_head(w.name)) return {.trains = true, .decays = false, .rate_factor = options.head_rate};
     const std::int64_t layer = layer_of(w.name);
     const bool adapter = w.name.ends_with(".lora_a") || w.name.ends_with(".lora_b");
     const bool table = layer < 0 && w.shape.size() == 2;
@@ -125,41 +145,47 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
             .rate_factor = static_cast<float>(std::pow(static_cast<double>(options.layer_decay),
                                                        static_cast<double>(layers - 1 - layer)))};
   };
-  const std::array<graph::ValueId, 1> outputs = {model->output_};
-  TACK_TRY(auto parameters, ParameterSet::create(g, used_weights(g, outputs), load, rule));
+  TACK_TRY(auto parameters, ParameterSet::create(g, used, load, rule));
   model->parameters_ = std::make_unique<ParameterSet>(std::move(parameters));
   return model;
 }
 
-Result<LinearHead> head_of(const Model& model) {
-  LinearHead head;
-  for (const graph::Weight& weight : model.graph().weights())
-    if (weight.name == kHeadWeight) {
-      TACK_TRY(head.weight, graph::load_vector(weight, source_of(model)));
-      head.classes = static_cast<std::int32_t>(weight.shape[0]);
-      head.dims = weight.shape[1];
-    } else if (weight.name == kHeadBias) {
-      TACK_TRY(head.bias, graph::load_vector(weight, source_of(model)));
-    }
-  return head;
+LinearHead TrainableModel::head() const {
+  return head_named(kHeadWeight, kHeadBias);
 }
 
-LinearHead TrainableModel::head() const {
+TagHead TrainableModel::tag_head() const {
+  return {head_named(kTagWeight, kTagBias), values_of(kTransitions), values_of(kStart),
+          values_of(kEnd)};
+}
+
+std::vector<graph::ValueId> TrainableModel::outputs() const {
+  std::vector<graph::ValueId> out;
+  for (const graph::ValueId output : {output_, tags_})
+    if (output.index >= 0) out.push_back(output);
+  return out;
+}
+
+std::vector<float> TrainableModel::values_of(std::string_view name) const {
+  const ParameterSet::Weight* weight = parameters_->find(name);
+  if (weight == nullptr) return {};
+  const auto values = parameters_->values(*weight);
+  return {values.begin(), values.end()};
+}
+
+LinearHead TrainableModel::head_named(std::string_view weight, std::string_view bias) const {
   LinearHead head;
-  head.classes = classes_;
-  for (const auto& w : parameters_->weights()) {
-    const auto values = parameters_->values(w);
-    if (w.name == kHeadWeight) head.weight.assign(values.begin(), values.end());
-    if (w.name == kHeadBias) head.bias.assign(values.begin(), values.end());
-  }
-  if (classes_ > 0) head.dims = static_cast<std::int64_t>(head.weight.size()) / classes_;
+  head.weight = values_of(weight);
+  head.bias = values_of(bias);
+  head.classes = static_cast<std::int32_t>(head.bias.size());
+  if (head.classes > 0) head.dims = static_cast<std::int64_t>(head.weight.size()) / head.classes;
   return head;
 }
 
 Result<std::map<std::string, std::vector<float>>> TrainableModel::tensors() const {
   std::map<std::string, std::vector<float>> out;
   for (const auto& w : parameters_->weights()) {
-    if (!w.rule.trains || w.name.starts_with("cls.output.") || w.name.ends_with(".lora_a") ||
+    if (!w.rule.trains || is_head(w.name) || w.name.ends_with(".lora_a") ||
         w.name.ends_with(".lora_b"))
       continue;
     const auto values = parameters_->values(w);

@@ -13,8 +13,8 @@
 #include "base/result.h"
 #include "models/adapter.h"
 #include "models/model.h"
+#include "tasks/heads.h"
 #include "text/tokenizer.h"
-#include "train/logistic.h"
 #include "train/lora.h"
 #include "train/parameters.h"
 #include "train/trainer.h"
@@ -49,23 +49,30 @@ struct TrainableOptions {
   bool train_embeddings = true;
 };
 
-// The classification head of a task model. Errors: a tensor that cannot be read.
-Result<LinearHead> head_of(const Model& model);
+// Where the heads start from; null: no such head. With neither, the embedding is trained.
+struct Heads {
+  const LinearHead* label = nullptr;
+  const TagHead* tags = nullptr;
+};
 
 class TrainableModel {
  public:
-  // `head` is where the head's weights start from; null: no head, the embedding is trained.
   static Result<std::unique_ptr<TrainableModel>> create(std::shared_ptr<const Model> base,
-                                                        const LinearHead* head,
+                                                        const Heads& heads,
                                                         const TrainingTexts& texts,
                                                         const TrainableOptions& options);
 
   const graph::Graph& graph() const { return graph_; }
-  // "logits" of the head, or "embedding" without one.
+  // "logits" of the head, or "embedding" without any head.
   graph::ValueId output() const { return output_; }
+  graph::ValueId tags() const { return tags_; }  // emissions, of a tagger
+  // What a training reads: those of the two that there are.
+  std::vector<graph::ValueId> outputs() const;
   ParameterSet& parameters() { return *parameters_; }
+  const ParameterSet& parameters() const { return *parameters_; }
 
   LinearHead head() const;
+  TagHead tag_head() const;
   // The trained tensors of the base by their names, whole (f32, the base's shapes); adapters are
   // merged: W + B A.
   Result<std::map<std::string, std::vector<float>>> tensors() const;
@@ -79,12 +86,14 @@ class TrainableModel {
   std::map<std::string, Adapter::Pair> adapters() const;
 
  private:
+  std::vector<float> values_of(std::string_view name) const;
+  LinearHead head_named(std::string_view weight, std::string_view bias) const;
+
   std::shared_ptr<const Model> base_;
   graph::Graph graph_;
-  graph::ValueId output_;
+  graph::ValueId output_, tags_;
   std::vector<TokenId> used_tokens_;
   std::unique_ptr<ParameterSet> parameters_;
-  std::int32_t classes_ = 0;
 };
 
 }  // namespace tack

@@ -64,19 +64,36 @@ std::string curve_svg(const std::string& name, const std::vector<double>& values
 struct Line {
   const char* name;
   std::size_t bytes;
-  const Evaluation* evaluation;
+  double quality;  // accuracy, of a tagger span F1
+  float p50_us;
+  double texts_per_second;
 };
+
+Line line_of(const char* name, std::size_t bytes, const Evaluation& e) {
+  return {name, bytes, e.metrics.accuracy.value, percentile(e.latency_us, 0.5), e.texts_per_second};
+}
+
+Line line_of(const char* name, std::size_t bytes, const TagEvaluation& e) {
+  return {name, bytes, e.metrics.f1.value, percentile(e.latency_us, 0.5), e.texts_per_second};
+}
 
 std::vector<Line> compared(const BuildResult& result) {
   std::vector<Line> lines;
   if (result.baseline_bytes > 0)
-    lines.push_back({"frozen encoder", result.baseline_bytes, &result.baseline_evaluation});
-  if (!result.teacher.empty())
-    lines.push_back({"teacher", result.teacher_bytes, &result.teacher_evaluation});
-  if (!lines.empty())
-    lines.push_back(
-        {result.teacher.empty() ? "trained" : "student", result.model_bytes, &result.evaluation});
+    lines.push_back(line_of("frozen encoder", result.baseline_bytes, result.baseline_evaluation));
+  if (result.teacher_tagged)
+    lines.push_back(line_of("teacher", result.teacher_bytes, *result.teacher_tagged));
+  else if (!result.teacher.empty())
+    lines.push_back(line_of("teacher", result.teacher_bytes, result.teacher_evaluation));
+  if (lines.empty()) return lines;
+  const char* const name = result.teacher.empty() ? "trained" : "student";
+  lines.push_back(result.tagged ? line_of(name, result.model_bytes, *result.tagged)
+                                : line_of(name, result.model_bytes, result.evaluation));
   return lines;
+}
+
+const char* quality_name(const BuildResult& result) {
+  return result.tagged ? "span F1" : "accuracy";
 }
 
 }  // namespace
@@ -105,14 +122,12 @@ std::string training_text(const std::string& label, const TrainingResult& traini
 std::string comparison_text(const BuildResult& result) {
   const auto lines = compared(result);
   if (lines.empty()) return "";
-  std::string text =
-      fmt::format("{:<16} {:>9} {:>10} {:>10} {:>10}\n", "", "size", "accuracy", "p50", "texts/s");
+  std::string text = fmt::format("{:<16} {:>9} {:>10} {:>10} {:>10}\n", "", "size",
+                                 quality_name(result), "p50", "texts/s");
   for (const Line& line : lines)
     text += fmt::format("{:<16} {:>6.1f} MB {:>8.2f} % {:>7.2f} ms {:>10.0f}\n", line.name,
-                        static_cast<double>(line.bytes) / 1e6,
-                        100 * line.evaluation->metrics.accuracy.value,
-                        static_cast<double>(percentile(line.evaluation->latency_us, 0.5)) / 1000,
-                        line.evaluation->texts_per_second);
+                        static_cast<double>(line.bytes) / 1e6, 100 * line.quality,
+                        static_cast<double>(line.p50_us) / 1000, line.texts_per_second);
   return text;
 }
 
@@ -124,16 +139,15 @@ std::string training_html(const BuildResult& result) {
   out += "</div>\n";
   const auto lines = compared(result);
   if (lines.empty()) return out;
-  out +=
-      "<section><h2>Side by side</h2><table><tr><th></th><th>size</th><th>accuracy</th>"
-      "<th>p50</th><th>texts/s</th></tr>";
+  out += fmt::format(
+      "<section><h2>Side by side</h2><table><tr><th></th><th>size</th><th>{}</th>"
+      "<th>p50</th><th>texts/s</th></tr>",
+      quality_name(result));
   for (const Line& line : lines)
     out += fmt::format(
         "<tr><td>{}</td><td>{:.1f} MB</td><td>{:.2f} %</td><td>{:.2f} ms</td><td>{:.0f}</td></tr>",
-        line.name, static_cast<double>(line.bytes) / 1e6,
-        100 * line.evaluation->metrics.accuracy.value,
-        static_cast<double>(percentile(line.evaluation->latency_us, 0.5)) / 1000,
-        line.evaluation->texts_per_second);
+        line.name, static_cast<double>(line.bytes) / 1e6, 100 * line.quality,
+        static_cast<double>(line.p50_us) / 1000, line.texts_per_second);
   return out + "</table></section>\n";
 }
 

@@ -20,6 +20,12 @@ struct Tokens {
   std::int64_t truncated = 0;          // tokens that did not fit and were dropped: 0 = nothing lost
 };
 
+// A word of a text: what the tokenizer never joins with its neighbours.
+struct Word {
+  std::int64_t begin = 0, end = 0;  // bytes of the text
+  std::int64_t token = -1;          // index of its first token in ids; -1: it was cut off
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -30,6 +36,10 @@ class Tokenizer {
   // Two texts in one input (cross-encoders); the longer one is cut first.
   virtual Tokens encode_pair(std::string_view a, std::string_view b,
                              std::int64_t max_tokens = 0) const = 0;
+
+  // As encode(), and where the words stand, in order.
+  virtual Tokens encode_words(std::string_view text, std::int64_t max_tokens,
+                              std::vector<Word>& words) const = 0;
 
   virtual std::int64_t vocab_size() const = 0;
   virtual std::string_view token(TokenId id) const = 0;  // empty for an id out of range

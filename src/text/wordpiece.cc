@@ -124,6 +124,8 @@ class WordPiece final : public Tokenizer {
   Tokens encode(std::string_view text, std::int64_t max_tokens) const override;
   Tokens encode_pair(std::string_view a, std::string_view b,
                      std::int64_t max_tokens) const override;
+  Tokens encode_words(std::string_view text, std::int64_t max_tokens,
+                      std::vector<Word>& words) const override;
   std::int64_t vocab_size() const override {
     return static_cast<std::int64_t>(config_.vocab.size());
   }
@@ -135,7 +137,9 @@ class WordPiece final : public Tokenizer {
  private:
   class Segmenter;
 
-  std::vector<TokenId> pieces(std::string_view text) const;
+  // `words`, when not null, gets where the words stand; their tokens count from the first piece.
+  std::vector<TokenId> pieces(std::string_view text, std::vector<Word>* words = nullptr) const;
+  Tokens frame(std::span<const TokenId> ids, std::int64_t max_tokens) const;
   void add_word(std::string_view word, std::int64_t characters, std::vector<TokenId>& out) const;
   // Appends the ids of one word; false when some part has no piece.
   bool split_word(std::string_view word, std::vector<TokenId>& out) const;
@@ -183,17 +187,21 @@ Status WordPiece::init() {
 // Normalises text and cuts it into words, one character at a time.
 class WordPiece::Segmenter {
  public:
-  Segmenter(const WordPiece& tokenizer, std::vector<TokenId>& out)
+  Segmenter(const WordPiece& tokenizer, std::vector<TokenId>& out, std::vector<Word>* words)
       : tokenizer_(tokenizer),
         config_(tokenizer.config_),
         out_(out),
+        words_(words),
         ascii_(config_.clean_text ? kAsciiClean : kAsciiRaw) {}
 
-  void run(std::string_view text) {
+  // `offset`: where `text` begins in the whole.
+  void run(std::string_view text, std::size_t offset) {
     const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
     const auto size = static_cast<utf8proc_ssize_t>(text.size());
     for (utf8proc_ssize_t i = 0; i < size;) {
+      begin_ = static_cast<std::int64_t>(offset) + i;
       if (bytes[i] < 128) {
+        end_ = begin_ + 1;
         ascii(static_cast<char>(bytes[i++]));
         continue;
       }
@@ -201,7 +209,10 @@ class WordPiece::Segmenter {
       const utf8proc_ssize_t used = utf8proc_iterate(bytes + i, size - i, &c);
       if (used < 0) c = kReplacement;
       i += std::max<utf8proc_ssize_t>(used, 1);
+      end_ = static_cast<std::int64_t>(offset) + i;
       clean(c);
+      // A mark that was dropped belongs to the word it stands on.
+      if (characters_ > 0) word_end_ = end_;
     }
     flush();
   }
@@ -215,11 +226,11 @@ class WordPiece::Segmenter {
         return flush();
       case Ascii::kPunctuation:
         flush();
-        return tokenizer_.add_word({&c, 1}, 1, out_);
+        return add({&c, 1}, 1, begin_, end_);
       case Ascii::kWord:
         if (config_.lowercase && c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+        extend();
         word_.push_back(c);
-        ++characters_;
     }
   }
 
@@ -263,14 +274,24 @@ class WordPiece::Segmenter {
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), size);
     if (c >= 128 && is_punctuation(c)) {
       flush();
-      return tokenizer_.add_word(text, 1, out_);
+      return add(text, 1, begin_, end_);
     }
+    extend();
     word_ += text;
-    ++characters_;
+  }
+
+  void extend() {
+    if (characters_++ == 0) word_begin_ = begin_;
+    word_end_ = end_;
+  }
+
+  void add(std::string_view word, std::int64_t characters, std::int64_t begin, std::int64_t end) {
+    if (words_ != nullptr) words_->push_back({begin, end, static_cast<std::int64_t>(out_.size())});
+    tokenizer_.add_word(word, characters, out_);
   }
 
   void flush() {
-    if (characters_ > 0) tokenizer_.add_word(word_, characters_, out_);
+    if (characters_ > 0) add(word_, characters_, word_begin_, word_end_);
     word_.clear();
     characters_ = 0;
   }
@@ -278,9 +299,12 @@ class WordPiece::Segmenter {
   const WordPiece& tokenizer_;
   const WordPieceConfig& config_;
   std::vector<TokenId>& out_;
+  std::vector<Word>* words_;
   const std::array<Ascii, 128>& ascii_;
   std::string word_;
   std::int64_t characters_ = 0;
+  // Bytes of the whole text: of the character at hand, and of the word that is open.
+  std::int64_t begin_ = 0, end_ = 0, word_begin_ = 0, word_end_ = 0;
 };
 
 void WordPiece::add_word(std::string_view word, std::int64_t characters,
@@ -319,10 +343,10 @@ bool WordPiece::split_word(std::string_view word, std::vector<TokenId>& out) con
 }
 
 // Special tokens are found in the raw text, before normalisation, as added tokens are.
-std::vector<TokenId> WordPiece::pieces(std::string_view text) const {
+std::vector<TokenId> WordPiece::pieces(std::string_view text, std::vector<Word>* words) const {
   std::vector<TokenId> out;
   out.reserve(text.size() / 3 + 8);
-  Segmenter segmenter(*this, out);
+  Segmenter segmenter(*this, out, words);
   std::size_t begin = 0;
   const auto starts_special = [&](std::size_t at) -> const Special* {
     for (const Special& special : specials_)
@@ -337,17 +361,33 @@ std::vector<TokenId> WordPiece::pieces(std::string_view text) const {
       ++at;
       continue;
     }
-    segmenter.run(text.substr(begin, at - begin));
-    out.push_back(special->id);
+    segmenter.run(text.substr(begin, at - begin), begin);
+    begin = at;
     at += special->text.size();
+    if (words != nullptr)
+      words->push_back({static_cast<std::int64_t>(begin), static_cast<std::int64_t>(at),
+                        static_cast<std::int64_t>(out.size())});
+    out.push_back(special->id);
     begin = at;
   }
-  segmenter.run(text.substr(begin));
+  segmenter.run(text.substr(begin), begin);
   return out;
 }
 
 Tokens WordPiece::encode(std::string_view text, std::int64_t max_tokens) const {
-  std::vector<TokenId> ids = pieces(text);
+  return frame(pieces(text), max_tokens);
+}
+
+Tokens WordPiece::encode_words(std::string_view text, std::int64_t max_tokens,
+                               std::vector<Word>& words) const {
+  words.clear();
+  Tokens tokens = frame(pieces(text, &words), max_tokens);
+  const auto kept = static_cast<std::int64_t>(tokens.ids.size()) - 2;
+  for (Word& word : words) word.token = word.token < kept ? word.token + 1 : -1;
+  return tokens;
+}
+
+Tokens WordPiece::frame(std::span<const TokenId> ids, std::int64_t max_tokens) const {
   Tokens tokens;
   const auto size = static_cast<std::int64_t>(ids.size());
   const std::int64_t room = max_tokens <= 0 ? size : std::max<std::int64_t>(max_tokens - 2, 0);

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "text/span.h"
+
 namespace tack {
 
 // Tags "O", "B-name", "I-name" by number, and which may follow which.
@@ -39,22 +41,32 @@ struct CrfGradients {
   std::span<float> transitions, start, end;
 };
 
-// -log p(tags | emissions [n, tags]) times `scale`; adds its gradients. `tags` must be allowed.
-double crf_loss(const TagRules& rules, const CrfScores& scores, std::span<const float> emissions,
-                std::span<const std::int32_t> tags, double scale, std::span<float> gradient,
-                const CrfGradients& score_gradients);
+// The likelihood of tag sequences under scores that stay as they are for some texts (a batch).
+class CrfLikelihood {
+ public:
+  CrfLikelihood(const TagRules& rules, const CrfScores& scores);
+
+  // -log p(tags | emissions [n, tags]) times `scale`; adds its gradients. `tags` must be allowed.
+  double loss(std::span<const float> emissions, std::span<const std::int32_t> tags, double scale,
+              std::span<float> gradient, const CrfGradients& score_gradients) const;
+
+ private:
+  const TagRules& rules_;
+  CrfScores scores_;
+  std::vector<double> steps_, start_, end_;  // exp of the scores; 0 where a step is forbidden
+};
 
 // The best allowed sequence (Viterbi). Empty spans in `scores` count as zero: constrained decoding.
-std::vector<std::int32_t> best_tags(const TagRules& rules, const CrfScores& scores,
-                                    std::span<const float> emissions);
+class TagDecoder {
+ public:
+  TagDecoder(const TagRules& rules, const CrfScores& scores);
+  std::vector<std::int32_t> best(std::span<const float> emissions) const;  // [n, tags] -> [n]
 
-// A named stretch [begin, end) of positions.
-struct TagSpan {
-  std::int64_t begin = 0, end = 0;
-  std::string name;
-  bool operator==(const TagSpan&) const = default;
+ private:
+  std::vector<float> steps_, start_, end_;  // the scores; far below any where forbidden
 };
+
 // The spans of a BIO sequence, as conlleval reads it: an I- that cannot continue begins a span.
-std::vector<TagSpan> tag_spans(const TagRules& rules, std::span<const std::int32_t> tags);
+std::vector<Span> tag_spans(const TagRules& rules, std::span<const std::int32_t> tags);
 
 }  // namespace tack

@@ -55,7 +55,7 @@ void for_sequences(const Body& body) {
 
 double loss(const Crf& crf, const std::vector<std::int32_t>& tags) {
   std::vector<float> g(20), t(25), s(5), e(5);
-  return crf_loss(kRules, crf.scores(), crf.emissions, tags, 1, g, {t, s, e});
+  return CrfLikelihood(kRules, crf.scores()).loss(crf.emissions, tags, 1, g, {t, s, e});
 }
 
 TEST(Crf, LossIsThatOfAllSequencesCounted) {
@@ -72,7 +72,7 @@ TEST(Crf, GradientsMatchFiniteDifferences) {
   Crf crf;
   const std::vector<std::int32_t> tags = {0, 1, 2, 3};
   std::vector<float> g(20), t(25), s(5), e(5);
-  crf_loss(kRules, crf.scores(), crf.emissions, tags, 0.7, g, {t, s, e});
+  CrfLikelihood(kRules, crf.scores()).loss(crf.emissions, tags, 0.7, g, {t, s, e});
   const auto check = [&](std::vector<float>& x, const std::vector<float>& gradient) {
     for (std::size_t i = 0; i < x.size(); ++i) {
       const float before = x[i], h = 0.0078125F;
@@ -103,19 +103,19 @@ TEST(Crf, DecodingFindsTheBestAllowedSequence) {
         best = tags;
       }
     });
-    EXPECT_EQ(best_tags(kRules, crf.scores(), crf.emissions), best);
+    EXPECT_EQ(TagDecoder(kRules, crf.scores()).best(crf.emissions), best);
   }
   // Without learned scores only the rules count: the first I-city may not begin.
   const std::vector<float> emissions = {1, 0, 5, 0, 0, 0, 0, 5, 0, 0};
-  EXPECT_EQ(best_tags(kRules, {}, emissions), (std::vector<std::int32_t>{1, 2}));
-  EXPECT_TRUE(best_tags(kRules, {}, {}).empty());
+  EXPECT_EQ(TagDecoder(kRules, {}).best(emissions), (std::vector<std::int32_t>{1, 2}));
+  EXPECT_TRUE(TagDecoder(kRules, {}).best({}).empty());
 }
 
 TEST(Crf, SpansAsConllevalReadsThem) {
   const auto spans = [](std::vector<std::int32_t> tags) { return tag_spans(kRules, tags); };
   EXPECT_EQ(spans({0, 1, 2, 1, 0, 3, 4}),
-            (std::vector<TagSpan>{{1, 3, "city"}, {3, 4, "city"}, {5, 7, "day"}}));
-  EXPECT_EQ(spans({2, 2, 4}), (std::vector<TagSpan>{{0, 2, "city"}, {2, 3, "day"}}));
+            (std::vector<Span>{{1, 3, "city"}, {3, 4, "city"}, {5, 7, "day"}}));
+  EXPECT_EQ(spans({2, 2, 4}), (std::vector<Span>{{0, 2, "city"}, {2, 3, "day"}}));
   EXPECT_TRUE(spans({0, 0}).empty());
 }
 

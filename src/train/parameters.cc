@@ -63,6 +63,11 @@ std::vector<Parameter> ParameterSet::tape_parameters() {
   return parameters;
 }
 
+const ParameterSet::Weight* ParameterSet::find(std::string_view name) const {
+  const auto found = std::ranges::find(weights_, name, &Weight::name);
+  return found == weights_.end() ? nullptr : &*found;
+}
+
 std::span<const float> ParameterSet::values(const Weight& w) const {
   return {(w.rule.trains ? values_ : frozen_values_).as<float>() + w.offset, size(w.size)};
 }

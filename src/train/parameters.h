@@ -49,8 +49,13 @@ class ParameterSet {
   // For Tape::create(); valid as long as this is.
   std::vector<Parameter> tape_parameters();
   const std::vector<Weight>& weights() const { return weights_; }
-  // The values of one weight.
+  // Null when there is none of that name.
+  const Weight* find(std::string_view name) const;
+  // The values of one weight, and the gradients of one that trains.
   std::span<const float> values(const Weight& weight) const;
+  std::span<float> gradients(const Weight& weight) {
+    return gradients().subspan(size(weight.offset), size(weight.size));
+  }
 
   std::int64_t trained() const { return trained_; }
   std::int64_t frozen() const { return frozen_; }
