@@ -24,6 +24,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (id < 0 || id >= tokenizer->vocab_size()) std::abort();
   if (limit >= 2 && static_cast<std::int64_t>(cut.ids.size()) > limit) std::abort();
   if (cut.ids.size() + static_cast<std::size_t>(cut.truncated) != all.ids.size()) std::abort();
+  std::vector<tack::Word> words;
+  if (tokenizer->encode_words(text, limit, words).ids != cut.ids) std::abort();
+  std::int64_t at = 0;
+  for (const tack::Word& word : words) {
+    if (word.begin < at || word.end <= word.begin) std::abort();
+    if (word.token >= static_cast<std::int64_t>(cut.ids.size())) std::abort();
+    at = word.end;
+  }
+  if (at > static_cast<std::int64_t>(text.size())) std::abort();
   const std::size_t half = text.size() / 2;
   const tack::Tokens pair = tokenizer->encode_pair(text.substr(0, half), text.substr(half), limit);
   if (pair.ids.size() != pair.type_ids.size()) std::abort();

@@ -129,6 +129,64 @@ bad 2 'need \[train\] method' "$tack" build train.toml -o x.gguf --set train.met
 bad 2 'method must be one of "head", "lora", "full"' "$tack" build train.toml -o x.gguf --set train.method=magic
 bad 2 'expected SECTION.KEY=VALUE' "$tack" build train.toml -o x.gguf --set rate
 
+# --- taggers: a label and named spans together, taught and resumed
+awk 'BEGIN {
+  split("rome paris oslo lima cairo delhi quito sofia", city); split("monday friday today tonight", day)
+  for (i = 0; i < 64; ++i) {
+    c = city[i % 8 + 1]; d = day[int(i / 8) % 4 + 1]
+    if (i % 2) printf "{\"tokens\":[\"fly\",\"to\",\"%s\",\"%s\"],\"tags\":[\"O\",\"O\",\"B-city\",\"B-day\"],\"intent\":\"fly\"}\n", c, d
+    else printf "{\"tokens\":[\"weather\",\"in\",\"%s\",\"%s\"],\"tags\":[\"O\",\"O\",\"B-city\",\"B-day\"],\"intent\":\"weather\"}\n", c, d
+  }
+}' >tagged.jsonl
+cat >tag.toml <<EOF
+[task]
+kind = "tag"
+[data]
+train = "tagged.jsonl"
+label = "intent"
+[train]
+method = "full"
+epochs = 4
+batch = 8
+rate = 5e-4
+head_rate = 10
+checkpoint_seconds = 0
+[student]
+layers = 2
+[gate]
+floor = 0.5
+EOF
+good '2 kinds of spans: city, day.*label accuracy .*span F1 .*gate passed.*wrote' one_line "$tack" build tag.toml -o tag.gguf --html tag.html
+good 'all of a text right' one_line cat tag.html
+good '\[rome\]\(city\)' sh -c "echo 'fly to rome friday' | $tack tag tag.gguf"
+good '"start":7,"end":11,"label":"city","text":"rome"' sh -c "echo 'fly to rome friday' | $tack tag tag.gguf --json"
+good 'span F1' "$tack" eval tag.gguf tagged.jsonl
+good '"f1"' "$tack" eval tag.gguf tagged.jsonl --json
+good 'fly' sh -c "echo 'fly to rome friday' | $tack classify tag.gguf"
+for flags in '--batch 1' '--threads 1'; do
+  checks=$((checks + 1))
+  [ "$("$tack" tag tag.gguf few.csv $flags | sha256sum)" = "$("$tack" tag tag.gguf few.csv | sha256sum)" ] ||
+    fail "tag $flags answers otherwise"
+done
+{ cat tag.toml; printf '[teacher]\nmodel = "./tag.gguf"\n'; } >tag3.toml
+{ cat tag.toml; printf '[teacher]\nepochs = 3\nrate = 5e-4\nhead_rate = 10\n'; } >tag2.toml
+good 'teacher: .*teacher .*student ' one_line "$tack" build tag2.toml -o tag2.gguf --set student.layers=1 --set gate.floor=0
+good 'is there already' "$tack" build tag2.toml -o tag2.gguf --set student.layers=1 --set gate.floor=0
+"$tack" build tag.toml -o tagk.gguf --set train.epochs=12 >/dev/null 2>&1 &
+for _ in $(seq 600); do [ -f tagk.gguf.checkpoint ] && break; sleep 0.05; done
+{ kill -9 $!; wait $!; } 2>/dev/null
+good 'continued from a checkpoint' "$tack" build tag.toml -o tagk.gguf --set train.epochs=12
+good 'wrote' "$tack" build tag.toml -o tagw.gguf --set train.epochs=12
+checks=$((checks + 1))
+tags() { "$tack" tag "$1" few.csv --json | sha256sum; }
+[ "$(tags tagk.gguf)" = "$(tags tagw.gguf)" ] || fail "a killed training of a tagger ended elsewhere"
+bad 2 'is no tagger' sh -c "echo x | $tack tag t.gguf"
+bad 2 'needs \[train\] method' "$tack" build tag.toml -o x.gguf --set train.method=head
+bad 2 'a teacher must have been built for the same' "$tack" build tag3.toml -o x.gguf --set data.label=
+good 'span F1' "$tack" build tag.toml -o plain.gguf --set data.label= --set train.epochs=2 --set gate.floor=0
+printf '{"text":"hi","spans":[{"start":0,"end":9,"label":"x"}]}\n' >beyond.jsonl
+bad 1 'beyond.jsonl: line 1: .* 2 characters' "$tack" build tag.toml -o x.gguf --set data.train=beyond.jsonl --set data.label=
+
 # --- conversion round trip
 good 'MB, f32' "$tack" convert "$base" f.gguf --type f32
 good 'MB, int8' "$tack" convert f.gguf i.gguf --type int8

@@ -107,15 +107,6 @@ std::optional<std::size_t> first_invalid(std::string_view text) {
   return std::nullopt;
 }
 
-Status check_text(std::string_view text, const std::string& name, std::size_t line) {
-  if (const auto at = first_invalid(text))
-    return fail(
-        "{}: line {}: byte 0x{:02X} is not UTF-8; convert the file first, for example with "
-        "iconv -f latin1 -t utf-8",
-        name, line, static_cast<unsigned char>(text[*at]));
-  return {};
-}
-
 // Positions of `wanted` in `header`.
 Result<std::vector<std::size_t>> find_columns(const std::vector<std::string>& header,
                                               const std::vector<std::string>& wanted,
@@ -173,7 +164,7 @@ class SeparatedReader final : public RowReader {
     for (bool more = true; more;) {
       std::string field;
       TACK_TRY(more, read_field(field));
-      TACK_RETURN_IF_ERROR(check_text(field, name_, line_));
+      TACK_RETURN_IF_ERROR(check_utf8(field, name_, line_));
       record_.push_back(std::move(field));
     }
     if (source_.failed()) return fail("{}: line {}: {}", name_, line_, std::strerror(errno));
@@ -282,7 +273,7 @@ class JsonLinesReader final : public RowReader {
       if (!text) return false;
       if (text->find_first_not_of(" \t") == std::string::npos) continue;
       const std::string where = fmt::format("{}: line {}", name_, line_);
-      TACK_RETURN_IF_ERROR(check_text(*text, name_, line_));
+      TACK_RETURN_IF_ERROR(check_utf8(*text, name_, line_));
       TACK_TRY(const Json object, parse_json(*text, where));
       if (!object.is_object()) return fail("{}: not a JSON object", where);
       fields.resize(columns_.size());
@@ -306,7 +297,7 @@ class TextReader final : public RowReader {
   Result<bool> next(std::vector<std::string>& fields) override {
     TACK_TRY(auto text, read_line(source_, name_, ++line_));
     if (!text) return false;
-    TACK_RETURN_IF_ERROR(check_text(*text, name_, line_));
+    TACK_RETURN_IF_ERROR(check_utf8(*text, name_, line_));
     fields.assign(1, *std::move(text));
     return true;
   }
@@ -411,6 +402,15 @@ Result<std::unique_ptr<RowReader>> make_reader(Source source, std::string name,
 }
 
 }  // namespace
+
+Status check_utf8(std::string_view text, const std::string& name, std::size_t line) {
+  if (const auto at = first_invalid(text))
+    return fail(
+        "{}: line {}: byte 0x{:02X} is not UTF-8; convert the file first, for example with "
+        "iconv -f latin1 -t utf-8",
+        name, line, static_cast<unsigned char>(text[*at]));
+  return {};
+}
 
 Result<RowFormat> parse_row_format(std::string_view name) {
   constexpr std::array<std::pair<std::string_view, RowFormat>, 7> kNames = {

@@ -47,6 +47,9 @@ class RowReader {
   std::size_t line_ = 0;
 };
 
+// An error that names file, line and byte where `text` is not UTF-8.
+Status check_utf8(std::string_view text, const std::string& name, std::size_t line);
+
 // "text" and the like: the first of the usual names that the header of a CSV, TSV or JSONL file
 // has; empty when it has none. For `--text` left out.
 Result<std::string> guess_column(const std::string& path, RowFormat format,

@@ -55,16 +55,21 @@ Result<Row> row_of_words(const std::vector<std::string>& words,
   return row;
 }
 
-Result<std::vector<std::string>> read_lines(const std::filesystem::path& path) {
-  TACK_TRY(const std::string text, read_file(path, kMaxBytes));
+Result<std::vector<std::string>> lines_of(std::string_view text, const std::string& name) {
   std::vector<std::string> lines;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back(text.substr(begin, end - begin));
+    lines.emplace_back(text.substr(begin, end - begin));
     if (lines.back().ends_with('\r')) lines.back().pop_back();
+    TACK_RETURN_IF_ERROR(check_utf8(lines.back(), name, lines.size()));
     begin = end + 1;
   }
   return lines;
+}
+
+Result<std::vector<std::string>> read_lines(const std::filesystem::path& path) {
+  TACK_TRY(const std::string text, read_file(path, kMaxBytes));
+  return lines_of(text, path.string());
 }
 
 Result<std::vector<Row>> read_directory(const DataSource& source) {
@@ -88,10 +93,9 @@ Result<std::vector<Row>> read_directory(const DataSource& source) {
   return rows;
 }
 
-Result<std::vector<Row>> read_conll(const DataSource& source) {
+Result<std::vector<Row>> parse_conll(const DataSource& source, std::vector<std::string> lines) {
   if (!source.label.empty())
     return fail(ErrorCode::kUsage, "{}: CoNLL files have no labels of whole texts", source.path);
-  TACK_TRY(auto lines, read_lines(source.path));
   lines.emplace_back();
   std::vector<Row> rows;
   std::vector<std::string> words, tags;
@@ -160,8 +164,8 @@ Result<std::vector<Span>> spans_of(const Json& json, const std::string& key,
   return spans;
 }
 
-Result<std::vector<Row>> read_json_lines(const DataSource& source) {
-  TACK_TRY(const auto lines, read_lines(source.path));
+Result<std::vector<Row>> parse_json_lines(const DataSource& source,
+                                          const std::vector<std::string>& lines) {
   std::vector<Row> rows;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     if (words_of(lines[i]).empty()) continue;
@@ -191,29 +195,8 @@ Result<std::vector<Row>> read_json_lines(const DataSource& source) {
   return rows;
 }
 
-Result<std::vector<Row>> read_rows(const DataSource& source) {
-  const std::filesystem::path path = source.path;
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) return read_directory(source);
-  const std::string extension = path.extension().string();
-  if (source.format == RowFormat::kConll ||
-      (source.format == RowFormat::kAuto &&
-       (extension == ".conll" || extension == ".bio" || extension == ".iob2")))
-    return read_conll(source);
-  if (source.format == RowFormat::kJsonl ||
-      (source.format == RowFormat::kAuto && (extension == ".jsonl" || extension == ".ndjson")))
-    return read_json_lines(source);
-  return fail(ErrorCode::kUsage,
-              "{}: tagged texts are JSON lines (.jsonl), CoNLL (.conll) or a directory with seq.in "
-              "and seq.out; say which with format",
-              source.path);
-}
-
-}  // namespace
-
-Result<Dataset> read_tagged(const DataSource& source,
-                            const std::vector<std::string>& known_labels) {
-  TACK_TRY(auto rows, read_rows(source));
+Result<Dataset> make_dataset(std::vector<Row> rows, const DataSource& source,
+                             const std::vector<std::string>& known_labels) {
   if (rows.empty()) return fail("{}: there are no rows", source.path);
   Dataset data;
   data.name = source.path;
@@ -244,6 +227,41 @@ Result<Dataset> read_tagged(const DataSource& source,
     data.spans.push_back(std::move(row.spans));
   }
   return data;
+}
+
+}  // namespace
+
+Result<Dataset> read_tagged(const DataSource& source,
+                            const std::vector<std::string>& known_labels) {
+  if (std::error_code ignored; std::filesystem::is_directory(source.path, ignored)) {
+    TACK_TRY(auto rows, read_directory(source));
+    return make_dataset(std::move(rows), source, known_labels);
+  }
+  TACK_TRY(const std::string text, read_file(source.path, kMaxBytes));
+  return parse_tagged(text, source, known_labels);
+}
+
+Result<Dataset> parse_tagged(std::string_view text, const DataSource& source,
+                             const std::vector<std::string>& known_labels) {
+  const std::string extension = std::filesystem::path(source.path).extension().string();
+  const auto is = [&](RowFormat format, std::initializer_list<std::string_view> extensions) {
+    return source.format == format ||
+           (source.format == RowFormat::kAuto &&
+            std::ranges::find(extensions, extension) != extensions.end());
+  };
+  TACK_TRY(auto lines, lines_of(text, source.path));
+  if (is(RowFormat::kConll, {".conll", ".bio", ".iob2"})) {
+    TACK_TRY(auto rows, parse_conll(source, std::move(lines)));
+    return make_dataset(std::move(rows), source, known_labels);
+  }
+  if (is(RowFormat::kJsonl, {".jsonl", ".ndjson"})) {
+    TACK_TRY(auto rows, parse_json_lines(source, lines));
+    return make_dataset(std::move(rows), source, known_labels);
+  }
+  return fail(ErrorCode::kUsage,
+              "{}: tagged texts are JSON lines (.jsonl), CoNLL (.conll) or a directory with seq.in "
+              "and seq.out; say which with format",
+              source.path);
 }
 
 }  // namespace tack

@@ -19,5 +19,8 @@ namespace tack {
 // As read_dataset(), for a source with `spans`. A label is read when source.label is not empty.
 // Errors: also spans that overlap or lie outside their text, tags without a word, an unknown tag.
 Result<Dataset> read_tagged(const DataSource& source, const std::vector<std::string>& known_labels);
+// The same over a file's text; source.path stands in error messages.
+Result<Dataset> parse_tagged(std::string_view text, const DataSource& source,
+                             const std::vector<std::string>& known_labels);
 
 }  // namespace tack

@@ -17,6 +17,9 @@ bool embeds(const ModelInfo& model) {
 bool classifies(const ModelInfo& model) {
   return !model.labels.empty();
 }
+bool tags(const ModelInfo& model) {
+  return model.tags;
+}
 
 std::vector<std::string> ids(const EncoderService& service, bool (*suits)(const ModelInfo&)) {
   std::vector<std::string> names;
@@ -104,6 +107,16 @@ Async<Response> classify(EncoderService& service, Request request) {
       200, classifications_json(*result, service.model(*model), parsed->top_k));
 }
 
+Async<Response> tag(EncoderService& service, Request request) {
+  auto parsed = parse_classify_request(request.body);
+  if (!parsed) co_return parsed.error().response();
+  const auto model = choose(service, parsed->model, tags, "find spans");
+  if (!model) co_return model.error().response();
+  const auto result = co_await service.tag(*model, std::move(parsed->texts));
+  if (!result) co_return to_api_error(result.error()).response();
+  co_return Response::json(200, tags_json(*result, service.model(*model)));
+}
+
 }  // namespace
 
 void add_routes(net::Router& router, EncoderService& service) {
@@ -119,6 +132,8 @@ void add_routes(net::Router& router, EncoderService& service) {
              [&service](Request request) { return embeddings(service, std::move(request)); });
   router.add("POST", "/v1/classify",
              [&service](Request request) { return classify(service, std::move(request)); });
+  router.add("POST", "/v1/tag",
+             [&service](Request request) { return tag(service, std::move(request)); });
 }
 
 }  // namespace tack::server

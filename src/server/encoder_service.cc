@@ -18,7 +18,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-enum class Operation { kEmbed, kEmbedTokens, kClassify };
+enum class Operation { kEmbed, kEmbedTokens, kClassify, kTag };
 
 }  // namespace
 
@@ -31,6 +31,7 @@ struct EncoderService::Job {
 
   Embedded embedded;
   std::vector<Prediction> predictions;
+  std::vector<Tagged> tagged;
   std::optional<Error> error;
   std::size_t done = 0;  // texts
   std::move_only_function<void()> resume;
@@ -49,6 +50,7 @@ struct EncoderService::Job {
   // Drops what an attempt that failed half-way left behind.
   void forget_from(std::size_t text, std::size_t dim) {
     if (predictions.size() > text) predictions.resize(text);
+    if (tagged.size() > text) tagged.resize(text);
     if (embedded.info.size() > text) embedded.info.resize(text);
     if (embedded.vectors.size() > text * dim) embedded.vectors.resize(text * dim);
   }
@@ -106,6 +108,17 @@ net::Async<Result<std::vector<Prediction>>> EncoderService::classify(
   if (auto status = co_await complete(job); !status)
     co_return std::unexpected(std::move(status).error());
   co_return std::move(job->predictions);
+}
+
+net::Async<Result<std::vector<Tagged>>> EncoderService::tag(std::size_t model,
+                                                            std::vector<std::string> texts) {
+  const auto job = std::make_shared<Job>();
+  job->model = model;
+  job->operation = Operation::kTag;
+  job->texts = std::move(texts);
+  if (auto status = co_await complete(job); !status)
+    co_return std::unexpected(std::move(status).error());
+  co_return std::move(job->tagged);
 }
 
 net::Async<Status> EncoderService::complete(JobPtr job) {
@@ -219,13 +232,19 @@ Status EncoderService::run_pieces(std::span<const Piece> pieces) try {
   for (const Piece& piece : pieces) piece.job->forget_from(piece.begin, dim);
   const std::size_t rows = std::max(texts.size(), tokens.size());
   std::size_t row = 0;
+  const auto hand_out = [&](auto& answers, auto Job::* to) -> Status {
+    if (answers.size() != rows) return fail("the model answered for other texts");
+    for (const auto& [job, begin, end] : pieces)
+      for (std::size_t i = begin; i < end; ++i) ((*job).*to).push_back(std::move(answers[row++]));
+    return {};
+  };
   if (first.operation == Operation::kClassify) {
     TACK_TRY(std::vector<Prediction> predictions, model.classify(texts));
-    if (predictions.size() != rows) return fail("the model answered for other texts");
-    for (const auto& [job, begin, end] : pieces)
-      for (std::size_t i = begin; i < end; ++i)
-        job->predictions.push_back(std::move(predictions[row++]));
-    return {};
+    return hand_out(predictions, &Job::predictions);
+  }
+  if (first.operation == Operation::kTag) {
+    TACK_TRY(std::vector<Tagged> tagged, model.tag(texts));
+    return hand_out(tagged, &Job::tagged);
   }
   TACK_TRY(const Embedded embedded,
            first.operation == Operation::kEmbed ? model.embed(texts) : model.embed_tokens(tokens));

@@ -49,6 +49,7 @@ class EncoderService {
   net::Async<Result<Embedded>> embed_tokens(std::size_t model, std::vector<Tokens> inputs);
   net::Async<Result<std::vector<Prediction>>> classify(std::size_t model,
                                                        std::vector<std::string> texts);
+  net::Async<Result<std::vector<Tagged>>> tag(std::size_t model, std::vector<std::string> texts);
 
   bool accepting() const;
   // Finishes the batch at hand; what waits ends with kInterrupted. Stop the HTTP server first (so

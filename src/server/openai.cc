@@ -260,13 +260,31 @@ std::string classifications_json(const std::vector<Prediction>& predictions, con
   return out;
 }
 
+Json tags_json(const std::vector<Tagged>& tagged, const ModelInfo& model) {
+  Json data = Json::array();
+  std::int64_t tokens = 0, truncated = 0;
+  for (const Tagged& text : tagged) {
+    Json entry = text.answer;
+    entry["object"] = "tags";
+    entry["index"] = data.size();
+    tokens += text.tokens;
+    truncated += text.truncated > 0 ? 1 : 0;
+    data.push_back(std::move(entry));
+  }
+  return {{"object", "list"},
+          {"data", std::move(data)},
+          {"model", model.id},
+          {"usage", {{"prompt_tokens", tokens}, {"total_tokens", tokens}}},
+          {"truncated", truncated}};
+}
+
 Json model_json(const ModelInfo& model) {
   Json json;
   json["id"] = model.id;
   json["object"] = "model";
   json["created"] = model.created;
   json["owned_by"] = "tackhammer";
-  json["task"] = model.labels.empty() ? "embed" : "classify";
+  json["task"] = model.tags ? "tag" : model.labels.empty() ? "embed" : "classify";
   json["context_length"] = model.context_length;
   if (model.embedding_dim > 0) json["embedding_dim"] = model.embedding_dim;
   if (!model.labels.empty()) json["labels"] = model.labels;

@@ -1,4 +1,5 @@
-// The JSON of the OpenAI API (and of /v1/classify, made in its image): requests in, answers out.
+// The JSON of the OpenAI API (and of /v1/classify and /v1/tag, made in its image): requests in,
+// answers out.
 #pragma once
 
 #include <expected>
@@ -56,6 +57,7 @@ ApiResult<ClassifyRequest> parse_classify_request(std::string_view body);
 std::string embeddings_json(const Embedded& embedded, const ModelInfo& model, bool base64);
 std::string classifications_json(const std::vector<Prediction>& predictions, const ModelInfo& model,
                                  std::size_t top_k);
+Json tags_json(const std::vector<Tagged>& tagged, const ModelInfo& model);
 Json model_json(const ModelInfo& model);
 
 }  // namespace tack::server

@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include "tasks/tagger.h"
+
 namespace tack::server {
 namespace {
 
@@ -72,12 +74,57 @@ class TaskModel final : public ServedModel {
   ModelInfo info_;
 };
 
+class TaggerModel final : public ServedModel {
+ public:
+  TaggerModel(std::unique_ptr<Tagger> tagger, std::string id)
+      : tagger_(std::move(tagger)),
+        info_(describe(tagger_->model(), tagger_->encoder(), std::move(id))) {
+    info_.labels = tagger_->labels();
+    info_.tags = true;
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  Result<Embedded> embed(std::span<const std::string_view>) override { return no_embedding(); }
+  Result<Embedded> embed_tokens(std::span<const Tokens>) override { return no_embedding(); }
+  Result<std::vector<Prediction>> classify(std::span<const std::string_view> texts) override {
+    TACK_TRY(auto predictions, tagger_->predict(texts));
+    std::vector<Prediction> out;
+    for (TagPrediction& p : predictions) {
+      out.push_back(std::move(*p.label));
+      out.back().tokens = p.tokens;
+      out.back().truncated = p.truncated;
+    }
+    return out;
+  }
+  Result<std::vector<Tagged>> tag(std::span<const std::string_view> texts) override {
+    TACK_TRY(const auto predictions, tagger_->predict(texts));
+    std::vector<Tagged> out;
+    for (std::size_t i = 0; i < texts.size(); ++i)
+      out.push_back({tag_json(texts[i], predictions[i], info_.labels), predictions[i].tokens,
+                     predictions[i].truncated});
+    return out;
+  }
+
+ private:
+  Result<Embedded> no_embedding() const {
+    return fail(ErrorCode::kUsage, "{} gives no embeddings", info_.id);
+  }
+
+  std::unique_ptr<Tagger> tagger_;
+  ModelInfo info_;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<ServedModel>> open_served_model(const std::filesystem::path& path,
                                                        std::string id,
                                                        const EncoderOptions& options) {
   TACK_TRY(std::shared_ptr<const Model> model, Model::open(path));
+  if (!model->tags().empty()) {
+    model.reset();
+    TACK_TRY(auto tagger, Tagger::open(path, options));
+    return std::make_unique<TaggerModel>(std::move(tagger), std::move(id));
+  }
   if (!model->labels().empty()) {
     model.reset();  // the predictor maps the file itself
     TACK_TRY(auto predictor, TaskPredictor::open(path, options));

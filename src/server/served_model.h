@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/result.h"
 #include "engine/text_encoder.h"
 #include "tasks/predictor.h"
@@ -22,6 +23,13 @@ struct ModelInfo {
   std::int64_t vocab_size = 0;
   std::int64_t embedding_dim = 0;   // 0: gives no embeddings
   std::vector<std::string> labels;  // empty: does not classify
+  bool tags = false;                // finds spans
+};
+
+// What a tagger said about a text, as JSON (tag_json() of tasks/tagger.h).
+struct Tagged {
+  Json answer;
+  std::int64_t tokens = 0, truncated = 0;
 };
 
 struct Embedded {
@@ -39,6 +47,10 @@ class ServedModel {
   virtual Result<Embedded> embed_tokens(std::span<const Tokens> inputs) = 0;
   // Only when info().labels is not empty.
   virtual Result<std::vector<Prediction>> classify(std::span<const std::string_view> texts) = 0;
+  // Only when info().tags.
+  virtual Result<std::vector<Tagged>> tag(std::span<const std::string_view>) {
+    return fail(ErrorCode::kUsage, "{} finds no spans", info().id);
+  }
 };
 
 // A task model (with labels) or a plain encoder. `id` empty: the file's stem.

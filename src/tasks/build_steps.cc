@@ -25,7 +25,7 @@ Result<Data> read_data(const Task& task, BuildResult& result) {
     data = {all.subset(split.first), {}, all.subset(split.second)};
     std::vector<bool> seen(all.label_names.size());
     for (std::int32_t label : data.train.labels)
-      if (label >= 0) seen[static_cast<std::size_t>(label)] = true;
+      if (label >= 0 && !seen.empty()) seen[static_cast<std::size_t>(label)] = true;
     if (const auto lost = std::ranges::find(seen, false); lost != seen.end())
       return fail(
           "{}: no row of label '{}' is left to learn from once {} % are held out: its texts "

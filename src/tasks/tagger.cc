@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 
 #include "tasks/heads.h"
 
@@ -123,7 +124,9 @@ Json tag_json(std::string_view text, const TagPrediction& prediction,
                {"truncated", prediction.truncated}};
   if (const auto& label = prediction.label) {
     json["label"] = labels[label->label];
-    json["probability"] = label->probabilities[label->label];
+    // Six digits: what calibration can promise, and what does not depend on the batch.
+    json["probability"] =
+        std::round(static_cast<double>(label->probabilities[label->label]) * 1e6) / 1e6;
     json["out_of_scope"] = label->out_of_scope;
   }
   return json;

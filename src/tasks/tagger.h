@@ -45,6 +45,7 @@ class Tagger {
                                               EncoderOptions options = {});
 
   const Model& model() const { return encoder_->model(); }
+  const TextEncoder& encoder() const { return *encoder_; }
   const std::vector<std::string>& labels() const { return model().labels(); }
 
   Result<std::vector<TagPrediction>> predict(std::span<const std::string_view> texts);

@@ -68,7 +68,8 @@ TEST(TaskToml, ErrorsNameTheLine) {
   EXPECT_TRUE(error_of("[data]\ntrain='a'\n[gate]\nfloor=0.9\nbaseline='b'").contains("line 5"));
   EXPECT_TRUE(error_of("[data]\ntrain='a'\n[head]\nc = [10, 1]").contains("ascending"));
   EXPECT_TRUE(error_of("[data]\ntrain='a'\n[head]\nfolds = 1").contains("from 2"));
-  EXPECT_TRUE(error_of("[task]\nkind='tag'\n[data]\ntrain='a'").contains("classify"));
+  EXPECT_TRUE(error_of("[task]\nkind='guess'\n[data]\ntrain='a'").contains("classify"));
+  EXPECT_TRUE(error_of("[task]\nkind='tag'\n[data]\ntrain='a'").contains("needs [train] method"));
 }
 
 class Build : public testing::Test {

@@ -51,6 +51,28 @@ TEST(WordPiece, TruncationIsReported) {
   EXPECT_EQ(t->encode("a a", 1).ids, (Ids{2, 3}));
 }
 
+TEST(WordPiece, WordsKnowTheirBytes) {
+  const auto t = tiny();
+  std::vector<Word> words;
+  const std::string text = "hello,  h\u00e9llo\u6771[MASK] unaffable\u0301";
+  const Tokens tokens = t->encode_words(text, 0, words);
+  EXPECT_EQ(tokens.ids, t->encode(text).ids);
+  std::vector<std::string> said;
+  for (const Word& word : words)
+    said.push_back(text.substr(static_cast<std::size_t>(word.begin),
+                               static_cast<std::size_t>(word.end - word.begin)));
+  EXPECT_EQ(said, (std::vector<std::string>{"hello", ",", "h\u00e9llo", "\u6771", "[MASK]",
+                                            "unaffable\u0301"}));
+  std::vector<std::int64_t> first;
+  for (const Word& word : words) first.push_back(word.token);
+  EXPECT_EQ(first, (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6}));
+  // What does not fit has no token.
+  t->encode_words(text, 5, words);
+  EXPECT_EQ(words.size(), 6U);
+  EXPECT_EQ(words[2].token, 3);
+  EXPECT_EQ(words[3].token, -1);
+}
+
 TEST(WordPiece, PairsCutTheLongerOne) {
   const auto t = tiny();
   const Tokens both = t->encode_pair("a x", "hello");
