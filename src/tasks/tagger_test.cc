@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tasks/augment.h"
 #include "tasks/heads.h"
 
 namespace tack {
@@ -28,6 +29,29 @@ TEST(Tagger, RowsOfWordsAreThoseOfTheirFirstTokens) {
   const std::vector<float> tokens = {0, 0, 1, 10, 2, 20, 3, 30};
   EXPECT_EQ(word_rows(tokens, kWords, 2), (std::vector<float>{1, 10, 2, 20, 3, 30}));
   EXPECT_TRUE(word_rows(tokens, {}, 2).empty());
+}
+
+TEST(Augment, SpansAreSwappedForOthersOfTheirName) {
+  Dataset data;
+  data.texts = {"to Rome on Monday", "hello", "Oslo"};
+  data.spans = {{{3, 7, "city"}, {11, 17, "day"}}, {}, {{0, 4, "city"}}};
+  data.labels = {0, 1, 0};
+  data.label_names = {"fly", "greet"};
+  const Dataset more = with_swapped_spans(data, 20, 1);
+  ASSERT_EQ(more.size(), 3U + 20 * 2);  // texts without spans are not repeated
+  bool swapped = false;
+  for (std::size_t i = 3; i < more.size(); ++i) {
+    const std::string& text = more.texts[i];
+    const Span city = more.spans[i].front();
+    const std::string name = text.substr(static_cast<std::size_t>(city.begin),
+                                         static_cast<std::size_t>(city.end - city.begin));
+    EXPECT_TRUE(name == "Rome" || name == "Oslo") << text;
+    EXPECT_TRUE(text == name || text == "to " + name + " on Monday") << text;
+    EXPECT_EQ(more.labels[i], 0);
+    swapped = swapped || text == "to Oslo on Monday";
+  }
+  EXPECT_TRUE(swapped);
+  EXPECT_EQ(with_swapped_spans(data, 20, 1).texts, more.texts);
 }
 
 TEST(Tagger, PositionsInJsonCountCharacters) {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "engine/text_encoder.h"
+#include "tasks/augment.h"
 #include "tasks/features.h"
 #include "train/losses.h"
 
@@ -191,12 +192,13 @@ Status check_teacher(const Model& teacher, const Model& base, const TagRules& ru
 }  // namespace
 
 Result<TrainedTagger> train_tagger(const std::shared_ptr<const Model>& base, const TagRules& rules,
-                                   const Dataset& train_rows, const Dataset& validation_rows,
+                                   const Dataset& rows_as_read, const Dataset& validation_rows,
                                    const TrainSettings& settings,
                                    const std::shared_ptr<const Model>& teacher,
                                    const TeacherSettings& teacher_settings,
                                    const std::filesystem::path& path,
                                    const FineTuneOptions& options) {
+  const Dataset train_rows = with_swapped_spans(rows_as_read, settings.augment, settings.loop.seed);
   const auto classes = static_cast<std::int64_t>(train_rows.label_names.size());
   TaggedTexts rows;
   std::vector<Tokens> tokens;
@@ -222,7 +224,7 @@ Result<TrainedTagger> train_tagger(const std::shared_ptr<const Model>& base, con
     }
   }
   if (classes > 0) {
-    TACK_TRY(label, frozen_head(base, train_rows, settings.start_c, options.threads));
+    TACK_TRY(label, frozen_head(base, rows_as_read, settings.start_c, options.threads));
   }
   const TrainingTexts texts(std::move(tokens), base->tokenizer().vocab_size());
   TACK_TRY(const auto model,

@@ -52,6 +52,7 @@ Json TrainSettings::to_json() const {
           {"layer_decay", layer_decay},
           {"head_rate", head_rate},
           {"embeddings", embeddings},
+          {"augment", augment},
           {"average", loop.average},
           {"patience", loop.patience},
           {"validation", validation},

@@ -6,7 +6,7 @@
 //   [model]        base (path or name of an encoder), type (int8, bf16, f16, f32; of the result)
 //   [train]        method ("head", "lora", "full"), rank, epochs, batch, rate, warmup, schedule,
 //                  decay, clip, dropout, smoothing, layer_decay, head_rate, average, patience,
-//                  validation, seed, checkpoint_seconds
+//                  validation, augment, seed, checkpoint_seconds
 //   [student]      layers (how many, or which ones)
 //   [teacher]      model, or the keys of [train] and base to train one; temperature, labels (weight
 //                  of the labels against the teacher), unlabelled (more texts)
@@ -52,9 +52,10 @@ struct TrainSettings {
   double validation = 0.1;  // share of each label kept apart when there is no validation file
   double smoothing = 0;     // of the labels
   double layer_decay = 1, head_rate = 1;
-  double start_c = 10;     // C of the logistic regression that the head starts from
-  std::int64_t rank = 16;  // of LoRA's matrices
-  bool embeddings = true;  // whether the token table is trained
+  double start_c = 10;       // C of the logistic regression that the head starts from
+  std::int64_t rank = 16;    // of LoRA's matrices
+  bool embeddings = true;    // whether the token table is trained
+  std::int64_t augment = 0;  // copies of a tagged text with other spans (tasks/augment.h)
   TrainerOptions loop;
 
   Json to_json() const;

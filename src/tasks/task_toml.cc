@@ -172,6 +172,7 @@ Status read_train(Section& section, TrainSettings& train) {
   TACK_RETURN_IF_ERROR(section.read("head_rate", 0.01, 1000, train.head_rate));
   TACK_RETURN_IF_ERROR(section.read("embeddings", train.embeddings));
   TACK_RETURN_IF_ERROR(section.read("rank", 1, 1024, train.rank));
+  TACK_RETURN_IF_ERROR(section.read("augment", 0, 100, train.augment));
   TACK_RETURN_IF_ERROR(section.read("average", 0, 0.999999, loop.average));
   TACK_RETURN_IF_ERROR(section.read("patience", 0, 10000, loop.patience));
   TACK_RETURN_IF_ERROR(section.read("validation", 0.01, 0.5, train.validation));
@@ -283,6 +284,10 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
     return fail(ErrorCode::kUsage,
                 "{}: kind = \"tag\" needs [train] method = \"full\" or \"lora\": vectors of a "
                 "frozen encoder are made for whole texts",
+                name);
+  if (task.kind != TaskKind::kTag &&
+      (task.training.augment > 0 || task.teacher.training.augment > 0))
+    return fail(ErrorCode::kUsage, "{}: [train] augment swaps spans: only kind = \"tag\" has some",
                 name);
   if (!trains && (root.contains("student") || root.contains("teacher")))
     return fail(ErrorCode::kUsage,
