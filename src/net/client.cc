@@ -1,5 +1,6 @@
 #include "net/client.h"
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <optional>
@@ -35,7 +36,7 @@ struct Watchdog : std::enable_shared_from_this<Watchdog> {
 
   void arm(milliseconds limit) {
     const unsigned armed = ++generation;
-    timer.expires_after(limit);
+    timer.expires_at(std::min(std::chrono::steady_clock::now() + limit, deadline));
     timer.async_wait([self = shared_from_this(), armed](ErrorCodeAsio error) {
       if (error || armed != self->generation) return;
       self->timed_out = true;
@@ -52,6 +53,7 @@ struct Watchdog : std::enable_shared_from_this<Watchdog> {
   tcp::resolver resolver;
   tcp::socket socket;
   asio::steady_timer timer;
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   unsigned generation = 0;
   bool timed_out = false;
 };
@@ -242,6 +244,8 @@ Async<Result<Response>> fetch_stream(ClientRequest request, OnData on_data, Clie
   if (!url) co_return std::unexpected(url.error());
   const auto dog = std::make_shared<Watchdog>(co_await asio::this_coro::executor);
   const Disarm disarm{dog};
+  if (options.total_timeout.count() > 0)
+    dog->deadline = std::chrono::steady_clock::now() + options.total_timeout;
   if (auto status = co_await connect(*dog, *url, options.connect_timeout); !status)
     co_return std::unexpected(std::move(status).error());
   Exchange exchange{*url, request, options, on_data, *dog};

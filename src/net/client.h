@@ -23,6 +23,7 @@ struct ClientRequest {
 struct ClientOptions {
   std::chrono::milliseconds connect_timeout{10'000};  // look-up, connection and TLS together
   std::chrono::milliseconds io_timeout{60'000};       // for the next bytes to go or come
+  std::chrono::milliseconds total_timeout{0};         // for the whole exchange; 0: no limit
   std::size_t body_limit = 64 * 1024 * 1024;
   std::string ca_file;  // trusted certificates (PEM); empty: the system's
 };

@@ -530,6 +530,12 @@ TEST_F(HttpServerTest, ClientReportsWhatItCannotReach) {
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, ErrorCode::kUnreachable);
   EXPECT_NE(late.error().message.find("too long"), std::string::npos) << late.error().message;
+  // Bytes that keep coming buy time only up to the limit of the whole.
+  const auto endless =
+      fetch_blocking({.url = fmt::format("http://127.0.0.1:{}/endless", port)},
+                     {.total_timeout = milliseconds(300), .body_limit = std::size_t{1} << 40});
+  ASSERT_FALSE(endless);
+  EXPECT_NE(endless.error().message.find("too long"), std::string::npos) << endless.error().message;
   server->stop(milliseconds(0));
   server.reset();
   const auto gone = fetch_blocking({.url = url});
