@@ -44,17 +44,18 @@ void Progress::draw() {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   const double rate = seconds > 0 ? static_cast<double>(done_) / seconds : 0;
+  const int digits = rate < 10 ? 1 : 0;
   if (total_ <= 0) {
-    fmt::print(stderr, "\r\033[K{} {} {} ({:.0f}/s)", label_, done_, unit_, rate);
+    fmt::print(stderr, "\r\033[K{} {} {} ({:.{}f}/s)", label_, done_, unit_, rate, digits);
   } else {
     constexpr int kWidth = 24;
     const double share = std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
     const int filled = static_cast<int>(share * kWidth);
     const double left = rate > 0 ? static_cast<double>(total_ - done_) / rate : 0;
     fmt::print(stderr,
-               "\r\033[K{} [{:#<{}}{:.<{}}] {:3.0f}%  {}/{} {}  {:.0f}/s  {:.0f} s left{}{}",
+               "\r\033[K{} [{:#<{}}{:.<{}}] {:3.0f}%  {}/{} {}  {:.{}f}/s  {:.0f} s left{}{}",
                label_, "", filled, "", kWidth - filled, share * 100, done_, total_, unit_, rate,
-               left, note_.empty() ? "" : "  ", note_);
+               digits, left, note_.empty() ? "" : "  ", note_);
   }
   std::fflush(stderr);
 }

@@ -29,12 +29,21 @@ void add_text_input(CLI::App& verb, TextInput& input) {
       ->capture_default_str();
 }
 
+std::string task_data(const Model& model, const char* key) {
+  const Json* task = model.tack_metadata("task");
+  if (task == nullptr || !task->contains("data")) return "";
+  const Json& data = (*task)["data"];
+  return data.contains(key) && data[key].is_string() ? data[key].get<std::string>() : "";
+}
+
 Result<std::unique_ptr<RowReader>> open_texts(const TextInput& input, const Model& model) {
+  return open_texts(input, task_data(model, "text"));
+}
+
+Result<std::unique_ptr<RowReader>> open_texts(const TextInput& input, const std::string& column) {
   TACK_TRY(RowFormat format, parse_row_format(input.format));
   std::vector<std::string> names = {"text", "sentence", "utterance", "query", "message"};
-  if (const Json* task = model.tack_metadata("task"); task != nullptr && task->contains("data"))
-    if (const Json& data = (*task)["data"]; data.contains("text") && data["text"].is_string())
-      names.insert(names.begin(), data["text"].get<std::string>());
+  if (!column.empty()) names.insert(names.begin(), column);
   if (input.path.empty() || input.path == "-") {
     if (input.path.empty() && isatty(STDIN_FILENO) == 1)
       return fail(ErrorCode::kUsage,
@@ -42,12 +51,12 @@ Result<std::unique_ptr<RowReader>> open_texts(const TextInput& input, const Mode
     if (format == RowFormat::kAuto) format = RowFormat::kText;
     return RowReader::open("-", {input.column.empty() ? names.front() : input.column}, format);
   }
-  std::string column = input.column;
-  if (column.empty()) {
-    TACK_TRY(column, guess_column(input.path, format, names));
-    if (column.empty()) column = names.front();  // the error then names the columns there are
+  std::string wanted = input.column;
+  if (wanted.empty()) {
+    TACK_TRY(wanted, guess_column(input.path, format, names));
+    if (wanted.empty()) wanted = names.front();  // the error then names the columns there are
   }
-  return RowReader::open(input.path, {column}, format);
+  return RowReader::open(input.path, {wanted}, format);
 }
 
 Result<bool> read_texts(RowReader& rows, std::size_t most, std::vector<std::string>& texts) {

@@ -22,11 +22,15 @@ CLI::Option* add_threads_option(CLI::App& verb, int& threads);
 struct TextInput {
   std::string path, column, format = "auto";
 };
+// What the task that a model was built for says under [data] `key`; "" when it says nothing.
+std::string task_data(const Model& model, const char* key);
 // Declares the positional `input`, --text and --format.
 void add_text_input(CLI::App& verb, TextInput& input);
 // Rows of one field. The column, when not given, is the one that `model` was built on, or the first
 // of the usual names. kUsage when the input would be a terminal: a person forgot the file.
 Result<std::unique_ptr<RowReader>> open_texts(const TextInput& input, const Model& model);
+// The same without a model; `column` is looked for before the usual names, when not empty.
+Result<std::unique_ptr<RowReader>> open_texts(const TextInput& input, const std::string& column);
 // Appends up to `most` texts; false when the input has ended.
 Result<bool> read_texts(RowReader& rows, std::size_t most, std::vector<std::string>& texts);
 
