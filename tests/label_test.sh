@@ -136,6 +136,8 @@ url=http://127.0.0.1:1/v1 label 4 'no text got an answer; the last: cannot conne
   --data key.txt -o x.jsonl --retries 1
 sed 's/blue/fails blue/' cost.txt >fails.txt
 label 4 '20 texts in a row got no answer; the last: .*500 .*go on' --data fails.txt -o fails.jsonl --retries 0
+checks=$((checks + 1))
+[ ! -e fails.jsonl ] && [ -s fails.rejected.jsonl ] || fail "no labels, but: $(ls fails.*)"
 rm -f x.*
 
 # --- what it learns from the rows, and whose labels

@@ -341,9 +341,9 @@ Status write_labelled(const std::vector<std::string>& texts, const LabelResult& 
     ++(row.error.empty() ? labelled : rejected);
     TACK_RETURN_IF_ERROR(file.write(line_of(texts[i], row)));
   }
-  if (labelled + rejected == 0) return {};
-  TACK_RETURN_IF_ERROR(good.commit());
+  if (labelled > 0) TACK_RETURN_IF_ERROR(good.commit());
   if (rejected > 0) return bad.commit();
+  if (labelled == 0) return {};
   std::error_code ignored;
   std::filesystem::remove(rejected_path(out), ignored);
   return {};

@@ -68,7 +68,7 @@ Result<LabelResult> label_texts(const std::vector<std::string>& texts, const Cha
 // What label_texts() gave as two JSONL files in the order of the texts, each written atomically:
 // `out` has the labelled rows {"text", "label", "prompt_tokens", "completion_tokens"}, as
 // `tack build` reads them; rejected_path(out) those with {"label": null, "error"}, and is removed
-// when there are none. Nothing is written while no row has a label or an error.
+// when there are none. Without any labelled row, an `out` that is there stays as it is.
 Status write_labelled(const std::vector<std::string>& texts, const LabelResult& result,
                       const std::filesystem::path& out);
 // "x.jsonl" to "x.WORD.jsonl".
