@@ -152,6 +152,10 @@ again --labels-of things.gguf | grep -q '36 of 36' || fail "--labels-of"
 printf '[data]\ntrain = "things.jsonl"\n' >things.toml
 again --task things.toml | grep -q '36 known' || fail "--task: the same labels are another question"
 
+printf '[task]\nkind = "tag"\n[data]\ntrain = "t.jsonl"\n[train]\nmethod = "full"\n' >tag.toml
+again --task tag.toml | grep -q 'only labels of texts can be asked for' || fail "--task of a tagger"
+again --labels-of all-minilm-l6-v2 | grep -q 'has no labels of texts' || fail "--labels-of an encoder"
+
 # --- what is wrong is said before any call
 : >calls
 label 2 'no such environment variable' --data things.txt -o x.jsonl --key-env NOT_SET_HERE

@@ -41,12 +41,15 @@ Result<Target> target_of(const Options& options) {
     TACK_TRY(const auto path, resolve_model(options.labels_of));
     TACK_TRY(const auto model, Model::open(path));
     if (model->labels().empty())
-      return fail(ErrorCode::kUsage, "{} is an encoder without labels", path.string());
+      return fail(ErrorCode::kUsage, "{} has no labels of texts", path.string());
     Target target{model->labels(), task_data(*model, "text")};
     if (auto oos = task_data(*model, "oos_label"); !oos.empty()) target.labels.push_back(oos);
     return target;
   }
   TACK_TRY(const Task task, read_task(options.task_file));
+  if (task.kind != TaskKind::kClassify)
+    return fail(ErrorCode::kUsage, "{}: the task is to {}; only labels of texts can be asked for",
+                options.task_file, task_kind_name(task.kind));
   TACK_TRY(const Dataset data, read_dataset(task.train));
   Target target{data.label_names, task.train.text};
   if (!task.train.oos_label.empty()) target.labels.push_back(task.train.oos_label);
