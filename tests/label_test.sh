@@ -32,7 +32,7 @@ import json, sys
 for line in open(sys.argv[1]):
     row = json.loads(line); print(row["text"], row["label"], sep="=")' "$1"; }
 # until_lines FILE LINES: waits for a file to have so many lines
-until_lines() { for _ in $(seq 400); do [ "$(wc -l 2>/dev/null <"$1")" -ge "$2" ] && return; sleep 0.05; done; fail "$1 never had $2 lines"; }
+until_lines() { for _ in $(seq 400); do [ -f "$1" ] && [ "$(wc -l <"$1")" -ge "$2" ] && return; sleep 0.05; done; fail "$1 never had $2 lines"; }
 try=(--retries 2 --timeout 2)
 
 # --- answers of every kind, in the order of the rows; equal texts are asked once
