@@ -36,8 +36,7 @@ TagRules::TagRules(std::vector<std::string> names) : names_(std::move(names)) {
                          (from >= 0 && entity(names_[at(from)]) == entity(to)));
 }
 
-CrfLikelihood::CrfLikelihood(const TagRules& rules, const CrfScores& scores)
-    : rules_(rules), scores_(scores) {
+CrfLikelihood::CrfLikelihood(const TagRules& rules, const CrfScores& scores) : scores_(scores) {
   const std::int64_t k = rules.size();
   for (std::int64_t x = 0; x < k; ++x)
     for (std::int64_t y = 0; y < k; ++y)

@@ -51,7 +51,6 @@ class CrfLikelihood {
               std::span<float> gradient, const CrfGradients& score_gradients) const;
 
  private:
-  const TagRules& rules_;
   CrfScores scores_;
   std::vector<double> steps_, start_, end_;  // exp of the scores; 0 where a step is forbidden
 };
