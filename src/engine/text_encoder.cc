@@ -9,7 +9,6 @@
 #include "base/thread_pool.h"
 #include "engine/executor.h"
 #include "graph/plan.h"
-#include "kernels/gemm_f32.h"
 
 namespace tack {
 namespace {
@@ -54,7 +53,6 @@ class PlannedEncoder final : public TextEncoder {
       shared_.emplace_back(plan_, threads, together);
     }
     packed_.resize(static_cast<std::size_t>(threads));
-    pool_.run([](int) { kernels::use_single_threaded_gemm(); });
   }
 
   const Model& model() const override { return *model_; }

@@ -36,6 +36,18 @@ void finish(const DenseGemmArgs& args, float* product) {
   }
 }
 
+// oneDNN brings the OpenMP runtime with it and would divide a product among threads of its own, and
+// its sums with it. Ours divide the work already; the setting belongs to the calling thread.
+void stay_on_this_thread() {
+  using SetThreads = void (*)(int);
+  thread_local const bool once = [] {
+    if (auto* set = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "omp_set_num_threads")))
+      set(1);
+    return true;
+  }();
+  (void)once;
+}
+
 float* product_buffer(std::int64_t floats) {
   thread_local AlignedBuffer buffer;
   const auto bytes = static_cast<std::size_t>(floats) * sizeof(float);
@@ -94,6 +106,7 @@ void widened_product(const Bf16GemmArgs& args, float* product) {
 }  // namespace
 
 void gemm_f32(const DenseGemmArgs& args) {
+  stay_on_this_thread();
   float* const product = product_buffer(args.m * args.n);
   dnnl_sgemm('N', 'T', args.m, args.n, args.k, 1.0F, args.a, args.lda, args.b, args.k, 0.0F,
              product, args.n);
@@ -101,6 +114,7 @@ void gemm_f32(const DenseGemmArgs& args) {
 }
 
 void gemm_bf16(const Bf16GemmArgs& args) {
+  stay_on_this_thread();
   const std::int64_t rows = round_up<std::int64_t>(args.m, args.m <= 16 ? 4 : 16);
   float* const product = product_buffer(rows * args.n);
   if (!cpu_info().avx512_bf16 || kernels().isa != Isa::kAvx512) {
@@ -116,12 +130,6 @@ void gemm_bf16(const Bf16GemmArgs& args) {
     at->second.run(a.data(), args.b16, product);
   }
   finish(args, product);
-}
-
-void use_single_threaded_gemm() {
-  // oneDNN brings the OpenMP runtime with it; its setting belongs to the calling thread.
-  using SetThreads = void (*)(int);
-  if (auto* set = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"))) set(1);
 }
 
 }  // namespace tack::kernels

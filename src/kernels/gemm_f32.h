@@ -19,7 +19,7 @@ struct DenseGemmArgs {
   float* c = nullptr;               // [m, ldc]
   std::int64_t ldc = 0;
 };
-// c = residual + f(a b^T + bias)
+// c = residual + f(a b^T + bias), on the calling thread alone: the same bits whoever calls.
 void gemm_f32(const DenseGemmArgs& args);
 
 // The same with bf16 weights `b` [n, k] and activations rounded to bf16, f32 accumulation. Fast
@@ -28,8 +28,5 @@ struct Bf16GemmArgs : DenseGemmArgs {
   const std::uint16_t* b16 = nullptr;  // takes the place of b
 };
 void gemm_bf16(const Bf16GemmArgs& args);
-
-// Tells the calling thread's copy of the BLAS runtime to use one thread; call once per worker.
-void use_single_threaded_gemm();
 
 }  // namespace tack::kernels

@@ -5,8 +5,10 @@
 
 #include <cmath>
 #include <limits>
+#include <thread>
 #include <vector>
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include "base/aligned_buffer.h"
@@ -438,6 +440,29 @@ TEST(DenseGemm, F32AndBf16FollowTheFormula) {
       for (std::int64_t j = 0; j < n; ++j)
         EXPECT_NEAR(c[static_cast<std::size_t>(i * n + j)], want(i, j), 0.4);
   }
+}
+
+// However many threads the BLAS library's runtime would use, which may divide sums otherwise.
+TEST(DenseGemm, EveryThreadGivesTheSameBits) {
+  using SetThreads = void (*)(int);
+  auto* const set = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
+  if (set == nullptr) GTEST_SKIP() << "oneDNN here does not use OpenMP";
+  constexpr std::int64_t kM = 512, kN = 20, kK = 384;
+  Random random(7);
+  const auto a = normals(random, kM * kK), b = normals(random, kN * kK);
+  const auto product = [&](int threads) {
+    std::vector<float> c(kM * kN);
+    std::thread([&] {
+      set(threads);
+      DenseGemmArgs args;
+      args.m = kM, args.n = kN, args.k = kK, args.a = a.data(), args.lda = kK;
+      args.b = b.data(), args.c = c.data(), args.ldc = kN;
+      gemm_f32(args);
+    }).join();
+    return c;
+  };
+  const auto one = product(1);
+  for (int threads : {2, 3, 4, 8}) EXPECT_EQ(product(threads), one) << threads << " threads";
 }
 
 }  // namespace
