@@ -44,6 +44,7 @@ done
 { cat tag.toml; printf '[teacher]\nmodel = "./tag.gguf"\n'; } >tag3.toml
 { cat tag.toml; printf '[teacher]\nepochs = 3\nrate = 5e-4\nhead_rate = 10\n'; } >tag2.toml
 good 'teacher: .*teacher .*student ' one_line "$tack" build tag2.toml -o tag2.gguf --set student.layers=1 --set gate.floor=0
+good 'span F1 .*side by side.*teacher .*student ' one_line "$tack" show tag2.gguf
 good 'is there already' "$tack" build tag2.toml -o tag2.gguf --set student.layers=1 --set gate.floor=0
 killed_at_checkpoint tagk.gguf.checkpoint "$tack" build tag.toml -o tagk.gguf --set train.epochs=12
 good 'continued from a checkpoint' "$tack" build tag.toml -o tagk.gguf --set train.epochs=12

@@ -20,6 +20,7 @@ EOF
 answers() { "$tack" classify "$1" "$root/tasks/data/tickets/test.csv" --json | sha256sum; }
 good 'validation .*best .*frozen encoder.*trained .*wrote' one_line "$tack" build train.toml -o s.gguf --html s.html
 good 'aria-label="Loss".*aria-label="Validation".*Side by side' one_line cat s.html
+good 'side by side.*frozen encoder .*trained ' one_line "$tack" show s.gguf
 good '"parameters": 154[0-9]{5},' one_line "$tack" show s.gguf --json  # 2 of 6 layers
 [ "$(ls | grep -c '^s\.')" = 2 ] || fail "training left something behind: $(ls)"
 # Killed once a checkpoint is there, it goes on and ends with the same model.

@@ -85,7 +85,7 @@ Status print(const BuildResult& result, const Options& options) {
   if (!options.json) {
     fmt::print("\n{}", result.tagged ? tag_evaluation_text(*result.tagged)
                                      : evaluation_text(result.evaluation, result.labels));
-    fmt::print("{}", comparison_text(result));
+    fmt::print("{}", comparison_text(comparison_json(result)));
     if (result.gate) fmt::print("gate {}\n", result.gate->text);
     if (result.accepted())
       fmt::print("wrote {} ({:.1f} MB) in {:.1f} s\n", options.out,

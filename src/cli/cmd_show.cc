@@ -6,6 +6,7 @@
 #include "cli/lines.h"
 #include "cli/verb.h"
 #include "engine/text_encoder.h"
+#include "tasks/training_report.h"
 
 namespace tack {
 namespace {
@@ -38,11 +39,20 @@ Json describe(const Model& model) {
   return json;
 }
 
+// Metrics are numbers, or {"value", "low", "high"}.
 void print_metrics(const Json& metrics) {
+  if (!metrics.is_object()) return;
   const auto number = [&](const char* key) {
-    return metrics.contains(key) && metrics[key].is_number() ? metrics[key].get<double>() : 0.0;
+    const auto found = metrics.find(key);
+    if (found == metrics.end()) return 0.0;
+    const Json& value = found->is_object() && found->contains("value") ? (*found)["value"] : *found;
+    return value.is_number() ? value.get<double>() : 0.0;
   };
-  if (!metrics.contains("accuracy")) return;
+  if (metrics.contains("f1"))
+    fmt::print("measured      span F1 {:.2f} %, all of a text right {:.2f} % on {} rows\n",
+               100 * number("f1"), 100 * number("exact"),
+               static_cast<std::int64_t>(number("rows")));
+  if (!metrics.contains("macro_f1")) return;
   fmt::print(
       "measured      accuracy {:.2f} %, macro F1 {:.2f} %, calibration error {:.2f} % on {} "
       "rows\n",
@@ -88,7 +98,12 @@ void print(const Model& model, const Json& json) {
   }
   if (const Json* calibration = model.tack_metadata("calibration"))
     fmt::print("calibration   {}\n", to_text(*calibration));
-  if (const Json* metrics = model.tack_metadata("metrics")) print_metrics(*metrics);
+  if (const Json* metrics = model.tack_metadata("metrics")) {
+    print_metrics(*metrics);
+    if (const auto compared = metrics->find("compared");
+        metrics->is_object() && compared != metrics->end())
+      fmt::print("side by side\n{}", comparison_text(*compared));
+  }
   if (const Json* lineage = model.tack_metadata("lineage")) print_lineage(*lineage);
 }
 

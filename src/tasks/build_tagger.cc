@@ -148,6 +148,8 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
   result.model_bytes = std::filesystem::file_size(candidate.path(), ignored);
   if (result.accepted()) {
     artifact.metrics = result.tagged->to_json();
+    if (Json compared = comparison_json(result); !compared.empty())
+      artifact.metrics["compared"] = std::move(compared);
     TACK_TRY(artifact.lineage, make_lineage(task, *base, data, options, result));
     TACK_RETURN_IF_ERROR(write_task_model(*trained.encoder, artifact, options.out));
   }

@@ -1,6 +1,7 @@
 #include "tasks/training_report.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace tack {
@@ -61,39 +62,40 @@ std::string curve_svg(const std::string& name, const std::vector<double>& values
       low * factor, unit);
 }
 
-struct Line {
-  const char* name;
-  std::size_t bytes;
-  double quality;  // accuracy, of a tagger span F1
-  float p50_us;
-  double texts_per_second;
-};
-
-Line line_of(const char* name, std::size_t bytes, const Evaluation& e) {
-  return {name, bytes, e.metrics.accuracy.value, percentile(e.latency_us, 0.5), e.texts_per_second};
+Json line_of(const char* name, std::size_t bytes, const Evaluation& e) {
+  return {{"name", name},
+          {"bytes", bytes},
+          {"accuracy", e.metrics.accuracy.value},
+          {"p50_us", percentile(e.latency_us, 0.5)},
+          {"texts_per_second", e.texts_per_second}};
 }
 
-Line line_of(const char* name, std::size_t bytes, const TagEvaluation& e) {
-  return {name, bytes, e.metrics.f1.value, percentile(e.latency_us, 0.5), e.texts_per_second};
+Json line_of(const char* name, std::size_t bytes, const TagEvaluation& e) {
+  return {{"name", name},
+          {"bytes", bytes},
+          {"f1", e.metrics.f1.value},
+          {"p50_us", percentile(e.latency_us, 0.5)},
+          {"texts_per_second", e.texts_per_second}};
 }
 
-std::vector<Line> compared(const BuildResult& result) {
-  std::vector<Line> lines;
-  if (result.baseline_bytes > 0)
-    lines.push_back(line_of("frozen encoder", result.baseline_bytes, result.baseline_evaluation));
-  if (result.teacher_tagged)
-    lines.push_back(line_of("teacher", result.teacher_bytes, *result.teacher_tagged));
-  else if (!result.teacher.empty())
-    lines.push_back(line_of("teacher", result.teacher_bytes, result.teacher_evaluation));
-  if (lines.empty()) return lines;
-  const char* const name = result.teacher.empty() ? "trained" : "student";
-  lines.push_back(result.tagged ? line_of(name, result.model_bytes, *result.tagged)
-                                : line_of(name, result.model_bytes, result.evaluation));
-  return lines;
+double number(const Json& line, const char* key) {
+  const auto value = line.find(key);
+  return value != line.end() && value->is_number() ? value->get<double>() : 0;
 }
 
-const char* quality_name(const BuildResult& result) {
-  return result.tagged ? "span F1" : "accuracy";
+std::string name_of(const Json& line) {
+  const auto name = line.find("name");
+  return name != line.end() && name->is_string() ? name->get<std::string>() : "";
+}
+
+// The key of the quality, and how it is called.
+std::pair<const char*, const char*> quality_of(const Json& line) {
+  return line.contains("f1") ? std::pair{"f1", "span F1"} : std::pair{"accuracy", "accuracy"};
+}
+
+bool is_comparison(const Json& json) {
+  return json.is_array() && !json.empty() &&
+         std::ranges::all_of(json, [](const Json& line) { return line.is_object(); });
 }
 
 }  // namespace
@@ -119,15 +121,30 @@ std::string training_text(const std::string& label, const TrainingResult& traini
   return text;
 }
 
-std::string comparison_text(const BuildResult& result) {
-  const auto lines = compared(result);
-  if (lines.empty()) return "";
-  std::string text = fmt::format("{:<16} {:>9} {:>10} {:>10} {:>10}\n", "", "size",
-                                 quality_name(result), "p50", "texts/s");
-  for (const Line& line : lines)
-    text += fmt::format("{:<16} {:>6.1f} MB {:>8.2f} % {:>7.2f} ms {:>10.0f}\n", line.name,
-                        static_cast<double>(line.bytes) / 1e6, 100 * line.quality,
-                        static_cast<double>(line.p50_us) / 1000, line.texts_per_second);
+Json comparison_json(const BuildResult& result) {
+  Json lines = Json::array();
+  if (result.baseline_bytes > 0)
+    lines.push_back(line_of("frozen encoder", result.baseline_bytes, result.baseline_evaluation));
+  if (result.teacher_tagged)
+    lines.push_back(line_of("teacher", result.teacher_bytes, *result.teacher_tagged));
+  else if (!result.teacher.empty())
+    lines.push_back(line_of("teacher", result.teacher_bytes, result.teacher_evaluation));
+  if (lines.empty()) return lines;
+  const char* const name = result.teacher.empty() ? "trained" : "student";
+  lines.push_back(result.tagged ? line_of(name, result.model_bytes, *result.tagged)
+                                : line_of(name, result.model_bytes, result.evaluation));
+  return lines;
+}
+
+std::string comparison_text(const Json& compared) {
+  if (!is_comparison(compared)) return "";
+  const auto [key, quality] = quality_of(compared.front());
+  std::string text =
+      fmt::format("{:<16} {:>9} {:>10} {:>10} {:>10}\n", "", "size", quality, "p50", "texts/s");
+  for (const Json& line : compared)
+    text += fmt::format("{:<16} {:>6.1f} MB {:>8.2f} % {:>7.2f} ms {:>10.0f}\n", name_of(line),
+                        number(line, "bytes") / 1e6, 100 * number(line, key),
+                        number(line, "p50_us") / 1000, number(line, "texts_per_second"));
   return text;
 }
 
@@ -137,17 +154,18 @@ std::string training_html(const BuildResult& result) {
   if (const auto values = validations(*result.training); !values.empty())
     out += curve_svg("Validation", values, 100, " %");
   out += "</div>\n";
-  const auto lines = compared(result);
+  const Json lines = comparison_json(result);
   if (lines.empty()) return out;
+  const auto [key, quality] = quality_of(lines.front());
   out += fmt::format(
       "<section><h2>Side by side</h2><table><tr><th></th><th>size</th><th>{}</th>"
       "<th>p50</th><th>texts/s</th></tr>",
-      quality_name(result));
-  for (const Line& line : lines)
+      quality);
+  for (const Json& line : lines)
     out += fmt::format(
         "<tr><td>{}</td><td>{:.1f} MB</td><td>{:.2f} %</td><td>{:.2f} ms</td><td>{:.0f}</td></tr>",
-        line.name, static_cast<double>(line.bytes) / 1e6, 100 * line.quality,
-        static_cast<double>(line.p50_us) / 1000, line.texts_per_second);
+        name_of(line), number(line, "bytes") / 1e6, 100 * number(line, key),
+        number(line, "p50_us") / 1000, number(line, "texts_per_second"));
   return out + "</table></section>\n";
 }
 

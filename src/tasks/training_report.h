@@ -12,8 +12,13 @@ namespace tack {
 std::string training_text(const std::string& label, const TrainingResult& training,
                           std::int64_t trained_parameters);
 
-// A table of the models on the same test rows, each line ended; empty when only one was made.
-std::string comparison_text(const BuildResult& result);
+// The models that a build made, on the same test rows; stands in a model's tack.metrics as
+// "compared": a list of {"name", "bytes", "accuracy" or "f1", "p50_us", "texts_per_second"}. Empty
+// when only one was made.
+Json comparison_json(const BuildResult& result);
+
+// The same as a table, each line ended. What is no such list gives "": it comes from a file.
+std::string comparison_text(const Json& compared);
 
 // Sections of evaluation_html(): curves (inline SVG) and the table. Empty without a training.
 std::string training_html(const BuildResult& result);
