@@ -75,6 +75,7 @@ Json training_json(const TrainingResult& training) {
   return {{"steps", training.steps},
           {"tokens", training.tokens},
           {"seconds", training.seconds},
+          {"step_seconds", training.step_seconds},
           {"best_epoch", training.best_epoch},
           {"best_validation", training.best_validation},
           {"memory_bytes", training.memory_bytes},

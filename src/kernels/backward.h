@@ -45,6 +45,9 @@ using ActivateBackwardFn = void (*)(Activation f, const float* x, const float* d
 using ColumnSumsFn = void (*)(const float* x, std::int64_t rows, std::int64_t ld,
                               std::int64_t begin, std::int64_t end, float* sum);
 
+// The sum of squares, in f64: eight partial sums, the values beyond a multiple of 8 in the first.
+using SquareSumFn = double (*)(const float* x, std::int64_t n);
+
 // y += factor x
 using AxpyFn = void (*)(std::int64_t n, float factor, const float* x, float* y);
 // z = x * y, z may be either.
@@ -98,6 +101,7 @@ struct Backward {
   RmsNormFn rms_norm;
   ActivateBackwardFn activate;
   ColumnSumsFn column_sums;
+  SquareSumFn square_sum;
   AxpyFn axpy;
   MultiplyFn multiply;
   DropoutFn dropout;

@@ -38,25 +38,27 @@ std::string_view train_method_name(TrainMethod method) {
 
 Json TrainSettings::to_json() const {
   constexpr const char* kSchedules[] = {"constant", "linear", "cosine"};
-  return {{"method", train_method_name(method)},
-          {"rank", rank},
-          {"epochs", loop.epochs},
-          {"batch", loop.batch},
-          {"rate", loop.rate},
-          {"warmup", loop.warmup},
-          {"schedule", kSchedules[static_cast<std::size_t>(loop.schedule)]},
-          {"decay", loop.adamw.decay},
-          {"clip", loop.adamw.clip},
-          {"dropout", loop.dropout},
-          {"smoothing", smoothing},
-          {"layer_decay", layer_decay},
-          {"head_rate", head_rate},
-          {"embeddings", embeddings},
-          {"augment", augment},
-          {"average", loop.average},
-          {"patience", loop.patience},
-          {"validation", validation},
-          {"seed", loop.seed}};
+  Json json = {{"method", train_method_name(method)},
+               {"rank", rank},
+               {"epochs", loop.epochs},
+               {"batch", loop.batch},
+               {"rate", loop.rate},
+               {"warmup", loop.warmup},
+               {"schedule", kSchedules[static_cast<std::size_t>(loop.schedule)]},
+               {"decay", loop.adamw.decay},
+               {"clip", loop.adamw.clip},
+               {"dropout", loop.dropout},
+               {"smoothing", smoothing},
+               {"layer_decay", layer_decay},
+               {"head_rate", head_rate},
+               {"embeddings", embeddings},
+               {"augment", augment},
+               {"average", loop.average},
+               {"patience", loop.patience},
+               {"validation", validation},
+               {"seed", loop.seed}};
+  if (!loop.bf16) json["bf16"] = false;
+  return json;
 }
 
 Json TeacherSettings::to_json() const {

@@ -6,7 +6,7 @@
 //   [model]        base (path or name of an encoder), type (int8, bf16, f16, f32; of the result)
 //   [train]        method ("head", "lora", "full"), rank, epochs, batch, rate, warmup, schedule,
 //                  decay, clip, dropout, smoothing, layer_decay, head_rate, average, patience,
-//                  validation, augment, seed, checkpoint_seconds
+//                  validation, augment, seed, bf16, recompute, checkpoint_seconds
 //   [student]      layers (how many, or which ones)
 //   [teacher]      model, or the keys of [train] and base to train one; temperature, labels (weight
 //                  of the labels against the teacher), unlabelled (more texts)

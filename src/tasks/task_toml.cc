@@ -177,6 +177,8 @@ Status read_train(Section& section, TrainSettings& train) {
   TACK_RETURN_IF_ERROR(section.read("patience", 0, 10000, loop.patience));
   TACK_RETURN_IF_ERROR(section.read("validation", 0.01, 0.5, train.validation));
   TACK_RETURN_IF_ERROR(section.read("seed", 0, INT32_MAX, seed));
+  TACK_RETURN_IF_ERROR(section.read("bf16", loop.bf16));
+  TACK_RETURN_IF_ERROR(section.read("recompute", loop.recompute));
   TACK_RETURN_IF_ERROR(section.read("checkpoint_seconds", 0, 1e6, loop.checkpoint_seconds));
   loop.adamw.decay = static_cast<float>(decay);
   loop.adamw.clip = static_cast<float>(clip);

@@ -57,6 +57,19 @@ margin = -0.02
   EXPECT_EQ(task->to_json()["data"]["label"], "l");
 }
 
+TEST(TaskToml, HowItIsComputedDoesNotBelongToTheTask) {
+  const auto plain = parse_task("[data]\ntrain='a'\n[train]\nmethod='full'", "t.toml");
+  const auto less =
+      parse_task("[data]\ntrain='a'\n[train]\nmethod='full'\nrecompute=true", "t.toml");
+  const auto f32 = parse_task("[data]\ntrain='a'\n[train]\nmethod='full'\nbf16=false", "t.toml");
+  ASSERT_TRUE(plain && less && f32);
+  EXPECT_TRUE(less->training.loop.recompute);
+  // The same bits: a checkpoint of one is a checkpoint of the other.
+  EXPECT_EQ(plain->to_json(), less->to_json());
+  EXPECT_FALSE(f32->training.loop.bf16);
+  EXPECT_NE(plain->to_json(), f32->to_json());
+}
+
 TEST(TaskToml, ErrorsNameTheLine) {
   EXPECT_TRUE(error_of("").contains("[data] train is missing"));
   EXPECT_TRUE(error_of("[data]\ntrain = 3").contains("line 2: [data] train"));

@@ -64,7 +64,9 @@ class Run {
     TACK_TRY(tape_, Tape::create(graph, outputs, parameters_.tape_parameters(),
                                  {.max_tokens = std::max(options_.micro_tokens, longest_),
                                   .max_sequences = most_sequences(),
-                                  .max_length = longest_},
+                                  .max_length = longest_,
+                                  .bf16 = options_.bf16,
+                                  .recompute = options_.recompute},
                                  pool_));
     result_.memory_bytes =
         tape_->bytes() + parameters_.bytes() + (average_.size() + best_.size()) * sizeof(float);
@@ -158,7 +160,8 @@ class Run {
     result_.steps = step;
     result_.tokens += tokens;
     result_.losses.push_back(loss);
-    result_.seconds += seconds_since(start);
+    result_.step_seconds.push_back(seconds_since(start));
+    result_.seconds += result_.step_seconds.back();
     progress.advance(tokens);
     return {};
   }

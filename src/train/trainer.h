@@ -56,6 +56,8 @@ struct TrainerOptions {
   std::int64_t patience = 0;  // epochs without a better validation before stopping; 0: never stops
   std::uint64_t seed = 1;
   std::int64_t micro_tokens = 1024;  // of one forward; longer sequences go alone
+  bool bf16 = true;                  // matrix products in bf16 where the processor has it
+  bool recompute = false;            // less memory, more time, the same bits (TapeOptions)
   std::filesystem::path checkpoint;  // empty: none
   double checkpoint_seconds = 60;
   // What the run depends on besides; a checkpoint of another description is refused.
@@ -75,7 +77,8 @@ struct TrainingResult {
   std::int64_t best_epoch = 0;
   double best_validation = 0;
   std::int64_t steps = 0, tokens = 0;
-  double seconds = 0;  // of this process, without validation
+  double seconds = 0;                // of this process, without validation
+  std::vector<double> step_seconds;  // what they are the sum of
   bool resumed = false, stopped_early = false;
   std::size_t memory_bytes = 0;  // of parameters and tape
 };
