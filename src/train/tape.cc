@@ -70,7 +70,7 @@ void Tape::Impl::forward(const graph::Batch& batch, float dropout, std::uint64_t
   run_steps(plan_.forward);
   // Only now: the memory may have held values.
   for (const ValueId v : outputs_)
-    if (info(v).has_gradient) std::memset(gradient(v), 0, at(rows(v) * cols(v)) * sizeof(float));
+    std::memset(gradient(v), 0, at(rows(v) * cols(v)) * sizeof(float));
 }
 
 void Tape::Impl::backward() {

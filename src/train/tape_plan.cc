@@ -277,12 +277,14 @@ class Planner {
     place_unread_gradients();
   }
 
-  // The backward of attention writes the gradients of all three inputs, also of those that nobody
-  // asks for since nothing above them is trained.
+  // Gradients that are written though nothing above them is trained: by the caller, of outputs, and
+  // by the backward of attention, of all its inputs.
   void place_unread_gradients() {
     for_live([&](std::size_t n, const Node& node) {
       if (goes_back(n)) return;
       std::vector<Span> spans;
+      const std::int64_t forward_end = static_cast<std::int64_t>(plan_.forward.size()) - 1;
+      if (info(node.output).is_output) spans.push_back({forward_end, forward_end});
       for (std::size_t c : info(node.output).consumers)
         if (goes_back(c) && std::holds_alternative<graph::Attention>(nodes_[c].op))
           spans.push_back({back_[c], back_[c]});
