@@ -39,18 +39,13 @@ def majority(path, column):
           f"macro F1 {100 * f1:.2f} %")
 
 
-def taught(pattern, keys):
-    """A task's own results and those of its teachers."""
-    some = results(pattern)
-    line("teacher, six layers", [one["teacher"] for one in some if one.get("teacher")], keys)
-    line("student, three layers", some, keys)
-
-
 LABELS = {"accuracy": "accuracy", "macro_f1": "macro F1"}
 SPANS = {"accuracy": "intent", "f1": "span F1", "exact": "all right"}
 print(f"\n{task}: test rows; mean, in brackets the range")
 if task == "snips":
-    taught("snips.[0-9]", SPANS)
+    some = results("snips.[0-9]")
+    line("teacher, six layers", [one["teacher"] for one in some], SPANS)
+    line("student, three layers", some, SPANS)
 elif task == "wnut17":
     line("six layers", results("wnut17.[0-9]"), {"f1": "span F1", "precision": "precision",
                                                 "recall": "recall", "exact": "all right"})
@@ -64,4 +59,5 @@ else:
                       "clinical-note-sections": ("section", "notes")}[task]
     majority(directory / f"sets/{folder}/test.csv", column)
     line("frozen encoder, logistic head", results(f"{task}.frozen"), LABELS)
-    taught(f"{task}.[0-9]", LABELS)
+    line("teacher, six layers", results(f"{task}.teacher.[0-9]"), LABELS)
+    line("student, three layers", results(f"{task}.[0-9]"), LABELS)
