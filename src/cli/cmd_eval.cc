@@ -58,6 +58,8 @@ Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
   {
     TACK_TRY(const auto model, Model::open(path));
+    if (!model->tags().empty() && !options.head.empty())
+      return fail(ErrorCode::kUsage, "{} is a tagger: --head does not go with it", path.string());
     if (!model->tags().empty()) return run_tagger(options, path);
   }
   TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}, options.head));

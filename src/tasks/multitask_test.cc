@@ -172,8 +172,9 @@ TEST_F(MultitaskBuild, BothHeadsLearnAndThreadsDoNotMatter) {
 TEST_F(MultitaskBuild, EveryHeadMustPassItsGate) {
   task_.gate.floor = 0.1;
   task_.heads[1].gate.floor = 1.0;
-  std::ofstream(directory_ / "when.csv", std::ios::app)
-      << "will it rain today,later\nis it sunny today,later\nrent a car today,later\n";
+  std::ofstream(directory_ / "wrong.csv") << "text,time\nrent a car today,later\n"
+                                             "will it rain in a year,now\n";
+  task_.heads[1].test = (directory_ / "wrong.csv").string();
   const fs::path out = directory_ / "m.gguf";
   const auto result = build_task(task_, {.out = out});
   ASSERT_TRUE(result) << result.error().message;
@@ -311,18 +312,18 @@ TEST_F(TrainHeads, HeadsThatDoNotFitTheLabelsAreRefused) {
   const auto one = [](Json name, Json labels) {
     return Json{{"name", std::move(name)}, {"labels", std::move(labels)}};
   };
-  EXPECT_EQ(refusal(heads({one("x", 1U), one("y", 2U)})), "");
+  EXPECT_EQ(refusal(heads(Json::array({one("x", 1U), one("y", 2U)}))), "");
   EXPECT_TRUE(refusal(heads(7)).contains("not a list"));
-  EXPECT_TRUE(refusal({{"other", 1}}).contains("not a list"));
-  EXPECT_TRUE(refusal(heads({7})).contains("head 1 lacks"));
-  EXPECT_TRUE(refusal(heads({one("x", -1)})).contains("head 1 lacks"));
-  EXPECT_TRUE(refusal(heads({one("x", 1U), one("y", 3U)})).contains("are left 2"));
-  EXPECT_TRUE(refusal(heads({one("x", 0U)})).contains("has 0 labels"));
-  EXPECT_TRUE(refusal(heads({one("x", 2U)})).contains("1 of the model's 3 labels"));
-  EXPECT_TRUE(refusal(heads({one("x", 1U), one("x", 2U)})).contains("twice"));
+  EXPECT_TRUE(refusal(Json{{"other", 1}}).contains("not a list"));
+  EXPECT_TRUE(refusal(heads(Json::array({7}))).contains("head 1 lacks"));
+  EXPECT_TRUE(refusal(heads(Json::array({one("x", -1)}))).contains("head 1 lacks"));
+  EXPECT_TRUE(refusal(heads(Json::array({one("x", 1U), one("y", 3U)}))).contains("are left 2"));
+  EXPECT_TRUE(refusal(heads(Json::array({one("x", 0U)}))).contains("has 0 labels"));
+  EXPECT_TRUE(refusal(heads(Json::array({one("x", 2U)}))).contains("1 of the model's 3 labels"));
+  EXPECT_TRUE(refusal(heads(Json::array({one("x", 1U), one("x", 2U)}))).contains("twice"));
   Json cold = one("x", 3U);
   cold["temperature"] = 0;
-  EXPECT_TRUE(refusal(heads({cold})).contains("temperature"));
+  EXPECT_TRUE(refusal(heads(Json::array({cold}))).contains("temperature"));
 }
 
 }  // namespace
