@@ -27,6 +27,7 @@ printf '\002{"text":"ab c","spans":[{"start":0,"end":2,"label":"x"}],"label":"y"
 printf '\000{"tokens":["a","b"],"tags":["B-x","O"]}\n' | seed tagged tokens
 printf '{"choices":[{"message":{"content":"{\\"label\\": \\"a\\"}"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}}' | seed chat_answer body
 seed task_toml tickets <tasks/tickets.toml
+printf '[data]\ntrain="a"\n[heads.b]\nlabel="c"\nweight=2\n[heads.d]\ntrain="e"\nfloor=0.5\n' | seed task_toml heads
 
 fuzz_one() {
   log=build-fuzz/fuzz_$1.log

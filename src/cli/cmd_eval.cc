@@ -10,23 +10,15 @@ namespace tack {
 namespace {
 
 struct Options {
-  std::string model, data, text, label, oos_label, format = "auto", html;
+  std::string model, head, data, text, label, oos_label, format = "auto", html;
   int threads = 0;
   bool json = false;
 };
 
-// What the model's own task says about its data, for flags that were left out.
-std::string from_task(const Model& model, const char* key) {
-  const Json* task = model.tack_metadata("task");
-  if (task == nullptr || !task->contains("data")) return "";
-  const Json& data = (*task)["data"];
-  return data.contains(key) && data[key].is_string() ? data[key].get<std::string>() : "";
-}
-
 Result<DataSource> source_of(const Options& options, const Model& model) {
   const auto or_task = [&](const std::string& flag, const char* key, const char* fallback) {
     if (!flag.empty()) return flag;
-    const std::string stored = from_task(model, key);
+    const std::string stored = task_data(model, key, options.head);
     return stored.empty() ? std::string(fallback) : stored;
   };
   const bool tags = !model.tags().empty();
@@ -66,9 +58,11 @@ Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
   {
     TACK_TRY(const auto model, Model::open(path));
+    if (!model->tags().empty() && !options.head.empty())
+      return fail(ErrorCode::kUsage, "{} is a tagger: --head does not go with it", path.string());
     if (!model->tags().empty()) return run_tagger(options, path);
   }
-  TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}));
+  TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}, options.head));
   TACK_TRY(const DataSource source, source_of(options, predictor->model()));
   TACK_TRY(const Dataset data, read_dataset(source, predictor->labels()));
   Progress progress("evaluating", static_cast<std::int64_t>(data.size()), "rows");
@@ -98,6 +92,7 @@ Verb make_eval(CLI::App& root) {
   add_model_option(*verb, options->model, "Task model (path or name)")->required();
   verb->add_option("data,--data", options->data, "CSV, TSV, JSONL or JSON with labelled rows")
       ->required();
+  verb->add_option("--head", options->head, "Which question, of a model with several");
   verb->add_option("--text", options->text,
                    "Column of the text; default: the one it was built with");
   verb->add_option("--label", options->label, "Column of the label; default likewise");

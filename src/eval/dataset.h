@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,5 +59,10 @@ Split split_by_content(const Dataset& data, double fraction, std::uint64_t seed)
 
 // How many texts of `test` also stand in `train` (by the same normalisation).
 std::size_t count_overlap(const Dataset& train, const Dataset& test);
+
+// The rows of `data` whose text stands in none of the others (by the same normalisation),
+// ascending.
+std::vector<std::size_t> rows_apart_from(const Dataset& data,
+                                         std::span<const Dataset* const> others);
 
 }  // namespace tack

@@ -76,7 +76,7 @@ Status write_layers(const Model& model, const std::vector<std::int64_t>& keep,
       writer.set(key, GgufValue::u32(static_cast<std::uint32_t>(keep.size())));
     } else if (key != model.architecture() + ".classifier.output_labels" &&
                key != "tack.head_input" && key != "tack.task" && key != "tack.calibration" &&
-               key != "tack.metrics" && key != "tack.tags") {
+               key != "tack.metrics" && key != "tack.tags" && key != "tack.heads") {
       writer.set(key, value);
     }
   }

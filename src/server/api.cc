@@ -101,10 +101,12 @@ Async<Response> classify(EncoderService& service, Request request) {
   if (!parsed) co_return parsed.error().response();
   const auto model = choose(service, parsed->model, classifies, "classify");
   if (!model) co_return model.error().response();
+  const ModelInfo& info = service.model(*model);
+  if (const auto valid = check(*parsed, info); !valid) co_return valid.error().response();
   const auto result = co_await service.classify(*model, std::move(parsed->texts));
   if (!result) co_return to_api_error(result.error()).response();
-  co_return Response::json_text(
-      200, classifications_json(*result, service.model(*model), parsed->top_k));
+  co_return Response::json_text(200,
+                                classifications_json(*result, info, parsed->top_k, parsed->head));
 }
 
 Async<Response> tag(EncoderService& service, Request request) {

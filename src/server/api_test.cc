@@ -19,9 +19,9 @@ using net::Response;
 
 class ApiTest : public ::testing::Test {
  protected:
-  void start(bool two_models = false, QueueLimits limits = {}) {
+  void start(bool two_models = false, QueueLimits limits = {}, bool two_heads = false) {
     std::vector<std::unique_ptr<ServedModel>> models;
-    models.push_back(std::make_unique<FakeModel>(state, "tickets", true));
+    models.push_back(std::make_unique<FakeModel>(state, "tickets", true, two_heads));
     if (two_models) models.push_back(std::make_unique<FakeModel>(state, "plain", false));
     service.emplace(std::move(models), limits);
     net::Router router;
@@ -154,6 +154,43 @@ TEST_F(ApiTest, Classifies) {
   EXPECT_EQ(json["model"], "tickets");
   const Json all = ok("/v1/classify", R"({"input":"abc","top_k":99,"model":"tickets"})");
   EXPECT_EQ(all["data"][0]["probabilities"].size(), 3u);
+}
+
+TEST_F(ApiTest, AnswersEveryHeadOrTheOneAskedFor) {
+  start(false, {.batch_texts = 2}, true);  // batches end between the texts of a request
+  const Json json = ok("/v1/classify", R"({"input":["12345","?","1234567890"],"top_k":1})");
+  ASSERT_EQ(json["data"].size(), 3u);
+  EXPECT_EQ(json["data"][0]["heads"]["length"],
+            Json::parse(R"({"label":"two \"quoted\"","probability":0.5,"out_of_scope":false,
+                            "probabilities":[{"label":"two \"quoted\"","probability":0.5}]})"));
+  EXPECT_EQ(json["data"][0]["heads"]["mark"]["label"], "plain");
+  EXPECT_EQ(json["data"][1]["heads"]["mark"],
+            Json::parse(R"({"label":"mark","probability":0.75,"out_of_scope":true,
+                            "probabilities":[{"label":"mark","probability":0.75}]})"));
+  EXPECT_EQ(json["data"][2]["heads"]["length"]["label"], "one");
+  EXPECT_EQ(json["data"][2]["truncated_tokens"], 2);
+  EXPECT_FALSE(json["data"][2].contains("label"));
+  EXPECT_EQ(json["truncated"], 1);
+  EXPECT_EQ(json["usage"]["total_tokens"], 7 + 3 + 10);
+
+  const Json one = ok("/v1/classify", R"({"input":["12345","?"],"head":"mark"})");
+  EXPECT_EQ(one["data"][1]["label"], "mark");
+  EXPECT_EQ(one["data"][1]["probabilities"].size(), 2u);
+  EXPECT_FALSE(one["data"][1].contains("heads"));
+
+  const Json unknown = refused(400, "/v1/classify", R"({"input":"x","head":"colour"})");
+  EXPECT_EQ(unknown["param"], "head");
+  EXPECT_EQ(unknown["message"], "'tickets' has no head 'colour'; it has: length, mark");
+  EXPECT_EQ(refused(400, "/v1/classify", R"({"input":"x","head":7})")["param"], "head");
+  const Json model = Json::parse(call("GET", "/v1/models/tickets").body);
+  EXPECT_EQ(model["heads"]["mark"], Json::parse(R"(["plain","mark"])"));
+  EXPECT_FALSE(model.contains("labels"));
+}
+
+TEST_F(ApiTest, AModelOfOneHeadHasNoNameForIt) {
+  start();
+  EXPECT_EQ(refused(400, "/v1/classify", R"({"input":"x","head":"mark"})")["message"],
+            "'tickets' has one head, without a name");
 }
 
 TEST_F(ApiTest, RefusesBadRequestsAndGoesOn) {

@@ -48,8 +48,8 @@ struct EncoderService::Job {
     return texts.empty() ? tokens[i].ids.size() * sizeof(TokenId) : texts[i].size();
   }
   // Drops what an attempt that failed half-way left behind.
-  void forget_from(std::size_t text, std::size_t dim) {
-    if (predictions.size() > text) predictions.resize(text);
+  void forget_from(std::size_t text, std::size_t dim, std::size_t heads) {
+    if (predictions.size() > text * heads) predictions.resize(text * heads);
     if (tagged.size() > text) tagged.resize(text);
     if (embedded.info.size() > text) embedded.info.resize(text);
     if (embedded.vectors.size() > text * dim) embedded.vectors.resize(text * dim);
@@ -229,18 +229,20 @@ Status EncoderService::run_pieces(std::span<const Piece> pieces) try {
       tokens.push_back(job->tokens[i]);  // copied: the batch may have to be run again in parts
   }
   const auto dim = static_cast<std::size_t>(model.info().embedding_dim);
-  for (const Piece& piece : pieces) piece.job->forget_from(piece.begin, dim);
+  const std::size_t heads = std::max<std::size_t>(1, model.info().heads.size());
+  for (const Piece& piece : pieces) piece.job->forget_from(piece.begin, dim, heads);
   const std::size_t rows = std::max(texts.size(), tokens.size());
   std::size_t row = 0;
-  const auto hand_out = [&](auto& answers, auto Job::* to) -> Status {
-    if (answers.size() != rows) return fail("the model answered for other texts");
+  const auto hand_out = [&](auto& answers, auto Job::* to, std::size_t width = 1) -> Status {
+    if (answers.size() != rows * width) return fail("the model answered for other texts");
     for (const auto& [job, begin, end] : pieces)
-      for (std::size_t i = begin; i < end; ++i) ((*job).*to).push_back(std::move(answers[row++]));
+      for (std::size_t i = begin * width; i < end * width; ++i)
+        ((*job).*to).push_back(std::move(answers[row++]));
     return {};
   };
   if (first.operation == Operation::kClassify) {
     TACK_TRY(std::vector<Prediction> predictions, model.classify(texts));
-    return hand_out(predictions, &Job::predictions);
+    return hand_out(predictions, &Job::predictions, heads);
   }
   if (first.operation == Operation::kTag) {
     TACK_TRY(std::vector<Tagged> tagged, model.tag(texts));

@@ -45,16 +45,21 @@ struct FakeState {
 
 // A text of n bytes has n + 2 tokens, of which at most 10 fit; its embedding is [n, first byte];
 // its label is n modulo 3; "?..." is out of scope; a batch with "bad" fails, with "throw" throws.
+// With a second head, that one says whether the text is "plain" or has a "mark" in front.
 class FakeModel final : public ServedModel {
  public:
-  FakeModel(FakeState& state, std::string id, bool labels) : state_(state) {
+  FakeModel(FakeState& state, std::string id, bool labels, bool two_heads = false) : state_(state) {
     info_ = {.id = std::move(id),
              .created = 1700000000,
              .context_length = 10,
              .vocab_size = 100,
              .embedding_dim = 2,
-             .labels = {}};
+             .labels = {},
+             .heads = {}};
     if (labels) info_.labels = {"zero", "one", "two \"quoted\""};
+    if (!two_heads) return;
+    info_.heads = {{"length", 0, info_.labels, {}}, {"mark", 3, {"plain", "mark"}, {}}};
+    info_.labels.insert(info_.labels.end(), {"plain", "mark"});
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -96,6 +101,12 @@ class FakeModel final : public ServedModel {
       made.out_of_scope = text.starts_with('?');
       made.tokens = info.tokens;
       made.truncated = info.truncated;
+      if (info_.heads.empty()) continue;
+      Prediction second = made;
+      second.label = text.starts_with('?') ? 1 : 0;
+      second.probabilities = {0.5f, 0.5f};
+      second.probabilities[second.label] = 0.75f;
+      result.push_back(std::move(second));
     }
     return result;
   }

@@ -112,6 +112,38 @@ std::string quoted(const std::string& text) {
   return to_text(Json(text));
 }
 
+// The members of one answer: "label", "probability", "out_of_scope" and "probabilities".
+class LabelWriter {
+ public:
+  LabelWriter(const std::vector<std::string>& labels, std::size_t top_k)
+      : names_(labels.size()), order_(labels.size()), shown_(std::min(top_k, labels.size())) {
+    std::ranges::transform(labels, names_.begin(), quoted);
+  }
+
+  void append(std::string& out, const Prediction& p) {
+    append_float(out.append("\"label\":").append(names_[p.label]).append(",\"probability\":"),
+                 p.probabilities[p.label]);
+    fmt::format_to(std::back_inserter(out), R"(,"out_of_scope":{},"probabilities":)",
+                   p.out_of_scope);
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    std::ranges::partial_sort(order_, order_.begin() + static_cast<std::ptrdiff_t>(shown_), {},
+                              [&](std::size_t k) { return std::pair(-p.probabilities[k], k); });
+    char separator = '[';
+    for (std::size_t k = 0; k < shown_; ++k) {
+      out.append(1, separator).append("{\"label\":").append(names_[order_[k]]);
+      append_float(out.append(",\"probability\":"), p.probabilities[order_[k]]);
+      out.push_back('}');
+      separator = ',';
+    }
+    out.push_back(']');
+  }
+
+ private:
+  std::vector<std::string> names_;  // as JSON
+  std::vector<std::size_t> order_;
+  std::size_t shown_;
+};
+
 // Closes an answer: the sums over its texts. `truncated` counts texts that were cut.
 void append_totals(std::string& out, const std::string& model, std::int64_t tokens,
                    std::int64_t truncated) {
@@ -189,6 +221,9 @@ ApiResult<ClassifyRequest> parse_classify_request(std::string_view body) {
   auto model = optional_string(*json, "model");
   if (!model) return std::unexpected(model.error());
   request.model = *std::move(model);
+  auto head = optional_string(*json, "head");
+  if (!head) return std::unexpected(head.error());
+  request.head = *std::move(head);
   auto input = inputs(*json, false);
   if (!input) return std::unexpected(input.error());
   request.texts = std::move(input->texts);
@@ -196,6 +231,17 @@ ApiResult<ClassifyRequest> parse_classify_request(std::string_view body) {
   if (!top_k) return std::unexpected(top_k.error());
   if (*top_k) request.top_k = static_cast<std::size_t>(**top_k);
   return request;
+}
+
+ApiResult<void> check(const ClassifyRequest& request, const ModelInfo& model) {
+  if (request.head.empty() ||
+      std::ranges::find(model.heads, request.head, &TaskHead::name) != model.heads.end())
+    return {};
+  std::string names;
+  for (const TaskHead& head : model.heads) names += (names.empty() ? "" : ", ") + head.name;
+  return bad("head", names.empty() ? fmt::format("'{}' has one head, without a name", model.id)
+                                   : fmt::format("'{}' has no head '{}'; it has: {}", model.id,
+                                                 request.head, names));
 }
 
 std::string embeddings_json(const Embedded& embedded, const ModelInfo& model, bool as_base64) {
@@ -227,34 +273,34 @@ std::string embeddings_json(const Embedded& embedded, const ModelInfo& model, bo
 }
 
 std::string classifications_json(const std::vector<Prediction>& predictions, const ModelInfo& model,
-                                 std::size_t top_k) {
-  std::vector<std::string> names(model.labels.size());
-  std::ranges::transform(model.labels, names.begin(), quoted);
-  const std::size_t shown = std::min(top_k, names.size());
-  std::vector<std::size_t> order(names.size());
+                                 std::size_t top_k, std::string_view head) {
+  const std::vector<TaskHead> one = {{"", 0, model.labels, {}}};
+  const std::vector<TaskHead>& heads = model.heads.empty() ? one : model.heads;
+  std::vector<LabelWriter> writers;
+  for (const TaskHead& h : heads) writers.emplace_back(h.labels, top_k);
+  const std::size_t chosen =
+      static_cast<std::size_t>(std::ranges::find(heads, head, &TaskHead::name) - heads.begin());
   std::string out = R"({"object":"list","data":[)";
   std::int64_t tokens = 0, truncated = 0;
-  for (std::size_t i = 0; i < predictions.size(); ++i) {
-    const auto& [label, probabilities, out_of_scope, score, text_tokens, cut] = predictions[i];
-    fmt::format_to(std::back_inserter(out),
-                   R"({}{{"object":"classification","index":{},"label":{},"probability":)",
-                   i ? "," : "", i, names[label]);
-    append_float(out, probabilities[label]);
-    fmt::format_to(std::back_inserter(out), R"(,"out_of_scope":{},"probabilities":)", out_of_scope);
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(shown), {},
-                              [&](std::size_t k) { return std::pair(-probabilities[k], k); });
-    char separator = '[';
-    for (std::size_t k = 0; k < shown; ++k) {
-      out.append(1, separator).append("{\"label\":").append(names[order[k]]);
-      append_float(out.append(",\"probability\":"), probabilities[order[k]]);
+  for (std::size_t i = 0; i * heads.size() < predictions.size(); ++i) {
+    const Prediction* const answers = &predictions[i * heads.size()];
+    fmt::format_to(std::back_inserter(out), R"({}{{"object":"classification","index":{},)",
+                   i ? "," : "", i);
+    if (chosen < heads.size()) {
+      writers[chosen].append(out, answers[chosen]);
+    } else {
+      for (std::size_t h = 0; h < heads.size(); ++h) {
+        fmt::format_to(std::back_inserter(out), "{}{}:{{", h ? "," : R"("heads":{)",
+                       quoted(heads[h].name));
+        writers[h].append(out, answers[h]);
+        out.push_back('}');
+      }
       out.push_back('}');
-      separator = ',';
     }
-    fmt::format_to(std::back_inserter(out), R"(],"tokens":{},"truncated_tokens":{}}})", text_tokens,
-                   cut);
-    tokens += text_tokens;
-    truncated += cut > 0;
+    fmt::format_to(std::back_inserter(out), R"(,"tokens":{},"truncated_tokens":{}}})",
+                   answers->tokens, answers->truncated);
+    tokens += answers->tokens;
+    truncated += answers->truncated > 0;
   }
   append_totals(out, model.id, tokens, truncated);
   return out;
@@ -287,7 +333,8 @@ Json model_json(const ModelInfo& model) {
   json["task"] = model.tags ? "tag" : model.labels.empty() ? "embed" : "classify";
   json["context_length"] = model.context_length;
   if (model.embedding_dim > 0) json["embedding_dim"] = model.embedding_dim;
-  if (!model.labels.empty()) json["labels"] = model.labels;
+  if (!model.labels.empty() && model.heads.empty()) json["labels"] = model.labels;
+  for (const TaskHead& head : model.heads) json["heads"][head.name] = head.labels;
   return json;
 }
 

@@ -18,7 +18,8 @@ ModelInfo describe(const Model& model, const TextEncoder& encoder, std::string i
           .context_length = model.context_length(),
           .vocab_size = model.tokenizer().vocab_size(),
           .embedding_dim = encoder.output_dim("embedding"),
-          .labels = {}};
+          .labels = {},
+          .heads = {}};
 }
 
 constexpr std::string_view kEmbedding[] = {"embedding"};
@@ -55,7 +56,8 @@ class TaskModel final : public ServedModel {
   TaskModel(std::unique_ptr<TaskPredictor> predictor, std::string id)
       : predictor_(std::move(predictor)),
         info_(describe(predictor_->model(), predictor_->encoder(), std::move(id))) {
-    info_.labels = predictor_->labels();
+    info_.labels = predictor_->model().labels();
+    if (predictor_->heads().size() > 1) info_.heads = predictor_->heads();
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -66,7 +68,7 @@ class TaskModel final : public ServedModel {
     return embeddings_of(predictor_->encoder().run_tokens(inputs, kEmbedding));
   }
   Result<std::vector<Prediction>> classify(std::span<const std::string_view> texts) override {
-    return predictor_->predict(texts);
+    return predictor_->predict_heads(texts);
   }
 
  private:
@@ -127,7 +129,7 @@ Result<std::unique_ptr<ServedModel>> open_served_model(const std::filesystem::pa
   }
   if (!model->labels().empty()) {
     model.reset();  // the predictor maps the file itself
-    TACK_TRY(auto predictor, TaskPredictor::open(path, options));
+    TACK_TRY(auto predictor, TaskPredictor::open_heads(path, options));
     return std::make_unique<TaskModel>(std::move(predictor), std::move(id));
   }
   TACK_TRY(auto encoder, TextEncoder::create(std::move(model), options));

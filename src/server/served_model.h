@@ -23,6 +23,7 @@ struct ModelInfo {
   std::int64_t vocab_size = 0;
   std::int64_t embedding_dim = 0;   // 0: gives no embeddings
   std::vector<std::string> labels;  // empty: does not classify
+  std::vector<TaskHead> heads;      // the questions that labels answer, of a model with several
   bool tags = false;                // finds spans
 };
 
@@ -45,7 +46,7 @@ class ServedModel {
   virtual Result<Embedded> embed(std::span<const std::string_view> texts) = 0;
   // Token ids as the model is to see them; the caller checks ids and lengths.
   virtual Result<Embedded> embed_tokens(std::span<const Tokens> inputs) = 0;
-  // Only when info().labels is not empty.
+  // Only when info().labels is not empty; [texts, heads] where there are several.
   virtual Result<std::vector<Prediction>> classify(std::span<const std::string_view> texts) = 0;
   // Only when info().tags.
   virtual Result<std::vector<Tagged>> tag(std::span<const std::string_view>) {

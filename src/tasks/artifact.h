@@ -8,6 +8,10 @@
 //   tack.head_input                       "embedding": the head reads the pooled, normalised vector
 //   tack.task                             the task, as JSON
 //   tack.calibration                      {"temperature", "threshold", "false_alarms"}
+//   tack.heads                            of a model that answers several questions, in place of
+//                                         tack.calibration: {"heads": [{"name", "labels" (how
+//                                         many), and the keys of a calibration}]}; labels and rows
+//                                         of cls.output are those of the heads one after another
 //   tack.metrics                          what the evaluation measured, with intervals
 //   tack.lineage                          base, data (hashes, rows), licences, command, gate
 #pragma once
@@ -30,6 +34,7 @@ struct TaskArtifact {
   std::vector<std::string> tags = {};
   Json task, calibration, metrics, lineage;
   std::string name, licence;
+  Json heads = {};  // tack.heads; null: one head
 };
 
 // Copies the base's tensors and keys and adds the above. Atomic. Errors: a base that is not a GGUF,

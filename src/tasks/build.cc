@@ -14,6 +14,7 @@
 #include "eval/calibration.h"
 #include "models/layers.h"
 #include "tasks/artifact.h"
+#include "tasks/build_multitask.h"
 #include "tasks/build_steps.h"
 #include "tasks/build_tagger.h"
 #include "tasks/features.h"
@@ -25,56 +26,6 @@ namespace tack {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-struct Fitted {
-  std::shared_ptr<const Model> encoder;  // the one the head belongs to
-  LinearHead head;
-  Json calibration;
-  std::map<std::string, Adapter::Pair> adapters = {};  // of LoRA
-};
-
-// The frozen encoder with a logistic head, C by cross-validation.
-Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& base,
-                        const Data& rows, const BuildOptions& options, int threads,
-                        BuildResult& result) {
-  std::int64_t dims = 0;
-  Features features;
-  {
-    TACK_TRY(auto encoder,
-             TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
-    dims = encoder->output_dim("embedding");
-    const auto before = Clock::now();
-    TACK_TRY(features, embed_rows(*encoder, rows.train));
-    const double seconds = std::chrono::duration<double>(Clock::now() - before).count();
-    say(options, fmt::format("encoder: {} embedded {} rows in {:.1f} s", base->name(),
-                             result.train_rows, seconds));
-  }
-  ThreadPool pool(threads);
-  const LabelledFeatures data{features.values, features.labels, dims,
-                              static_cast<std::int32_t>(result.labels.size())};
-  const int folds =
-      static_cast<int>(std::min<std::int64_t>(task.folds, std::max<std::int64_t>(2, data.rows())));
-  {
-    Progress progress("cross-validation", static_cast<std::int64_t>(task.c.size()) * folds, "fits");
-    TACK_TRY(result.search, search_logistic(data,
-                                            {.grid = task.c,
-                                             .folds = folds,
-                                             .seed = task.split_seed,
-                                             .on_fit = [&] { progress.advance(); }},
-                                            pool));
-  }
-  TACK_TRY(auto fitted, fit_logistic(data, {.c = result.search.c}, pool));
-  std::string tried;
-  for (const auto& point : result.search.points)
-    tried +=
-        fmt::format("{}C {:g}: {:.2f} %", tried.empty() ? "" : ", ", point.c, 100 * point.accuracy);
-  say(options, fmt::format("cross-validation on the training rows: {}", tried));
-  result.head = fmt::format("logistic regression, C = {:g} by cross-validation", result.search.c);
-  // Each row's logits come from a fit that did not see it, so no rows need to be kept apart.
-  return Fitted{
-      base, std::move(fitted.head),
-      calibrate(task, result.search.out_of_fold_logits, features.labels, data.classes, result)};
-}
 
 Result<Fitted> train_encoder(const Task& task, const TrainSettings& settings,
                              const std::shared_ptr<const Model>& base, const Data& rows,
@@ -186,32 +137,6 @@ Result<Fitted> train_model(const Task& task, const std::shared_ptr<const Model>&
       result);
 }
 
-// Whether the baseline is right on each in-scope row; its labels may be in another order.
-Result<std::vector<bool>> baseline_answers(const std::string& name, const Dataset& test,
-                                           int threads) {
-  TACK_TRY(const auto path, resolve_model(name));
-  TACK_TRY(auto baseline, TaskPredictor::open(path, {.threads = threads}));
-  std::vector<std::string_view> texts(test.texts.begin(), test.texts.end());
-  TACK_TRY(const auto predictions, baseline->predict(texts));
-  std::vector<bool> right;
-  for (std::size_t i = 0; i < test.size(); ++i)
-    if (const std::int32_t truth = test.labels[i]; truth >= 0)
-      right.push_back(baseline->labels()[predictions[i].label] ==
-                      test.label_names[static_cast<std::size_t>(truth)]);
-  return right;
-}
-
-Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result) {
-  if (task.gate.floor)
-    result.gate = gate_against_floor(result.evaluation.right(), {.floor = *task.gate.floor});
-  if (task.gate.baseline) {
-    TACK_TRY(const auto baseline, baseline_answers(*task.gate.baseline, test, threads));
-    result.gate =
-        gate_against_baseline(result.evaluation.right(), baseline, {.margin = task.gate.margin});
-  }
-  return {};
-}
-
 // For the report, on the same rows: the base as it was with a logistic head, and the teacher.
 Status compare(const std::shared_ptr<const Model>& base, const Data& data,
                const std::filesystem::path& out, int threads, BuildResult& result) {
@@ -233,45 +158,16 @@ Status compare(const std::shared_ptr<const Model>& base, const Data& data,
     result.baseline_bytes = std::filesystem::file_size(file.path(), ignored);
   }
   if (result.teacher.empty()) return {};
-  TACK_TRY(auto teacher, TaskPredictor::open(result.teacher, {.threads = threads}));
-  Dataset rows = data.test;  // the teacher's labels may be in another order
-  for (std::int32_t& label : rows.labels)
-    if (label >= 0)
-      label = static_cast<std::int32_t>(
-          std::ranges::find(teacher->labels(), rows.label_names[static_cast<std::size_t>(label)]) -
-          teacher->labels().begin());
-  rows.label_names = teacher->labels();
-  TACK_TRY(result.teacher_evaluation, evaluate(*teacher, rows));
+  TACK_TRY(result.teacher_evaluation, evaluate_teacher(result.teacher, "", data.test, threads));
   result.teacher_bytes = std::filesystem::file_size(result.teacher, ignored);
   return {};
-}
-
-// LoRA's adapters beside the merged model: OUT.lora.gguf, and OUT.lora/ for PEFT. A student has no
-// base of its own that an adapter could name.
-Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
-                      const TaskArtifact& artifact, const BuildOptions& options) {
-  if (fitted.adapters.empty() || !task.layers.empty() || task.layer_count > 0 ||
-      task.teacher.wanted)
-    return {};
-  const Adapter adapter{.rank = task.training.rank,
-                        .pairs = fitted.adapters,
-                        .labels = artifact.labels,
-                        .head_weight = fitted.head.weight,
-                        .head_bias = fitted.head.bias,
-                        .task = artifact.task,
-                        .calibration = artifact.calibration,
-                        .lineage = artifact.lineage};
-  std::filesystem::path path = options.out;
-  TACK_RETURN_IF_ERROR(write_adapter(base, adapter, path.replace_extension(".lora.gguf")));
-  say(options, fmt::format("adapter: {}, and {} for PEFT", path.string(),
-                           path.replace_extension("").string()));
-  return write_peft_adapter(base, adapter, path);
 }
 
 }  // namespace
 
 Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
   if (task.kind == TaskKind::kTag) return build_tagger(task, options);
+  if (!task.heads.empty()) return build_multitask(task, options);
   const auto start = Clock::now();
   const int threads = options.threads > 0 ? options.threads : cpu_info().logical_cores;
   BuildResult result;

@@ -6,10 +6,12 @@
 // is written to its place.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "eval/gate.h"
 #include "tasks/evaluate.h"
@@ -53,8 +55,14 @@ struct BuildResult {
   double seconds = 0;
   std::size_t model_bytes = 0;
   std::string base;
+  // Of a task with several heads: what is said above about rows, labels, calibration, evaluation
+  // and gate, for each.
+  std::vector<BuildResult> heads;
 
-  bool accepted() const { return !gate || gate->accepted; }
+  bool accepted() const {
+    return (!gate || gate->accepted) &&
+           std::ranges::all_of(heads, [](const BuildResult& one) { return one.accepted(); });
+  }
 };
 
 // Errors: those of reading the task's data and models; kInterrupted. A refusal by the gate is not

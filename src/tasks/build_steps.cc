@@ -1,15 +1,39 @@
 #include "tasks/build_steps.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include <fmt/ranges.h>
 
 #include "base/hash.h"
 #include "base/mapped_file.h"
+#include "base/progress.h"
 #include "eval/calibration.h"
 #include "models/layers.h"
+#include "tasks/features.h"
 
 namespace tack {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Whether the baseline is right on each in-scope row; its labels may be in another order.
+Result<std::vector<bool>> baseline_answers(const std::string& name, const std::string& head,
+                                           const Dataset& test, int threads) {
+  TACK_TRY(const auto path, resolve_model(name));
+  TACK_TRY(auto baseline, TaskPredictor::open_heads(path, {.threads = threads}));
+  if (baseline->heads().size() > 1) TACK_RETURN_IF_ERROR(baseline->choose(head));
+  std::vector<std::string_view> texts(test.texts.begin(), test.texts.end());
+  TACK_TRY(const auto predictions, baseline->predict(texts));
+  std::vector<bool> right;
+  for (std::size_t i = 0; i < test.size(); ++i)
+    if (const std::int32_t truth = test.labels[i]; truth >= 0)
+      right.push_back(baseline->labels()[predictions[i].label] ==
+                      test.label_names[static_cast<std::size_t>(truth)]);
+  return right;
+}
+
+}  // namespace
 
 void say(const BuildOptions& options, const std::string& line) {
   if (options.message) options.message(line);
@@ -84,6 +108,48 @@ Json calibrate(const Task& task, std::span<const float> logits,
           {"false_alarms", task.false_alarms}};
 }
 
+Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& base,
+                        const Data& rows, const BuildOptions& options, int threads,
+                        BuildResult& result) {
+  std::int64_t dims = 0;
+  Features features;
+  {
+    TACK_TRY(auto encoder,
+             TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
+    dims = encoder->output_dim("embedding");
+    const auto before = Clock::now();
+    TACK_TRY(features, embed_rows(*encoder, rows.train));
+    const double seconds = std::chrono::duration<double>(Clock::now() - before).count();
+    say(options, fmt::format("encoder: {} embedded {} rows in {:.1f} s", base->name(),
+                             result.train_rows, seconds));
+  }
+  ThreadPool pool(threads);
+  const LabelledFeatures data{features.values, features.labels, dims,
+                              static_cast<std::int32_t>(result.labels.size())};
+  const int folds =
+      static_cast<int>(std::min<std::int64_t>(task.folds, std::max<std::int64_t>(2, data.rows())));
+  {
+    Progress progress("cross-validation", static_cast<std::int64_t>(task.c.size()) * folds, "fits");
+    TACK_TRY(result.search, search_logistic(data,
+                                            {.grid = task.c,
+                                             .folds = folds,
+                                             .seed = task.split_seed,
+                                             .on_fit = [&] { progress.advance(); }},
+                                            pool));
+  }
+  TACK_TRY(auto fitted, fit_logistic(data, {.c = result.search.c}, pool));
+  std::string tried;
+  for (const auto& point : result.search.points)
+    tried +=
+        fmt::format("{}C {:g}: {:.2f} %", tried.empty() ? "" : ", ", point.c, 100 * point.accuracy);
+  say(options, fmt::format("cross-validation on the training rows: {}", tried));
+  result.head = fmt::format("logistic regression, C = {:g} by cross-validation", result.search.c);
+  // Each row's logits come from a fit that did not see it, so no rows need to be kept apart.
+  return Fitted{
+      base, std::move(fitted.head),
+      calibrate(task, result.search.out_of_fold_logits, features.labels, data.classes, result)};
+}
+
 std::string describe_training(const Task& task, const TrainSettings& settings, const Model& base,
                               const Data& data, const std::string& teacher) {
   return fmt::format("task {}\nbase {} of {} bytes\ntraining rows {}\nvalidation rows {}\n{}{}",
@@ -104,6 +170,51 @@ Result<std::shared_ptr<const Model>> keep_layers(const Task& task,
   TACK_RETURN_IF_ERROR(write_layers(*base, keep, path));
   say(options, fmt::format("student: layers {} of {}", fmt::join(keep, ", "), layers));
   return Model::open(path);
+}
+
+Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result) {
+  if (task.gate.floor)
+    result.gate = gate_against_floor(result.evaluation.right(), {.floor = *task.gate.floor});
+  if (task.gate.baseline) {
+    TACK_TRY(const auto baseline, baseline_answers(*task.gate.baseline, task.name, test, threads));
+    result.gate =
+        gate_against_baseline(result.evaluation.right(), baseline, {.margin = task.gate.margin});
+  }
+  return {};
+}
+
+Result<Evaluation> evaluate_teacher(const std::filesystem::path& path, const std::string& head,
+                                    const Dataset& test, int threads) {
+  TACK_TRY(auto teacher, TaskPredictor::open(path, {.threads = threads}, head));
+  Dataset rows = test;
+  for (std::int32_t& label : rows.labels)
+    if (label >= 0)
+      label = static_cast<std::int32_t>(
+          std::ranges::find(teacher->labels(), rows.label_names[static_cast<std::size_t>(label)]) -
+          teacher->labels().begin());
+  rows.label_names = teacher->labels();
+  return evaluate(*teacher, rows);
+}
+
+Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
+                      const TaskArtifact& artifact, const BuildOptions& options) {
+  if (fitted.adapters.empty() || !task.layers.empty() || task.layer_count > 0 ||
+      task.teacher.wanted)
+    return {};
+  const Adapter adapter{.rank = task.training.rank,
+                        .pairs = fitted.adapters,
+                        .labels = artifact.labels,
+                        .head_weight = fitted.head.weight,
+                        .head_bias = fitted.head.bias,
+                        .task = artifact.task,
+                        .calibration = artifact.calibration,
+                        .lineage = artifact.lineage,
+                        .heads = artifact.heads};
+  std::filesystem::path path = options.out;
+  TACK_RETURN_IF_ERROR(write_adapter(base, adapter, path.replace_extension(".lora.gguf")));
+  say(options, fmt::format("adapter: {}, and {} for PEFT", path.string(),
+                           path.replace_extension("").string()));
+  return write_peft_adapter(base, adapter, path);
 }
 
 Result<Json> make_lineage(const Task& task, const Model& base, const Data& data,

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/json.h"
+#include "tasks/artifact.h"
 #include "tasks/build.h"
 
 namespace tack {
@@ -25,6 +26,19 @@ std::string describe_data(const Task& task, const BuildResult& result);
 Json calibrate(const Task& task, std::span<const float> logits,
                std::span<const std::int32_t> labels, std::int32_t classes, BuildResult& result);
 
+// An encoder and a head that fits it.
+struct Fitted {
+  std::shared_ptr<const Model> encoder;  // the one the head belongs to
+  LinearHead head;
+  Json calibration;
+  std::map<std::string, Adapter::Pair> adapters = {};  // of LoRA
+};
+
+// The frozen encoder with a logistic head, C by cross-validation.
+Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& base,
+                        const Data& rows, const BuildOptions& options, int threads,
+                        BuildResult& result);
+
 // What a training depends on: a checkpoint of anything else is not continued.
 std::string describe_training(const Task& task, const TrainSettings& settings, const Model& base,
                               const Data& data, const std::string& teacher);
@@ -34,6 +48,20 @@ Result<std::shared_ptr<const Model>> keep_layers(const Task& task,
                                                  std::shared_ptr<const Model> base,
                                                  const std::filesystem::path& path,
                                                  const BuildOptions& options);
+
+// Whether each in-scope row is right, against the task's floor or baseline. A baseline with several
+// heads answers with the one of the task's name.
+Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result);
+
+// A teacher (its head of that name, where it has several) on test rows; its labels may be in
+// another order.
+Result<Evaluation> evaluate_teacher(const std::filesystem::path& path, const std::string& head,
+                                    const Dataset& test, int threads);
+
+// LoRA's adapters beside the merged model: OUT.lora.gguf, and OUT.lora/ for PEFT. A student has no
+// base of its own that an adapter could name.
+Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
+                      const TaskArtifact& artifact, const BuildOptions& options);
 
 Result<Json> make_lineage(const Task& task, const Model& base, const Data& data,
                           const BuildOptions& options, const BuildResult& result);

@@ -149,6 +149,10 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
   TACK_TRY(const auto teacher, Model::open(options.teacher));
   DistillResult result;
   result.of_task = !teacher->labels().empty();
+  if (teacher->tack_metadata("heads") != nullptr)
+    return fail(ErrorCode::kUsage,
+                "{} has several heads: teach its student with `tack build` and [teacher] model",
+                options.teacher.string());
   result.teacher_bytes = teacher->file_bytes();
   const auto [texts, training] = divide(given, options.held_out);
   if (training == 0) return fail(ErrorCode::kUsage, "there are no texts to learn from");

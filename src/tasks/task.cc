@@ -12,6 +12,17 @@ std::string_view task_kind_name(TaskKind kind) {
   return "?";
 }
 
+Task Task::of_head(const HeadTask& head) const {
+  Task task = *this;
+  task.heads.clear();
+  task.name = head.name;
+  task.train = head.train;
+  task.validation = head.validation;
+  task.test = head.test;
+  if (head.gate.any()) task.gate = head.gate;
+  return task;
+}
+
 DataSource Task::test_source() const {
   DataSource source = train;
   source.path = test;
@@ -101,6 +112,17 @@ Json Task::to_json() const {
   }
   if (gate.floor) json["gate"]["floor"] = *gate.floor;
   if (gate.baseline) json["gate"] = {{"baseline", *gate.baseline}, {"margin", gate.margin}};
+  for (const HeadTask& head : heads) {
+    // In order, and each with all it has: what [data] says is for reading the file only.
+    const Json whole = of_head(head).to_json();
+    Json one = {{"name", head.name}, {"data", whole["data"]}, {"weight", head.weight}};
+    if (whole.contains("gate")) one["gate"] = whole["gate"];
+    json["heads"].push_back(std::move(one));
+  }
+  if (!heads.empty()) {
+    json.erase("data");
+    json.erase("gate");
+  }
   return json;
 }
 

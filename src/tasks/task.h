@@ -13,9 +13,13 @@
 //   [head]         c (values of C to try), folds
 //   [calibration]  false_alarms (share of in-scope rows that may be called out of scope)
 //   [gate]         floor, or baseline (a task model) with margin
+//   [heads.NAME]   one of several questions about a text: the keys of [data] that differ, weight
+//   (of
+//                  its loss), and its own floor or baseline with margin
 //
-// Only [data] train is required. Paths are relative to the file; ${NAME} in them is replaced from
-// the environment. Unknown keys are errors: a misspelt one must not be ignored.
+// Only [data] train is required, or train of every head. Paths are relative to the file; ${NAME} in
+// them is replaced from the environment. Unknown keys are errors: a misspelt one must not be
+// ignored.
 #pragma once
 
 #include <cstdint>
@@ -74,6 +78,15 @@ struct TeacherSettings {
   Json to_json() const;
 };
 
+// One of several questions that a model answers about a text, with rows of its own.
+struct HeadTask {
+  std::string name;
+  DataSource train;
+  std::string validation, test;  // as in Task
+  double weight = 1;             // of its loss, and of its accuracy where an epoch is chosen
+  GateRule gate;                 // none: the task's
+};
+
 struct Task {
   std::string name, description;
   TaskKind kind = TaskKind::kClassify;
@@ -95,7 +108,10 @@ struct Task {
   int folds = 5;
   double false_alarms = 0.05;
   GateRule gate;
+  std::vector<HeadTask> heads;  // empty: one question, whose rows are those above
 
+  // A head as a task of its own: its rows and gate, everything else as here.
+  Task of_head(const HeadTask& head) const;
   DataSource test_source() const;
   DataSource validation_source() const;
   // As stored under tack.task.

@@ -210,9 +210,82 @@ Status read_student(Section& section, Task& task) {
   return section.finish();
 }
 
+// What [data] and [heads.NAME] have in common.
+Status read_rows(Section& section, DataSource& train, std::string& validation, std::string& test) {
+  TACK_RETURN_IF_ERROR(section.read("train", train.path));
+  TACK_RETURN_IF_ERROR(section.read("validation", validation));
+  TACK_RETURN_IF_ERROR(section.read("test", test));
+  TACK_RETURN_IF_ERROR(section.read("text", train.text));
+  TACK_RETURN_IF_ERROR(section.read("label", train.label));
+  TACK_RETURN_IF_ERROR(section.read("oos_label", train.oos_label));
+  std::string format = "auto";
+  TACK_RETURN_IF_ERROR(section.read("format", format));
+  if (!section.has("format")) return {};
+  const auto parsed = parse_row_format(format);
+  if (!parsed) return section.wrong("format", "auto, csv, tsv, jsonl, json, text or conll");
+  train.format = *parsed;
+  return {};
+}
+
+Status read_gate(Section& section, GateRule& gate) {
+  double floor = 0;
+  std::string baseline;
+  TACK_RETURN_IF_ERROR(section.read("floor", 0, 1, floor));
+  TACK_RETURN_IF_ERROR(section.read("baseline", baseline));
+  TACK_RETURN_IF_ERROR(section.read("margin", -1, 1, gate.margin));
+  if (section.has("floor")) gate.floor = floor;
+  if (section.has("baseline")) gate.baseline = baseline;
+  if (section.has("floor") && section.has("baseline"))
+    return section.wrong("baseline", "left out when there is a floor");
+  return {};
+}
+
+// Fit for columns of CSV, names of files and flags.
+bool is_head_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+  });
+}
+
+// [heads.NAME], in the order of the file. The task's rows are read by now: heads inherit them.
+Status read_heads(const toml::table& heads, std::string_view file, Task& task) {
+  for (const auto& [key, node] : heads) {
+    const std::string name(key.str());
+    const toml::table* table = node.as_table();
+    if (table == nullptr)
+      return fail(ErrorCode::kUsage, "{}: line {}: [heads] has one section a head: [heads.{}]",
+                  file, node.source().begin.line, name);
+    if (!is_head_name(name))
+      return fail(ErrorCode::kUsage,
+                  "{}: line {}: a head's name has letters, digits, '_' and '-', at most 64: '{}'",
+                  file, node.source().begin.line, name);
+    Section section(table, "heads." + name, file);
+    HeadTask head{name, task.train, task.validation, task.test, 1, {}};
+    TACK_RETURN_IF_ERROR(read_rows(section, head.train, head.validation, head.test));
+    TACK_RETURN_IF_ERROR(section.read("weight", 1e-6, 1e6, head.weight));
+    TACK_RETURN_IF_ERROR(read_gate(section, head.gate));
+    TACK_RETURN_IF_ERROR(section.finish());
+    if (head.train.path.empty())
+      return fail(ErrorCode::kUsage,
+                  "{}: line {}: [heads.{}] train is missing, and [data] has none either", file,
+                  node.source().begin.line, name);
+    task.heads.push_back(std::move(head));
+  }
+  std::ranges::stable_sort(task.heads, {}, [&](const HeadTask& head) {
+    return heads.get(head.name)->source().begin.line;
+  });
+  if (task.heads.size() < 2)
+    return fail(ErrorCode::kUsage,
+                "{}: [heads] has {} of them; they are for two or more, one question needs none",
+                file, task.heads.size());
+  return {};
+}
+
 Status read_sections(const toml::table& root, std::string_view name, Task& task) {
-  constexpr std::array<std::string_view, 9> kSections = {
-      "task", "data", "model", "train", "student", "teacher", "head", "calibration", "gate"};
+  constexpr std::array<std::string_view, 10> kSections = {
+      "task",    "data", "model",       "train", "student",
+      "teacher", "head", "calibration", "gate",  "heads"};
   for (const auto& [key, node] : root) {
     if (std::ranges::find(kSections, key.str()) == kSections.end())
       return fail(ErrorCode::kUsage, "{}: line {}: unknown section [{}]; known are: {}", name,
@@ -235,32 +308,26 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   TACK_RETURN_IF_ERROR(head_line.finish());
 
   Section data = section("data");
-  std::string format = "auto";
   std::int64_t seed = 1;
-  TACK_RETURN_IF_ERROR(data.read("train", task.train.path));
-  TACK_RETURN_IF_ERROR(data.read("validation", task.validation));
-  TACK_RETURN_IF_ERROR(data.read("test", task.test));
-  TACK_RETURN_IF_ERROR(data.read("text", task.train.text));
   if (task.kind == TaskKind::kTag) {
     task.train.label.clear();  // texts have one only where the file says so
     task.train.spans = "spans";
     TACK_RETURN_IF_ERROR(data.read("spans", task.train.spans));
   }
-  TACK_RETURN_IF_ERROR(data.read("label", task.train.label));
-  TACK_RETURN_IF_ERROR(data.read("oos_label", task.train.oos_label));
-  TACK_RETURN_IF_ERROR(data.read("format", format));
+  TACK_RETURN_IF_ERROR(read_rows(data, task.train, task.validation, task.test));
   TACK_RETURN_IF_ERROR(data.read("licence", task.licence));
   TACK_RETURN_IF_ERROR(data.read("split_test", 0.01, 0.9, task.split_test));
   TACK_RETURN_IF_ERROR(data.read("split_seed", 0, INT64_MAX, seed));
   TACK_RETURN_IF_ERROR(data.finish());
-  if (task.train.path.empty())
+  task.split_seed = static_cast<std::uint64_t>(seed);
+  if (root.contains("heads")) {
+    if (task.kind != TaskKind::kClassify)
+      return fail(ErrorCode::kUsage, "{}: [heads] need kind = \"classify\"", name);
+    TACK_RETURN_IF_ERROR(read_heads(*root.get("heads")->as_table(), name, task));
+  } else if (task.train.path.empty()) {
     return fail(ErrorCode::kUsage, "{}: [data] train is missing: the file with the labelled rows",
                 name);
-  if (const auto parsed = parse_row_format(format))
-    task.train.format = *parsed;
-  else
-    return data.wrong("format", "auto, csv, tsv, jsonl, json, text or conll");
-  task.split_seed = static_cast<std::uint64_t>(seed);
+  }
 
   Section model = section("model");
   const char* type = "int8";
@@ -309,17 +376,8 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   TACK_RETURN_IF_ERROR(calibration.finish());
 
   Section gate = section("gate");
-  double floor = 0;
-  std::string baseline;
-  TACK_RETURN_IF_ERROR(gate.read("floor", 0, 1, floor));
-  TACK_RETURN_IF_ERROR(gate.read("baseline", baseline));
-  TACK_RETURN_IF_ERROR(gate.read("margin", -1, 1, task.gate.margin));
-  TACK_RETURN_IF_ERROR(gate.finish());
-  if (gate.has("floor")) task.gate.floor = floor;
-  if (gate.has("baseline")) task.gate.baseline = baseline;
-  if (gate.has("floor") && gate.has("baseline"))
-    return gate.wrong("baseline", "left out when there is a floor");
-  return {};
+  TACK_RETURN_IF_ERROR(read_gate(gate, task.gate));
+  return gate.finish();
 }
 
 // Replaces ${NAME}; what is relative then is relative to the file.
@@ -346,16 +404,22 @@ Result<std::string> resolve_path(const std::string& text, const std::filesystem:
   return (directory / out).lexically_normal().string();
 }
 
-// "train.seed=2": the value as TOML, or as a text when it is none.
+// "train.seed=2": the value as TOML, or as a text when it is none. "heads.NAME.weight=2" too.
 Status apply_override(const std::string& text, toml::table& root) {
-  const auto dot = text.find('.'), equals = text.find('=');
-  if (dot == std::string::npos || equals == std::string::npos || dot > equals || dot == 0 ||
-      equals == dot + 1)
+  const auto equals = text.find('=');
+  const auto dot = text.rfind('.', equals);
+  if (dot == std::string::npos || equals == std::string::npos || dot == 0 || equals == dot + 1)
     return fail(ErrorCode::kUsage, "--set {}: expected SECTION.KEY=VALUE", text);
   const std::string section = text.substr(0, dot), key = text.substr(dot + 1, equals - dot - 1),
                     value = text.substr(equals + 1);
-  if (root.get(section) == nullptr) root.insert(section, toml::table{});
-  toml::table* const table = root.get(section)->as_table();
+  toml::table* table = &root;
+  for (std::size_t at = 0; table != nullptr && at <= section.size();) {
+    const std::size_t end = std::min(section.find('.', at), section.size());
+    const std::string name = section.substr(at, end - at);
+    if (table->get(name) == nullptr) table->insert(name, toml::table{});
+    table = table->get(name)->as_table();
+    at = end + 1;
+  }
   if (table == nullptr) return fail(ErrorCode::kUsage, "--set {}: no such section", text);
   try {
     const toml::table parsed = toml::parse("value = " + value);
@@ -389,14 +453,19 @@ Result<Task> read_task(const std::filesystem::path& path,
   TACK_TRY(const std::string text, read_file(path, kMaxBytes));
   TACK_TRY(Task task, parse_task(text, path.string(), overrides));
   const std::filesystem::path directory = path.parent_path();
-  TACK_TRY(task.train.path, resolve_path(task.train.path, directory, path.string()));
-  TACK_TRY(task.validation, resolve_path(task.validation, directory, path.string()));
-  TACK_TRY(task.test, resolve_path(task.test, directory, path.string()));
-  TACK_TRY(task.teacher.unlabelled,
-           resolve_path(task.teacher.unlabelled, directory, path.string()));
+  std::vector<std::string*> files = {&task.train.path, &task.validation, &task.test,
+                                     &task.teacher.unlabelled};
+  std::vector<std::string*> models = {&task.base, &task.teacher.model, &task.teacher.base,
+                                      task.gate.baseline ? &*task.gate.baseline : nullptr};
+  for (HeadTask& head : task.heads) {
+    files.insert(files.end(), {&head.train.path, &head.validation, &head.test});
+    if (head.gate.baseline) models.push_back(&*head.gate.baseline);
+  }
+  for (std::string* file : files) {
+    TACK_TRY(*file, resolve_path(*file, directory, path.string()));
+  }
   // A model with a slash is a path, else a short name.
-  for (std::string* model : {&task.base, &task.teacher.model, &task.teacher.base,
-                             task.gate.baseline ? &*task.gate.baseline : nullptr})
+  for (std::string* model : models)
     if (model != nullptr && (model->contains('/') || model->contains('$'))) {
       TACK_TRY(*model, resolve_path(*model, directory, path.string()));
     }

@@ -70,6 +70,52 @@ TEST(TaskToml, HowItIsComputedDoesNotBelongToTheTask) {
   EXPECT_NE(plain->to_json(), f32->to_json());
 }
 
+TEST(TaskToml, HeadsTakeTheirRowsFromDataWhereTheySayNothing) {
+  constexpr std::string_view kToml = R"(
+[data]
+train = "a.csv"
+text = "t"
+oos_label = "oos"
+[heads.zeal]
+label = "z"
+[heads.intent]
+train = "b.csv"
+test = "c.csv"
+weight = 0.5
+floor = 0.9
+[gate]
+floor = 0.7
+)";
+  const auto task = parse_task(kToml, "t.toml", {"heads.intent.oos_label=none"});
+  ASSERT_TRUE(task) << task.error().message;
+  ASSERT_EQ(task->heads.size(), 2U);
+  const HeadTask &zeal = task->heads[0], &intent = task->heads[1];  // as the file has them
+  EXPECT_EQ(zeal.name, "zeal");
+  EXPECT_EQ(zeal.train.path, "a.csv");
+  EXPECT_EQ(zeal.train.label, "z");
+  EXPECT_EQ(zeal.train.oos_label, "oos");
+  EXPECT_EQ(intent.train.path, "b.csv");
+  EXPECT_EQ(intent.train.text, "t");
+  EXPECT_EQ(intent.train.oos_label, "none");
+  EXPECT_EQ(intent.weight, 0.5);
+  EXPECT_EQ(*task->of_head(zeal).gate.floor, 0.7);
+  EXPECT_EQ(*task->of_head(intent).gate.floor, 0.9);
+  EXPECT_EQ(task->of_head(intent).test_source().path, "c.csv");
+  EXPECT_EQ(task->to_json()["heads"][1]["data"]["test"], "c.csv");
+
+  const std::string two = "[heads.a]\ntrain='a'\n[heads.b]\ntrain='b'\n";
+  EXPECT_EQ(error_of(two), "");
+  EXPECT_TRUE(error_of("[heads.a]\ntrain='a'").contains("two or more"));
+  EXPECT_TRUE(error_of("[heads.a]\n[heads.b]\ntrain='b'").contains("[heads.a] train is missing"));
+  EXPECT_TRUE(error_of(two + "wait = 1").contains("line 5: unknown key 'wait' in [heads.b]"));
+  EXPECT_TRUE(error_of(two + "weight = 0").contains("line 5: [heads.b] weight"));
+  EXPECT_TRUE(error_of(two + "[heads.'c d']\ntrain='c'").contains("a head's name has letters"));
+  EXPECT_TRUE(error_of("[heads]\na = 1").contains("one section a head"));
+  EXPECT_TRUE(error_of("heads = 1").contains("must be a section"));
+  EXPECT_TRUE(error_of("[task]\nkind='tag'\n[train]\nmethod='full'\n" + two)
+                  .contains("need kind = \"classify\""));
+}
+
 TEST(TaskToml, ErrorsNameTheLine) {
   EXPECT_TRUE(error_of("").contains("[data] train is missing"));
   EXPECT_TRUE(error_of("[data]\ntrain = 3").contains("line 2: [data] train"));
