@@ -8,6 +8,8 @@ std::string_view task_kind_name(TaskKind kind) {
       return "classify";
     case TaskKind::kTag:
       return "tag";
+    case TaskKind::kSpan:
+      return "span";
   }
   return "?";
 }
@@ -38,25 +40,30 @@ std::string_view train_method_name(TrainMethod method) {
 
 Json TrainSettings::to_json() const {
   constexpr const char* kSchedules[] = {"constant", "linear", "cosine"};
-  return {{"method", train_method_name(method)},
-          {"rank", rank},
-          {"epochs", loop.epochs},
-          {"batch", loop.batch},
-          {"rate", loop.rate},
-          {"warmup", loop.warmup},
-          {"schedule", kSchedules[static_cast<std::size_t>(loop.schedule)]},
-          {"decay", loop.adamw.decay},
-          {"clip", loop.adamw.clip},
-          {"dropout", loop.dropout},
-          {"smoothing", smoothing},
-          {"layer_decay", layer_decay},
-          {"head_rate", head_rate},
-          {"embeddings", embeddings},
-          {"augment", augment},
-          {"average", loop.average},
-          {"patience", loop.patience},
-          {"validation", validation},
-          {"seed", loop.seed}};
+  Json json = {{"method", train_method_name(method)},
+               {"rank", rank},
+               {"epochs", loop.epochs},
+               {"batch", loop.batch},
+               {"rate", loop.rate},
+               {"warmup", loop.warmup},
+               {"schedule", kSchedules[static_cast<std::size_t>(loop.schedule)]},
+               {"decay", loop.adamw.decay},
+               {"clip", loop.adamw.clip},
+               {"dropout", loop.dropout},
+               {"smoothing", smoothing},
+               {"layer_decay", layer_decay},
+               {"head_rate", head_rate},
+               {"embeddings", embeddings},
+               {"augment", augment},
+               {"average", loop.average},
+               {"patience", loop.patience},
+               {"validation", validation},
+               {"seed", loop.seed}};
+  if (length > 0) {  // of questions
+    json["length"] = length;
+    json["overlap"] = overlap;
+  }
+  return json;
 }
 
 Json TeacherSettings::to_json() const {
@@ -97,6 +104,7 @@ Json Task::to_json() const {
     if (layer_count > 0) json["student"]["layers"] = layer_count;
     if (teacher.wanted) json["teacher"] = teacher.to_json();
   }
+  if (limit > 0) json["data"]["limit"] = limit;
   if (gate.floor) json["gate"]["floor"] = *gate.floor;
   if (gate.baseline) json["gate"] = {{"baseline", *gate.baseline}, {"margin", gate.margin}};
   return json;

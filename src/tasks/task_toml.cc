@@ -173,6 +173,8 @@ Status read_train(Section& section, TrainSettings& train) {
   TACK_RETURN_IF_ERROR(section.read("embeddings", train.embeddings));
   TACK_RETURN_IF_ERROR(section.read("rank", 1, 1024, train.rank));
   TACK_RETURN_IF_ERROR(section.read("augment", 0, 100, train.augment));
+  TACK_RETURN_IF_ERROR(section.read("length", 64, 4096, train.length));
+  TACK_RETURN_IF_ERROR(section.read("overlap", 0, 2048, train.overlap));
   TACK_RETURN_IF_ERROR(section.read("average", 0, 0.999999, loop.average));
   TACK_RETURN_IF_ERROR(section.read("patience", 0, 10000, loop.patience));
   TACK_RETURN_IF_ERROR(section.read("validation", 0.01, 0.5, train.validation));
@@ -227,9 +229,11 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   Section head_line = section("task");
   TACK_RETURN_IF_ERROR(head_line.read("name", task.name));
   TACK_RETURN_IF_ERROR(head_line.read("description", task.description));
-  TACK_RETURN_IF_ERROR(head_line.read(
-      "kind", {std::pair{"classify", TaskKind::kClassify}, std::pair{"tag", TaskKind::kTag}},
-      task.kind));
+  TACK_RETURN_IF_ERROR(
+      head_line.read("kind",
+                     {std::pair{"classify", TaskKind::kClassify}, std::pair{"tag", TaskKind::kTag},
+                      std::pair{"span", TaskKind::kSpan}},
+                     task.kind));
   TACK_RETURN_IF_ERROR(head_line.finish());
 
   Section data = section("data");
@@ -238,14 +242,18 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   TACK_RETURN_IF_ERROR(data.read("train", task.train.path));
   TACK_RETURN_IF_ERROR(data.read("validation", task.validation));
   TACK_RETURN_IF_ERROR(data.read("test", task.test));
-  TACK_RETURN_IF_ERROR(data.read("text", task.train.text));
   if (task.kind == TaskKind::kTag) {
     task.train.label.clear();  // texts have one only where the file says so
     task.train.spans = "spans";
     TACK_RETURN_IF_ERROR(data.read("spans", task.train.spans));
   }
-  TACK_RETURN_IF_ERROR(data.read("label", task.train.label));
-  TACK_RETURN_IF_ERROR(data.read("oos_label", task.train.oos_label));
+  if (task.kind == TaskKind::kSpan) {
+    TACK_RETURN_IF_ERROR(data.read("limit", 1, INT32_MAX, task.limit));
+  } else {
+    TACK_RETURN_IF_ERROR(data.read("text", task.train.text));
+    TACK_RETURN_IF_ERROR(data.read("label", task.train.label));
+    TACK_RETURN_IF_ERROR(data.read("oos_label", task.train.oos_label));
+  }
   TACK_RETURN_IF_ERROR(data.read("format", format));
   TACK_RETURN_IF_ERROR(data.read("licence", task.licence));
   TACK_RETURN_IF_ERROR(data.read("split_test", 0.01, 0.9, task.split_test));
@@ -280,11 +288,15 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   task.teacher.wanted = root.contains("teacher");
   TACK_RETURN_IF_ERROR(read_teacher(teacher, task.teacher));
   const bool trains = task.training.method != TrainMethod::kHead;
-  if (task.kind == TaskKind::kTag && !trains)
+  if (task.kind != TaskKind::kClassify && !trains)
     return fail(ErrorCode::kUsage,
-                "{}: kind = \"tag\" needs [train] method = \"full\" or \"lora\": vectors of a "
+                "{}: kind = \"{}\" needs [train] method = \"full\" or \"lora\": vectors of a "
                 "frozen encoder are made for whole texts",
-                name);
+                name, task_kind_name(task.kind));
+  if (task.kind != TaskKind::kSpan &&
+      (task.training.length > 0 || task.teacher.training.length > 0))
+    return fail(ErrorCode::kUsage,
+                "{}: [train] length is of windows: only kind = \"span\" has some", name);
   if (task.kind != TaskKind::kTag &&
       (task.training.augment > 0 || task.teacher.training.augment > 0))
     return fail(ErrorCode::kUsage, "{}: [train] augment swaps spans: only kind = \"tag\" has some",
