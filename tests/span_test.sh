@@ -55,6 +55,13 @@ killed_at_checkpoint spank.gguf.checkpoint "$tack" build span.toml -o spank.gguf
 good 'continued from a checkpoint' "$tack" build span.toml -o spank.gguf
 spans() { "$tack" extract "$1" questions.jsonl --json | sha256sum; }
 same "a killed training of an extractor ended elsewhere" "$(spans spank.gguf)" "$(spans span.gguf)"
+"$tack" serve span.gguf --port 0 2>log & server=$!
+for _ in $(seq 200); do url=$(sed -n 's/^listening on \(http:[^ ]*\) .*/\1/p' log); [ -n "$url" ] && break; sleep 0.05; done
+asked="{\"input\":[{\"question\":\"Where does anna live?\",\"context\":\"$page\"},{\"question\":\"How old is the king?\",\"context\":\"$page\"}]}"
+good '"answer":"rome","start":14,"end":18,.*"object":"answer".*"answer":null' curl -sS --max-time 20 -d "$asked" "$url/v1/extract"
+good '"param":"context"' curl -sS --max-time 20 -d '{"question":"x"}' "$url/v1/extract"
+good 'cannot classify' curl -sS --max-time 20 -d "{\"input\":\"x\",\"model\":\"span\"}" "$url/v1/classify"
+{ kill $server; wait $server; } 2>/dev/null
 bad 2 'answers no questions' sh -c "echo x | $tack extract $base -q x"
 bad 2 'goes with --question' "$tack" extract span.gguf --context-file page.txt
 bad 2 'needs \[train\] method' "$tack" build span.toml -o x.gguf --set train.method=head
