@@ -155,8 +155,9 @@ Status write_head_pages(const BuildResult& result, const Options& options) {
 Status print(const BuildResult& result, const Options& options) {
   if (!result.heads.empty()) return print_heads(result, options);
   if (!options.json) {
-    fmt::print("\n{}", result.tagged ? tag_evaluation_text(*result.tagged)
-                                     : evaluation_text(result.evaluation, result.labels));
+    fmt::print("\n{}", result.tagged      ? tag_evaluation_text(*result.tagged)
+                       : result.extracted ? extract_evaluation_text(*result.extracted)
+                                          : evaluation_text(result.evaluation, result.labels));
     fmt::print("{}", comparison_text(comparison_json(result)));
     if (result.gate) fmt::print("gate {}\n", result.gate->text);
     if (result.accepted())
@@ -164,7 +165,9 @@ Status print(const BuildResult& result, const Options& options) {
                  static_cast<double>(result.model_bytes) / 1e6, result.seconds);
     return {};
   }
-  Json json = result.tagged ? result.tagged->to_json() : result.evaluation.to_json(result.labels);
+  Json json = result.tagged      ? result.tagged->to_json()
+              : result.extracted ? result.extracted->to_json()
+                                 : result.evaluation.to_json(result.labels);
   json["model"] = result.accepted() ? Json(options.out) : Json();
   json["model_bytes"] = result.model_bytes;
   json["train_rows"] = result.train_rows;
@@ -172,6 +175,9 @@ Status print(const BuildResult& result, const Options& options) {
   if (result.training) json["training"] = training_json(*result.training);
   if (result.teacher_tagged) {
     json["teacher"] = result.teacher_tagged->to_json();
+    json["teacher"]["bytes"] = result.teacher_bytes;
+  } else if (result.teacher_extracted) {
+    json["teacher"] = result.teacher_extracted->to_json();
     json["teacher"]["bytes"] = result.teacher_bytes;
   } else if (!result.teacher.empty())
     json["teacher"] = {{"model", result.teacher.string()},
@@ -220,11 +226,14 @@ Status run(Options& options) {
   if (!options.html.empty() && !result.heads.empty()) {
     TACK_RETURN_IF_ERROR(write_head_pages(result, options));
   } else if (!options.html.empty()) {
+    const std::string sections = training_html(result);
     TACK_RETURN_IF_ERROR(write_file(
-        options.html, result.tagged ? tag_evaluation_html(task.name, facts(result), *result.tagged,
-                                                          training_html(result))
-                                    : evaluation_html(task.name, facts(result), result.evaluation,
-                                                      result.labels, training_html(result))));
+        options.html,
+        result.tagged ? tag_evaluation_html(task.name, facts(result), *result.tagged, sections)
+        : result.extracted
+            ? extract_evaluation_html(task.name, facts(result), *result.extracted, sections)
+            : evaluation_html(task.name, facts(result), result.evaluation, result.labels,
+                              sections)));
     fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
   }
   if (!result.accepted())

@@ -4,6 +4,7 @@
 #include "base/progress.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
+#include "tasks/heads.h"
 #include "tasks/report.h"
 
 namespace tack {
@@ -54,6 +55,30 @@ Status run_tagger(const Options& options, const std::filesystem::path& path) {
   return {};
 }
 
+Status run_extractor(const Options& options, const std::filesystem::path& path) {
+  TACK_TRY(auto extractor, Extractor::open(path, {.threads = options.threads}));
+  DataSource source;
+  source.path = options.data;
+  TACK_TRY(source.format, parse_row_format(options.format));
+  TACK_TRY(const QuestionSet data, read_questions(source));
+  Progress progress("evaluating", static_cast<std::int64_t>(data.size()), "rows");
+  TACK_TRY(
+      const ExtractEvaluation evaluation,
+      evaluate(*extractor, data, {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
+  progress.finish();
+  if (options.json)
+    TACK_RETURN_IF_ERROR(print_line(to_text(evaluation.to_json(), 2)));
+  else
+    fmt::print("{}", extract_evaluation_text(evaluation));
+  if (options.html.empty()) return {};
+  TACK_RETURN_IF_ERROR(write_file(
+      options.html,
+      extract_evaluation_html(extractor->model().name(),
+                              {{"model", path.string()}, {"data", options.data}}, evaluation)));
+  fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
+  return {};
+}
+
 Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
   {
@@ -61,6 +86,7 @@ Status run(const Options& options) {
     if (!model->tags().empty() && !options.head.empty())
       return fail(ErrorCode::kUsage, "{} is a tagger: --head does not go with it", path.string());
     if (!model->tags().empty()) return run_tagger(options, path);
+    if (is_extractor(*model)) return run_extractor(options, path);
   }
   TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}, options.head));
   TACK_TRY(const DataSource source, source_of(options, predictor->model()));

@@ -51,7 +51,11 @@ void print_metrics(const Json& metrics) {
     const Json& value = found->is_object() && found->contains("value") ? (*found)["value"] : *found;
     return value.is_number() ? value.get<double>() : 0.0;
   };
-  if (metrics.contains("f1"))
+  if (metrics.contains("f1") && !metrics.contains("precision"))
+    fmt::print("measured      exact match {:.2f} %, F1 {:.2f} % on {} questions\n",
+               100 * number("exact"), 100 * number("f1"),
+               static_cast<std::int64_t>(number("rows")));
+  else if (metrics.contains("f1"))
     fmt::print("measured      span F1 {:.2f} %, all of a text right {:.2f} % on {} rows\n",
                100 * number("f1"), 100 * number("exact"),
                static_cast<std::int64_t>(number("rows")));

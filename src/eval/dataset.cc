@@ -18,19 +18,6 @@ bool is_space(char c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-std::string normalized(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    if (is_space(c)) {
-      if (!out.empty() && out.back() != ' ') out.push_back(' ');
-    } else {
-      out.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c);
-    }
-  }
-  if (out.ends_with(' ')) out.pop_back();
-  return out;
-}
-
 std::string trimmed(const std::string& text) {
   std::size_t begin = 0, end = text.size();
   while (begin < end && is_space(text[begin])) ++begin;
@@ -55,6 +42,19 @@ std::string hash_of(const Dataset& data) {
 }
 
 }  // namespace
+
+std::string normalized_text(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (is_space(c)) {
+      if (!out.empty() && out.back() != ' ') out.push_back(' ');
+    } else {
+      out.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c);
+    }
+  }
+  if (out.ends_with(' ')) out.pop_back();
+  return out;
+}
 
 std::size_t Dataset::in_scope() const {
   return static_cast<std::size_t>(
@@ -145,8 +145,8 @@ Split split_by_content(const Dataset& data, double fraction, std::uint64_t seed)
   for (std::size_t i = 0; i < data.size(); ++i) {
     const std::int32_t label = data.labels[i];
     const std::size_t group = label < 0 ? groups.size() - 1 : static_cast<std::size_t>(label);
-    groups[group].emplace_back(content_hash(fmt::format("{}\n{}", seed, normalized(data.texts[i]))),
-                               i);
+    groups[group].emplace_back(
+        content_hash(fmt::format("{}\n{}", seed, normalized_text(data.texts[i]))), i);
   }
   Split split;
   std::unordered_set<std::uint64_t> taken;  // hashes on the second side, whatever their label
@@ -167,9 +167,9 @@ Split split_by_content(const Dataset& data, double fraction, std::uint64_t seed)
 
 std::size_t count_overlap(const Dataset& train, const Dataset& test) {
   std::unordered_set<std::uint64_t> seen;
-  for (const std::string& text : train.texts) seen.insert(content_hash(normalized(text)));
+  for (const std::string& text : train.texts) seen.insert(content_hash(normalized_text(text)));
   return static_cast<std::size_t>(std::ranges::count_if(test.texts, [&](const std::string& text) {
-    return seen.contains(content_hash(normalized(text)));
+    return seen.contains(content_hash(normalized_text(text)));
   }));
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -48,7 +49,10 @@ Result<Dataset> read_dataset(const DataSource& source,
 // label and the line of its row.
 Status check_trainable(const Dataset& data);
 
-// Divides rows by a hash of their text (lower case, runs of white space as one), stratified by
+// The text in lower case (ASCII), with runs of white space as one space: what copies share.
+std::string normalized_text(std::string_view text);
+
+// Divides rows by a hash of their text (normalized_text), stratified by
 // label: the same file always gives the same parts, a text and its copies are on one side, and the
 // order of rows does not matter. `fraction` of each label, at least one row, goes to the second
 // part; out-of-scope rows are divided like a label.

@@ -60,7 +60,8 @@ Status write_layers(const Model& model, const std::vector<std::int64_t>& keep,
 
   // The new name, or nothing when it goes.
   const auto renamed = [&](std::string_view name) -> std::optional<std::string> {
-    if (name.starts_with("cls.output.") || name.starts_with("tag.")) return std::nullopt;
+    if (name.starts_with("cls.output.") || name.starts_with("tag.") || name.starts_with("span."))
+      return std::nullopt;
     const auto parsed = parse_layer(name);
     if (!parsed) return std::string(name);
     const auto found = number.find(parsed->layer);

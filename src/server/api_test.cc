@@ -23,6 +23,9 @@ class ApiTest : public ::testing::Test {
     std::vector<std::unique_ptr<ServedModel>> models;
     models.push_back(std::make_unique<FakeModel>(state, "tickets", true, two_heads));
     if (two_models) models.push_back(std::make_unique<FakeModel>(state, "plain", false));
+    start(std::move(models), limits);
+  }
+  void start(std::vector<std::unique_ptr<ServedModel>> models, QueueLimits limits = {}) {
     service.emplace(std::move(models), limits);
     net::Router router;
     add_routes(router, *service);
@@ -191,6 +194,34 @@ TEST_F(ApiTest, AModelOfOneHeadHasNoNameForIt) {
   start();
   EXPECT_EQ(refused(400, "/v1/classify", R"({"input":"x","head":"mark"})")["message"],
             "'tickets' has one head, without a name");
+}
+
+TEST_F(ApiTest, AnswersQuestions) {
+  std::vector<std::unique_ptr<ServedModel>> models;
+  models.push_back(std::make_unique<FakeModel>(state, "tickets", true));
+  models.push_back(std::make_unique<FakeModel>(state, "squad", false, false, true));
+  start(std::move(models));
+  EXPECT_EQ(Json::parse(call("GET", "/v1/models/squad").body)["task"], "extract");
+  const Json one = ok("/v1/extract", R"({"question": "who?", "context": "she"})");
+  EXPECT_EQ(one["data"][0]["object"], "answer");
+  EXPECT_EQ(one["data"][0]["answer"], "who?");
+  EXPECT_EQ(one["usage"]["prompt_tokens"], 7);
+  const Json two = ok("/v1/extract", R"({"model": "squad", "input": [
+      {"question": "a", "context": "x"}, {"question": "b", "context": ""}]})");
+  EXPECT_EQ(two["data"][1]["index"], 1);
+  EXPECT_EQ(two["data"][1]["answer"], "b");
+  EXPECT_EQ(two["data"][0]["of"], "x");
+  EXPECT_EQ(two["truncated"], 1);
+  const char* const path = "/v1/extract";
+  EXPECT_EQ(refused(400, path, R"({"question": "a"})")["param"], "context");
+  EXPECT_EQ(refused(400, path, R"({"context": "a"})")["param"], "question");
+  EXPECT_EQ(refused(400, path, R"({"question": 1, "context": "a"})")["param"], "question");
+  EXPECT_EQ(refused(400, path, R"({"input": []})")["param"], "input");
+  EXPECT_EQ(refused(400, path, R"({"input": ["a"]})")["param"], "question");
+  EXPECT_EQ(refused(400, path, R"({"input": "a"})")["param"], "input");
+  refused(400, path, R"({"model": "tickets", "question": "a", "context": "b"})");
+  refused(500, path, R"({"question": "bad", "context": "b"})");
+  EXPECT_EQ(ok(path, R"({"question": "a", "context": "b"})")["data"].size(), 1u);
 }
 
 TEST_F(ApiTest, RefusesBadRequestsAndGoesOn) {

@@ -18,7 +18,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-enum class Operation { kEmbed, kEmbedTokens, kClassify, kTag };
+enum class Operation { kEmbed, kEmbedTokens, kClassify, kTag, kExtract };
 
 }  // namespace
 
@@ -27,6 +27,7 @@ struct EncoderService::Job {
   std::size_t model = 0;
   Operation operation = Operation::kEmbed;
   std::vector<std::string> texts;
+  std::vector<std::string> contexts;  // of kExtract: texts are questions, each about one
   std::vector<Tokens> tokens;
 
   Embedded embedded;
@@ -45,7 +46,8 @@ struct EncoderService::Job {
 
   std::size_t size() const { return texts.size() + tokens.size(); }
   std::size_t bytes_of(std::size_t i) const {
-    return texts.empty() ? tokens[i].ids.size() * sizeof(TokenId) : texts[i].size();
+    if (texts.empty()) return tokens[i].ids.size() * sizeof(TokenId);
+    return texts[i].size() + (contexts.empty() ? 0 : contexts[i].size());
   }
   // Drops what an attempt that failed half-way left behind.
   void forget_from(std::size_t text, std::size_t dim, std::size_t heads) {
@@ -116,6 +118,20 @@ net::Async<Result<std::vector<Tagged>>> EncoderService::tag(std::size_t model,
   job->model = model;
   job->operation = Operation::kTag;
   job->texts = std::move(texts);
+  if (auto status = co_await complete(job); !status)
+    co_return std::unexpected(std::move(status).error());
+  co_return std::move(job->tagged);
+}
+
+net::Async<Result<std::vector<Tagged>>> EncoderService::extract(std::size_t model,
+                                                                std::vector<std::string> questions,
+                                                                std::vector<std::string> contexts) {
+  assert(questions.size() == contexts.size());
+  const auto job = std::make_shared<Job>();
+  job->model = model;
+  job->operation = Operation::kExtract;
+  job->texts = std::move(questions);
+  job->contexts = std::move(contexts);
   if (auto status = co_await complete(job); !status)
     co_return std::unexpected(std::move(status).error());
   co_return std::move(job->tagged);
@@ -247,6 +263,14 @@ Status EncoderService::run_pieces(std::span<const Piece> pieces) try {
   if (first.operation == Operation::kTag) {
     TACK_TRY(std::vector<Tagged> tagged, model.tag(texts));
     return hand_out(tagged, &Job::tagged);
+  }
+  if (first.operation == Operation::kExtract) {
+    std::vector<QuestionText> questions;
+    for (const auto& [job, begin, end] : pieces)
+      for (std::size_t i = begin; i < end; ++i)
+        questions.push_back({job->texts[i], job->contexts[i]});
+    TACK_TRY(std::vector<Tagged> answers, model.extract(questions));
+    return hand_out(answers, &Job::tagged);
   }
   TACK_TRY(const Embedded embedded,
            first.operation == Operation::kEmbed ? model.embed(texts) : model.embed_tokens(tokens));

@@ -51,6 +51,10 @@ class EncoderService {
   net::Async<Result<std::vector<Prediction>>> classify(std::size_t model,
                                                        std::vector<std::string> texts);
   net::Async<Result<std::vector<Tagged>>> tag(std::size_t model, std::vector<std::string> texts);
+  // Question i is about context i.
+  net::Async<Result<std::vector<Tagged>>> extract(std::size_t model,
+                                                  std::vector<std::string> questions,
+                                                  std::vector<std::string> contexts);
 
   bool accepting() const;
   // Finishes the batch at hand; what waits ends with kInterrupted. Stop the HTTP server first (so

@@ -44,11 +44,14 @@ struct FakeState {
 };
 
 // A text of n bytes has n + 2 tokens, of which at most 10 fit; its embedding is [n, first byte];
-// its label is n modulo 3; "?..." is out of scope; a batch with "bad" fails, with "throw" throws.
-// With a second head, that one says whether the text is "plain" or has a "mark" in front.
+// its label is n modulo 3; the answer to a question is the question; "?..." is out of scope; a
+// batch with "bad" fails, with "throw" throws. With a second head, that one says whether the text
+// is "plain" or has a "mark" in front.
 class FakeModel final : public ServedModel {
  public:
-  FakeModel(FakeState& state, std::string id, bool labels, bool two_heads = false) : state_(state) {
+  FakeModel(FakeState& state, std::string id, bool labels, bool two_heads = false,
+            bool extracts = false)
+      : state_(state) {
     info_ = {.id = std::move(id),
              .created = 1700000000,
              .context_length = 10,
@@ -56,6 +59,7 @@ class FakeModel final : public ServedModel {
              .embedding_dim = 2,
              .labels = {},
              .heads = {}};
+    info_.extracts = extracts;
     if (labels) info_.labels = {"zero", "one", "two \"quoted\""};
     if (!two_heads) return;
     info_.heads = {{"length", 0, info_.labels, {}}, {"mark", 3, {"plain", "mark"}, {}}};
@@ -107,6 +111,18 @@ class FakeModel final : public ServedModel {
       second.probabilities = {0.5f, 0.5f};
       second.probabilities[second.label] = 0.75f;
       result.push_back(std::move(second));
+    }
+    return result;
+  }
+
+  Result<std::vector<Tagged>> extract(std::span<const QuestionText> questions) override {
+    state_.pass(questions.size());
+    std::vector<Tagged> result;
+    for (const auto& [question, context] : questions) {
+      if (question == "bad") return fail("a bad question");
+      result.push_back({{{"answer", question}, {"of", context}},
+                        static_cast<std::int64_t>(question.size() + context.size()),
+                        context.empty() ? 1 : 0});
     }
     return result;
   }

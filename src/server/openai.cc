@@ -98,6 +98,17 @@ ApiResult<Inputs> inputs(const Json& body, bool allow_tokens) {
   return result;
 }
 
+ApiResult<void> add_question(const Json& object, ExtractRequest& request) {
+  for (const auto& [name, to] :
+       {std::pair{"question", &request.questions}, std::pair{"context", &request.contexts}}) {
+    const Json* value = object.is_object() ? member(object, name) : nullptr;
+    if (value == nullptr || !value->is_string())
+      return bad(name, fmt::format("'{}' is missing or no string", name));
+    to->push_back(value->get<std::string>());
+  }
+  return {};
+}
+
 void append_float(std::string& out, float value) {
   if (!std::isfinite(value)) {  // JSON has no such numbers
     out += "null";
@@ -244,6 +255,28 @@ ApiResult<void> check(const ClassifyRequest& request, const ModelInfo& model) {
                                                  request.head, names));
 }
 
+ApiResult<ExtractRequest> parse_extract_request(std::string_view body) {
+  const auto json = parse_object(body);
+  if (!json) return std::unexpected(json.error());
+  ExtractRequest request;
+  auto model = optional_string(*json, "model");
+  if (!model) return std::unexpected(model.error());
+  request.model = *std::move(model);
+  const Json* input = member(*json, "input");
+  if (input == nullptr) {
+    if (auto added = add_question(*json, request); !added) return std::unexpected(added.error());
+    return request;
+  }
+  if (!input->is_array() || input->empty())
+    return bad("input", "'input' must be an array of {\"question\", \"context\"}");
+  if (input->size() > kMaxInputs)
+    return bad("input", fmt::format("'input' has {} entries; at most {} in one request",
+                                    input->size(), kMaxInputs));
+  for (const Json& entry : *input)
+    if (auto added = add_question(entry, request); !added) return std::unexpected(added.error());
+  return request;
+}
+
 std::string embeddings_json(const Embedded& embedded, const ModelInfo& model, bool as_base64) {
   const auto dim = static_cast<std::size_t>(model.embedding_dim);
   const std::span<const float> vectors = embedded.vectors;
@@ -306,12 +339,13 @@ std::string classifications_json(const std::vector<Prediction>& predictions, con
   return out;
 }
 
-Json tags_json(const std::vector<Tagged>& tagged, const ModelInfo& model) {
+Json entries_json(const std::vector<Tagged>& entries, const ModelInfo& model,
+                  std::string_view object) {
   Json data = Json::array();
   std::int64_t tokens = 0, truncated = 0;
-  for (const Tagged& text : tagged) {
+  for (const Tagged& text : entries) {
     Json entry = text.answer;
-    entry["object"] = "tags";
+    entry["object"] = object;
     entry["index"] = data.size();
     tokens += text.tokens;
     truncated += text.truncated > 0 ? 1 : 0;
@@ -330,7 +364,10 @@ Json model_json(const ModelInfo& model) {
   json["object"] = "model";
   json["created"] = model.created;
   json["owned_by"] = "tackhammer";
-  json["task"] = model.tags ? "tag" : model.labels.empty() ? "embed" : "classify";
+  json["task"] = model.extracts         ? "extract"
+                 : model.tags           ? "tag"
+                 : model.labels.empty() ? "embed"
+                                        : "classify";
   json["context_length"] = model.context_length;
   if (model.embedding_dim > 0) json["embedding_dim"] = model.embedding_dim;
   if (!model.labels.empty() && model.heads.empty()) json["labels"] = model.labels;

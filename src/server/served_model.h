@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "engine/text_encoder.h"
+#include "tasks/extractor.h"
 #include "tasks/predictor.h"
 
 namespace tack::server {
@@ -25,9 +26,11 @@ struct ModelInfo {
   std::vector<std::string> labels;  // empty: does not classify
   std::vector<TaskHead> heads;      // the questions that labels answer, of a model with several
   bool tags = false;                // finds spans
+  bool extracts = false;            // answers questions
 };
 
-// What a tagger said about a text, as JSON (tag_json() of tasks/tagger.h).
+// What a tagger or an extractor said, as JSON (tag_json() of tasks/tagger.h, extraction_json() of
+// tasks/extractor.h).
 struct Tagged {
   Json answer;
   std::int64_t tokens = 0, truncated = 0;
@@ -51,6 +54,10 @@ class ServedModel {
   // Only when info().tags.
   virtual Result<std::vector<Tagged>> tag(std::span<const std::string_view>) {
     return fail(ErrorCode::kUsage, "{} finds no spans", info().id);
+  }
+  // Only when info().extracts.
+  virtual Result<std::vector<Tagged>> extract(std::span<const QuestionText>) {
+    return fail(ErrorCode::kUsage, "{} answers no questions", info().id);
   }
 };
 

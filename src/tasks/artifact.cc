@@ -89,6 +89,10 @@ Status write_task_model(const Model& base, const TaskArtifact& artifact,
     add(kStart, {tags}, head->start);
     add(kEnd, {tags}, head->end);
   }
+  if (const LinearHead* head = artifact.span_head; head != nullptr) {
+    add(kSpanWeight, {head->classes, head->dims}, head->weight);
+    add(kSpanBias, {head->classes}, head->bias);
+  }
   return writer.write(path);
 }
 

@@ -14,6 +14,7 @@
 #include "eval/calibration.h"
 #include "models/layers.h"
 #include "tasks/artifact.h"
+#include "tasks/build_extractor.h"
 #include "tasks/build_multitask.h"
 #include "tasks/build_steps.h"
 #include "tasks/build_tagger.h"
@@ -168,6 +169,7 @@ Status compare(const std::shared_ptr<const Model>& base, const Data& data,
 Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
   if (task.kind == TaskKind::kTag) return build_tagger(task, options);
   if (!task.heads.empty()) return build_multitask(task, options);
+  if (task.kind == TaskKind::kSpan) return build_extractor(task, options);
   const auto start = Clock::now();
   const int threads = options.threads > 0 ? options.threads : cpu_info().logical_cores;
   BuildResult result;

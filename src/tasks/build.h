@@ -15,6 +15,7 @@
 
 #include "eval/gate.h"
 #include "tasks/evaluate.h"
+#include "tasks/extractor.h"
 #include "tasks/tagger.h"
 #include "tasks/task.h"
 #include "train/logistic.h"
@@ -46,6 +47,7 @@ struct BuildResult {
   Evaluation teacher_evaluation;
   // Of kind "tag", in place of the evaluations above.
   std::optional<TagEvaluation> tagged, teacher_tagged;
+  std::optional<ExtractEvaluation> extracted, teacher_extracted;  // of kind "span", likewise
   std::string head;  // how the head came about, in words
   double temperature = 1;
   float threshold = 0;

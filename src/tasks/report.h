@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tasks/evaluate.h"
+#include "tasks/extractor.h"
 #include "tasks/tagger.h"
 
 namespace tack {
@@ -27,5 +28,11 @@ std::string evaluation_html(const std::string& title, const std::vector<Fact>& f
 std::string tag_evaluation_text(const TagEvaluation& evaluation);
 std::string tag_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
                                 const TagEvaluation& evaluation, const std::string& sections = "");
+
+// The same for an extractor.
+std::string extract_evaluation_text(const ExtractEvaluation& evaluation);
+std::string extract_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                                    const ExtractEvaluation& evaluation,
+                                    const std::string& sections = "");
 
 }  // namespace tack

@@ -8,6 +8,8 @@ std::string_view task_kind_name(TaskKind kind) {
       return "classify";
     case TaskKind::kTag:
       return "tag";
+    case TaskKind::kSpan:
+      return "span";
   }
   return "?";
 }
@@ -69,6 +71,10 @@ Json TrainSettings::to_json() const {
                {"validation", validation},
                {"seed", loop.seed}};
   if (!loop.bf16) json["bf16"] = false;
+  if (length > 0) {  // of questions
+    json["length"] = length;
+    json["overlap"] = overlap;
+  }
   return json;
 }
 
@@ -110,6 +116,7 @@ Json Task::to_json() const {
     if (layer_count > 0) json["student"]["layers"] = layer_count;
     if (teacher.wanted) json["teacher"] = teacher.to_json();
   }
+  if (limit > 0) json["data"]["limit"] = limit;
   if (gate.floor) json["gate"]["floor"] = *gate.floor;
   if (gate.baseline) json["gate"] = {{"baseline", *gate.baseline}, {"margin", gate.margin}};
   for (const HeadTask& head : heads) {

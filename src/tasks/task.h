@@ -1,12 +1,14 @@
 // What a task is, and task.toml, the file that says it.
 //
-//   [task]         name, kind ("classify" or "tag"), description
+//   [task]         name, kind ("classify", "tag" or "span"), description
 //   [data]         train, validation, test, text, label, oos_label, spans (eval/tagged.h), format,
-//                  licence, split_test, split_seed
+//                  licence, split_test, split_seed; of questions (eval/questions.h) limit (how many
+//                  of train are used)
 //   [model]        base (path or name of an encoder), type (int8, bf16, f16, f32; of the result)
 //   [train]        method ("head", "lora", "full"), rank, epochs, batch, rate, warmup, schedule,
 //                  decay, clip, dropout, smoothing, layer_decay, head_rate, average, patience,
-//                  validation, augment, seed, bf16, recompute, checkpoint_seconds
+//                  validation, augment, seed, bf16, recompute, checkpoint_seconds; of questions
+//                  length, overlap (tokens, of windows: tasks/windows.h)
 //   [student]      layers (how many, or which ones)
 //   [teacher]      model, or the keys of [train] and base to train one; temperature, labels (weight
 //                  of the labels against the teacher), unlabelled (more texts)
@@ -37,8 +39,9 @@
 
 namespace tack {
 
-// What a model answers with: a label, or named spans (and perhaps a label).
-enum class TaskKind : std::uint8_t { kClassify, kTag };
+// What a model answers with: a label, or named spans (and perhaps a label), or the stretch of a
+// context that answers a question.
+enum class TaskKind : std::uint8_t { kClassify, kTag, kSpan };
 std::string_view task_kind_name(TaskKind kind);
 
 struct GateRule {
@@ -56,10 +59,12 @@ struct TrainSettings {
   double validation = 0.1;  // share of each label kept apart when there is no validation file
   double smoothing = 0;     // of the labels
   double layer_decay = 1, head_rate = 1;
-  double start_c = 10;       // C of the logistic regression that the head starts from
-  std::int64_t rank = 16;    // of LoRA's matrices
-  bool embeddings = true;    // whether the token table is trained
-  std::int64_t augment = 0;  // copies of a tagged text with other spans (tasks/augment.h)
+  double start_c = 10;        // C of the logistic regression that the head starts from
+  std::int64_t rank = 16;     // of LoRA's matrices
+  bool embeddings = true;     // whether the token table is trained
+  std::int64_t augment = 0;   // copies of a tagged text with other spans (tasks/augment.h)
+  std::int64_t length = 0;    // of windows, tokens; 0: what the model takes
+  std::int64_t overlap = 64;  // of neighbouring windows
   TrainerOptions loop;
 
   Json to_json() const;
@@ -94,6 +99,7 @@ struct Task {
   std::string validation;  // path; empty: a part of train, when the task needs one
   std::string test;        // path; empty: a part of train is held out
   std::string licence;
+  std::int64_t limit = 0;   // questions of train that are used; 0: all
   double split_test = 0.2;  // of each label, when there is no test file
   std::uint64_t split_seed = 1;
   std::string base;           // path or name; empty: the default encoder

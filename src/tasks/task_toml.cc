@@ -173,6 +173,8 @@ Status read_train(Section& section, TrainSettings& train) {
   TACK_RETURN_IF_ERROR(section.read("embeddings", train.embeddings));
   TACK_RETURN_IF_ERROR(section.read("rank", 1, 1024, train.rank));
   TACK_RETURN_IF_ERROR(section.read("augment", 0, 100, train.augment));
+  TACK_RETURN_IF_ERROR(section.read("length", 64, 4096, train.length));
+  TACK_RETURN_IF_ERROR(section.read("overlap", 0, 2048, train.overlap));
   TACK_RETURN_IF_ERROR(section.read("average", 0, 0.999999, loop.average));
   TACK_RETURN_IF_ERROR(section.read("patience", 0, 10000, loop.patience));
   TACK_RETURN_IF_ERROR(section.read("validation", 0.01, 0.5, train.validation));
@@ -211,13 +213,17 @@ Status read_student(Section& section, Task& task) {
 }
 
 // What [data] and [heads.NAME] have in common.
-Status read_rows(Section& section, DataSource& train, std::string& validation, std::string& test) {
+// Questions have no columns of text and label.
+Status read_rows(Section& section, bool columns, DataSource& train, std::string& validation,
+                 std::string& test) {
   TACK_RETURN_IF_ERROR(section.read("train", train.path));
   TACK_RETURN_IF_ERROR(section.read("validation", validation));
   TACK_RETURN_IF_ERROR(section.read("test", test));
-  TACK_RETURN_IF_ERROR(section.read("text", train.text));
-  TACK_RETURN_IF_ERROR(section.read("label", train.label));
-  TACK_RETURN_IF_ERROR(section.read("oos_label", train.oos_label));
+  if (columns) {
+    TACK_RETURN_IF_ERROR(section.read("text", train.text));
+    TACK_RETURN_IF_ERROR(section.read("label", train.label));
+    TACK_RETURN_IF_ERROR(section.read("oos_label", train.oos_label));
+  }
   std::string format = "auto";
   TACK_RETURN_IF_ERROR(section.read("format", format));
   if (!section.has("format")) return {};
@@ -262,7 +268,7 @@ Status read_heads(const toml::table& heads, std::string_view file, Task& task) {
                   file, node.source().begin.line, name);
     Section section(table, "heads." + name, file);
     HeadTask head{name, task.train, task.validation, task.test, 1, {}};
-    TACK_RETURN_IF_ERROR(read_rows(section, head.train, head.validation, head.test));
+    TACK_RETURN_IF_ERROR(read_rows(section, true, head.train, head.validation, head.test));
     TACK_RETURN_IF_ERROR(section.read("weight", 1e-6, 1e6, head.weight));
     TACK_RETURN_IF_ERROR(read_gate(section, head.gate));
     TACK_RETURN_IF_ERROR(section.finish());
@@ -302,9 +308,11 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   Section head_line = section("task");
   TACK_RETURN_IF_ERROR(head_line.read("name", task.name));
   TACK_RETURN_IF_ERROR(head_line.read("description", task.description));
-  TACK_RETURN_IF_ERROR(head_line.read(
-      "kind", {std::pair{"classify", TaskKind::kClassify}, std::pair{"tag", TaskKind::kTag}},
-      task.kind));
+  TACK_RETURN_IF_ERROR(
+      head_line.read("kind",
+                     {std::pair{"classify", TaskKind::kClassify}, std::pair{"tag", TaskKind::kTag},
+                      std::pair{"span", TaskKind::kSpan}},
+                     task.kind));
   TACK_RETURN_IF_ERROR(head_line.finish());
 
   Section data = section("data");
@@ -314,7 +322,10 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
     task.train.spans = "spans";
     TACK_RETURN_IF_ERROR(data.read("spans", task.train.spans));
   }
-  TACK_RETURN_IF_ERROR(read_rows(data, task.train, task.validation, task.test));
+  TACK_RETURN_IF_ERROR(
+      read_rows(data, task.kind != TaskKind::kSpan, task.train, task.validation, task.test));
+  if (task.kind == TaskKind::kSpan)
+    TACK_RETURN_IF_ERROR(data.read("limit", 1, INT32_MAX, task.limit));
   TACK_RETURN_IF_ERROR(data.read("licence", task.licence));
   TACK_RETURN_IF_ERROR(data.read("split_test", 0.01, 0.9, task.split_test));
   TACK_RETURN_IF_ERROR(data.read("split_seed", 0, INT64_MAX, seed));
@@ -349,11 +360,15 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   task.teacher.wanted = root.contains("teacher");
   TACK_RETURN_IF_ERROR(read_teacher(teacher, task.teacher));
   const bool trains = task.training.method != TrainMethod::kHead;
-  if (task.kind == TaskKind::kTag && !trains)
+  if (task.kind != TaskKind::kClassify && !trains)
     return fail(ErrorCode::kUsage,
-                "{}: kind = \"tag\" needs [train] method = \"full\" or \"lora\": vectors of a "
+                "{}: kind = \"{}\" needs [train] method = \"full\" or \"lora\": vectors of a "
                 "frozen encoder are made for whole texts",
-                name);
+                name, task_kind_name(task.kind));
+  if (task.kind != TaskKind::kSpan &&
+      (task.training.length > 0 || task.teacher.training.length > 0))
+    return fail(ErrorCode::kUsage,
+                "{}: [train] length is of windows: only kind = \"span\" has some", name);
   if (task.kind != TaskKind::kTag &&
       (task.training.augment > 0 || task.teacher.training.augment > 0))
     return fail(ErrorCode::kUsage, "{}: [train] augment swaps spans: only kind = \"tag\" has some",

@@ -87,20 +87,23 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
   };
   if (heads.label != nullptr)
     model->output_ = add_head(*heads.label, embedding->value, kHeadWeight, kHeadBias);
-  else if (heads.tags == nullptr)
+  else if (heads.tags == nullptr && heads.spans == nullptr)
     model->output_ = embedding->value;
-  if (heads.tags != nullptr) {
+  if (heads.tags != nullptr || heads.spans != nullptr) {
     const graph::Output* hidden = g.find_output("hidden");
     if (hidden == nullptr)
-      return fail(ErrorCode::kUsage, "{}: has no vectors of tokens to tag",
+      return fail(ErrorCode::kUsage, "{}: has no vectors of tokens to find spans with",
                   model->base_->path().string());
-    model->tags_ = add_head(heads.tags->emissions, hidden->value, kTagWeight, kTagBias);
+    if (heads.tags != nullptr)
+      model->tags_ = add_head(heads.tags->emissions, hidden->value, kTagWeight, kTagBias);
+    if (heads.spans != nullptr)
+      model->spans_ = add_head(*heads.spans, hidden->value, kSpanWeight, kSpanBias);
   }
   if (options.method == TrainMethod::kLora) {
     AdaptedGraph adapted =
         add_lora(g, options.rank, [](std::string_view name) { return layer_of(name) >= 0; });
     g = std::move(adapted.graph);
-    for (graph::ValueId* output : {&model->output_, &model->tags_})
+    for (graph::ValueId* output : {&model->output_, &model->tags_, &model->spans_})
       if (output->index >= 0) *output = adapted.values[static_cast<std::size_t>(output->index)];
   }
   std::vector<bool> used = used_weights(g, model->outputs());
@@ -120,6 +123,8 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
     if (w.name == kHeadBias) return heads.label->bias;
     if (w.name == kTagWeight) return heads.tags->emissions.weight;
     if (w.name == kTagBias) return heads.tags->emissions.bias;
+    if (w.name == kSpanWeight) return heads.spans->weight;
+    if (w.name == kSpanBias) return heads.spans->bias;
     if (w.name == kTransitions) return heads.tags->transitions;
     if (w.name == kStart) return heads.tags->start;
     if (w.name == kEnd) return heads.tags->end;
@@ -159,9 +164,13 @@ TagHead TrainableModel::tag_head() const {
           values_of(kEnd)};
 }
 
+LinearHead TrainableModel::span_head() const {
+  return head_named(kSpanWeight, kSpanBias);
+}
+
 std::vector<graph::ValueId> TrainableModel::outputs() const {
   std::vector<graph::ValueId> out;
-  for (const graph::ValueId output : {output_, tags_})
+  for (const graph::ValueId output : {output_, tags_, spans_})
     if (output.index >= 0) out.push_back(output);
   return out;
 }

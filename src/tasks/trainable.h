@@ -49,10 +49,11 @@ struct TrainableOptions {
   bool train_embeddings = true;
 };
 
-// Where the heads start from; null: no such head. With neither, the embedding is trained.
+// Where the heads start from; null: no such head. With none, the embedding is trained.
 struct Heads {
   const LinearHead* label = nullptr;
   const TagHead* tags = nullptr;
+  const LinearHead* spans = nullptr;
 };
 
 class TrainableModel {
@@ -65,14 +66,16 @@ class TrainableModel {
   const graph::Graph& graph() const { return graph_; }
   // "logits" of the head, or "embedding" without any head.
   graph::ValueId output() const { return output_; }
-  graph::ValueId tags() const { return tags_; }  // emissions, of a tagger
-  // What a training reads: those of the two that there are.
+  graph::ValueId tags() const { return tags_; }    // emissions, of a tagger
+  graph::ValueId spans() const { return spans_; }  // starts and ends, of an extractor
+  // What a training reads: those of the three that there are.
   std::vector<graph::ValueId> outputs() const;
   ParameterSet& parameters() { return *parameters_; }
   const ParameterSet& parameters() const { return *parameters_; }
 
   LinearHead head() const;
   TagHead tag_head() const;
+  LinearHead span_head() const;
   // The trained tensors of the base by their names, whole (f32, the base's shapes); adapters are
   // merged: W + B A.
   Result<std::map<std::string, std::vector<float>>> tensors() const;
@@ -91,7 +94,7 @@ class TrainableModel {
 
   std::shared_ptr<const Model> base_;
   graph::Graph graph_;
-  graph::ValueId output_, tags_;
+  graph::ValueId output_, tags_, spans_;
   std::vector<TokenId> used_tokens_;
   std::unique_ptr<ParameterSet> parameters_;
 };

@@ -78,6 +78,14 @@ Json line_of(const char* name, std::size_t bytes, const TagEvaluation& e) {
           {"texts_per_second", e.texts_per_second}};
 }
 
+Json line_of(const char* name, std::size_t bytes, const ExtractEvaluation& e) {
+  return {{"name", name},
+          {"bytes", bytes},
+          {"exact", e.metrics.exact.value},
+          {"p50_us", percentile(e.latency_us, 0.5)},
+          {"texts_per_second", e.texts_per_second}};
+}
+
 double number(const Json& line, const char* key) {
   const auto value = line.find(key);
   return value != line.end() && value->is_number() ? value->get<double>() : 0;
@@ -90,6 +98,7 @@ std::string name_of(const Json& line) {
 
 // The key of the quality, and how it is called.
 std::pair<const char*, const char*> quality_of(const Json& line) {
+  if (line.contains("exact")) return {"exact", "exact"};
   return line.contains("f1") ? std::pair{"f1", "span F1"} : std::pair{"accuracy", "accuracy"};
 }
 
@@ -127,12 +136,15 @@ Json comparison_json(const BuildResult& result) {
     lines.push_back(line_of("frozen encoder", result.baseline_bytes, result.baseline_evaluation));
   if (result.teacher_tagged)
     lines.push_back(line_of("teacher", result.teacher_bytes, *result.teacher_tagged));
+  else if (result.teacher_extracted)
+    lines.push_back(line_of("teacher", result.teacher_bytes, *result.teacher_extracted));
   else if (!result.teacher.empty())
     lines.push_back(line_of("teacher", result.teacher_bytes, result.teacher_evaluation));
   if (lines.empty()) return lines;
   const char* const name = result.teacher.empty() ? "trained" : "student";
-  lines.push_back(result.tagged ? line_of(name, result.model_bytes, *result.tagged)
-                                : line_of(name, result.model_bytes, result.evaluation));
+  lines.push_back(result.tagged      ? line_of(name, result.model_bytes, *result.tagged)
+                  : result.extracted ? line_of(name, result.model_bytes, *result.extracted)
+                                     : line_of(name, result.model_bytes, result.evaluation));
   return lines;
 }
 

@@ -58,6 +58,23 @@ double cross_entropy(std::span<const float> logits, std::span<const std::int32_t
   return scale * loss;
 }
 
+double cross_entropy_any(std::span<const float> logits, std::span<const std::int32_t> targets,
+                         double smoothing, double scale, std::span<float> gradient) {
+  std::vector<double> p;
+  softmax(logits, 1, p);
+  double any = 0;
+  for (std::int32_t t : targets) any += p[at(t)];
+  double loss = -(1 - smoothing) * safe_log(any);
+  const double floor = smoothing / static_cast<double>(logits.size());
+  for (std::size_t c = 0; c < p.size(); ++c) {
+    if (floor > 0) loss -= floor * safe_log(p[c]);
+    add(gradient[c], scale * (p[c] - floor));
+  }
+  for (std::int32_t t : targets)
+    add(gradient[at(t)], -scale * (1 - smoothing) * p[at(t)] / std::max(any, 1e-300));
+  return scale * loss;
+}
+
 double binary_cross_entropy(std::span<const float> logits, std::span<const float> targets,
                             double scale, std::span<float> gradient) {
   double loss = 0;

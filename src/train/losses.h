@@ -13,6 +13,11 @@ double cross_entropy(std::span<const float> logits, std::span<const std::int32_t
                      std::int64_t classes, double smoothing, double scale,
                      std::span<float> gradient);
 
+// -log of the sum of softmax(logits) over `targets` (not empty, different): any of them is right
+// (Clark and Gardner 2018, arXiv:1710.10723). One row of any length; `smoothing` as above.
+double cross_entropy_any(std::span<const float> logits, std::span<const std::int32_t> targets,
+                         double smoothing, double scale, std::span<float> gradient);
+
 // Binary cross-entropy of every logit against a target in [0, 1], summed (multi-label).
 double binary_cross_entropy(std::span<const float> logits, std::span<const float> targets,
                             double scale, std::span<float> gradient);

@@ -43,6 +43,10 @@ TEST(Losses, GradientsMatchFiniteDifferences) {
   for (double smoothing : {0.0, 0.1, 1.0})
     check([&](const auto& x, auto& g) { return cross_entropy(x, labels, 5, smoothing, 0.7, g); },
           normal(15, 1));
+  const std::vector<std::int32_t> any = {1, 4};
+  for (double smoothing : {0.0, 0.1})
+    check([&](const auto& x, auto& g) { return cross_entropy_any(x, any, smoothing, 0.7, g); },
+          normal(7, 9));
   const std::vector<float> targets = {0, 1, 1, 0.3F, 0, 1};
   check([&](const auto& x, auto& g) { return binary_cross_entropy(x, targets, 0.7, g); },
         normal(6, 2));
@@ -76,6 +80,12 @@ TEST(Losses, KnownValues) {
       1e-12);
   // Logits far beyond what exp holds.
   EXPECT_NEAR(cross_entropy(std::vector<float>{0, 5000, 0, 0}, label, 4, 0, 1, g), 0, 1e-12);
+  const std::vector<std::int32_t> two = {1, 2};
+  EXPECT_NEAR(cross_entropy_any(std::vector<float>{0, 0, 0, 0}, two, 0, 1, g), std::log(2.0),
+              1e-12);
+  EXPECT_NEAR(cross_entropy_any(std::vector<float>{0, 5000, 0, 0}, label, 0, 1, g), 0, 1e-12);
+  EXPECT_NEAR(cross_entropy_any(std::vector<float>{0, 1, 2, 3}, label, 0.1, 1, g),
+              cross_entropy(std::vector<float>{0, 1, 2, 3}, label, 4, 0.1, 1, g), 1e-12);
   EXPECT_NEAR(binary_cross_entropy(std::vector<float>{5000}, std::vector<float>{0}, 1, g), 5000,
               1e-9);
   EXPECT_NEAR(cosine_distance(std::vector<float>{1, 0}, std::vector<float>{0, 3}, 2, 1, g), 1,
