@@ -80,6 +80,12 @@ struct AttentionBackwardArgs {
 using AttentionBackwardFn = void (*)(const AttentionBackwardArgs& args);
 std::size_t attention_backward_scratch_bytes(std::int64_t length, std::int64_t head_dim);
 
+// y[r] = softmax(scale * x[r]) of `rows` rows of `cols`, `ld` apart in x and in y, which may be the
+// same; ld is a multiple of 16, and columns [cols, ld) of y are 0 after it. stats [rows, 2]: the
+// largest of scale * x[r], and the sum of e^(scale * x[r] - largest).
+using SoftmaxFn = void (*)(const float* x, std::int64_t rows, std::int64_t cols, std::int64_t ld,
+                           float scale, float* y, float* stats);
+
 // One step of AdamW (Loshchilov and Hutter 2019) over n parameters:
 //   g *= grad_scale; w -= rate * decay * w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
 //   w -= rate * (m / correction1) / (sqrt(v / correction2) + eps); g = 0
@@ -106,6 +112,7 @@ struct Backward {
   MultiplyFn multiply;
   DropoutFn dropout;
   AttentionBackwardFn attention;
+  SoftmaxFn softmax;
   AdamWFn adamw;
 };
 

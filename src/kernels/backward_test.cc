@@ -288,6 +288,38 @@ TEST(Backward, AttentionGivesTheSameBitsOnEveryLevel) {
   }
 }
 
+TEST(Backward, SoftmaxMatchesItsDefinitionWithTheSameBitsOnEveryLevel) {
+  for (const std::int64_t cols : {1, 7, 16, 33, 100}) {
+    const std::int64_t rows = 3, ld = (cols + 15) / 16 * 16;
+    auto x = normal(rows * ld, 1);
+    for (std::int64_t j = 0; j < cols; ++j) x[static_cast<std::size_t>(ld + j)] -= 4000.0F;
+    std::vector<std::vector<float>> results;
+    for (const Kernels* level : levels()) {
+      std::vector<float> y(x.size()), stats(6);
+      level->backward.softmax(x.data(), rows, cols, ld, 0.7F, y.data(), stats.data());
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const auto at = [&](std::int64_t j) { return static_cast<std::size_t>(r * ld + j); };
+        double most = -1e300, sum = 0;
+        for (std::int64_t j = 0; j < cols; ++j)
+          most = std::max(most, 0.7 * static_cast<double>(x[at(j)]));
+        for (std::int64_t j = 0; j < cols; ++j)
+          sum += std::exp(0.7 * static_cast<double>(x[at(j)]) - most);
+        EXPECT_NEAR(static_cast<double>(stats[static_cast<std::size_t>(2 * r)]), most, 1e-3);
+        EXPECT_NEAR(static_cast<double>(stats[static_cast<std::size_t>(2 * r + 1)]), sum,
+                    1e-3 * sum);
+        for (std::int64_t j = 0; j < ld; ++j)
+          EXPECT_NEAR(static_cast<double>(y[at(j)]),
+                      j < cols ? std::exp(0.7 * static_cast<double>(x[at(j)]) - most) / sum : 0.0,
+                      1e-3)
+              << cols << " " << r << " " << j;
+      }
+      y.insert(y.end(), stats.begin(), stats.end());
+      results.push_back(std::move(y));
+    }
+    for (const auto& result : results) EXPECT_EQ(result, results.front()) << cols;
+  }
+}
+
 // torch.optim.AdamW(lr=0.01, weight_decay=0.1) on f(w) = sum w^4 / 4 from 1 and -2, f64, 3 steps:
 //   w = torch.tensor([1., -2.], dtype=torch.float64, requires_grad=True)
 TEST(Backward, AdamWMatchesPyTorch) {

@@ -12,8 +12,8 @@
 #include "base/mapped_file.h"
 #include "base/progress.h"
 #include "eval/calibration.h"
-#include "models/layers.h"
 #include "tasks/artifact.h"
+#include "tasks/augment.h"
 #include "tasks/build_extractor.h"
 #include "tasks/build_multitask.h"
 #include "tasks/build_steps.h"
@@ -48,21 +48,23 @@ Result<Fitted> train_encoder(const Task& task, const TrainSettings& settings,
                 std::move(tuned.adapters)};
 }
 
-// The teacher's file: the one the task names, or one that is trained here and kept beside the
-// result, where the next build finds it.
-Result<std::filesystem::path> prepare_teacher(const Task& task,
-                                              const std::shared_ptr<const Model>& task_base,
-                                              const Data& rows, const BuildOptions& options,
-                                              int threads, BuildResult& result) {
-  if (!task.teacher.model.empty()) return resolve_model(task.teacher.model);
+// The file of teacher `number`, which is trained here and kept beside the result, where the next
+// build finds it.
+Result<std::filesystem::path> train_teacher(const Task& task, std::int64_t number,
+                                            const std::shared_ptr<const Model>& task_base,
+                                            const Data& rows, const BuildOptions& options,
+                                            int threads, BuildResult& result) {
   std::filesystem::path path = options.out;
-  path.replace_extension(".teacher.gguf");
+  path.replace_extension(number == 0 ? ".teacher.gguf"
+                                     : fmt::format(".teacher{}.gguf", number + 1));
+  TrainSettings settings = task.teacher.training;
+  settings.loop.seed += static_cast<std::uint64_t>(number);
   std::shared_ptr<const Model> base = task_base;
   if (!task.teacher.base.empty()) {
     TACK_TRY(const auto base_path, resolve_model(task.teacher.base));
     TACK_TRY(base, Model::open(base_path));
   }
-  const std::string description = describe_training(task, task.teacher.training, *base, rows, "");
+  const std::string description = describe_training(task, settings, *base, rows, "");
   if (std::error_code ignored; std::filesystem::exists(path, ignored)) {
     TACK_TRY(const auto made, Model::open(path));
     if (const Json* lineage = made->tack_metadata("lineage");
@@ -78,14 +80,13 @@ Result<std::filesystem::path> prepare_teacher(const Task& task,
   }
   const TemporaryFile encoder(path, ".encoder");
   BuildResult ignored = result;
-  TACK_TRY(const Fitted fitted,
-           train_encoder(task, task.teacher.training, base, rows, encoder.path(), options,
-                         {.threads = threads,
-                          .type = "f16",
-                          .checkpoint = path.string() + ".checkpoint",
-                          .description = description,
-                          .label = "teacher"},
-                         ignored));
+  TACK_TRY(const Fitted fitted, train_encoder(task, settings, base, rows, encoder.path(), options,
+                                              {.threads = threads,
+                                               .type = "f16",
+                                               .checkpoint = path.string() + ".checkpoint",
+                                               .description = description,
+                                               .label = "teacher"},
+                                              ignored));
   const TaskArtifact artifact{.head = &fitted.head,
                               .labels = result.labels,
                               .task = task.to_json(),
@@ -100,42 +101,77 @@ Result<std::filesystem::path> prepare_teacher(const Task& task,
   return path;
 }
 
-// Trains the task's model: with a teacher when it wants one, and with the layers it keeps.
+// The teachers' files: those the task names, or trained ones.
+Result<std::vector<std::filesystem::path>> prepare_teachers(
+    const Task& task, const std::shared_ptr<const Model>& base, const Data& rows,
+    const BuildOptions& options, int threads, BuildResult& result) {
+  std::vector<std::filesystem::path> paths;
+  for (const std::string& model : task.teacher.models) {
+    TACK_TRY(paths.emplace_back(), resolve_model(model));
+  }
+  for (std::int64_t i = 0; task.teacher.models.empty() && i < task.teacher.count; ++i) {
+    TACK_TRY(paths.emplace_back(), train_teacher(task, i, base, rows, options, threads, result));
+  }
+  return paths;
+}
+
+// What the teachers say to the training rows, to texts without labels and to changed rows; the
+// first is the model to start from.
+Result<Teaching> be_taught(const Task& task, const std::shared_ptr<const Model>& base,
+                           const Data& rows, const BuildOptions& options, int threads,
+                           BuildResult& result) {
+  TACK_TRY(const auto paths, prepare_teachers(task, base, rows, options, threads, result));
+  std::vector<std::string> texts;
+  if (!task.teacher.unlabelled.empty()) {
+    TACK_TRY(texts, read_unlabelled(task.teacher.unlabelled, task.train.text));
+  }
+  const auto variants =
+      text_variants(rows.train.texts, task.teacher.variants, task.training.loop.seed);
+  texts.insert(texts.end(), variants.begin(), variants.end());
+  TACK_TRY(Teaching teaching, ask_teachers(paths, result.labels, rows.train, std::move(texts),
+                                           task.teacher.temperature, threads));
+  teaching.labels = task.teacher.labels;
+  result.teacher = paths.front();
+  result.other_teachers.assign(paths.begin() + 1, paths.end());
+  std::vector<std::string> names;
+  for (const auto& path : paths) names.push_back(path.string());
+  say(options, fmt::format("teacher: {} answered {} texts", fmt::join(names, ", "),
+                           rows.train.size() + teaching.texts.size()));
+  return teaching;
+}
+
+// Trains the task's model: with a teacher when it wants one, and with the part it keeps.
 Result<Fitted> train_model(const Task& task, const std::shared_ptr<const Model>& base,
                            const Data& rows, const std::filesystem::path& path,
                            const BuildOptions& options, int threads, BuildResult& result) {
   std::optional<Teaching> teaching;
   std::shared_ptr<const Model> start = base;
-  std::string teacher_text =
-      fmt::format("layers {} {}\n", fmt::join(task.layers, " "), task.layer_count);
+  std::string depends = fmt::format("student {}\n", to_text(task.student.to_json()));
   if (task.teacher.wanted) {
-    TACK_TRY(const auto teacher, prepare_teacher(task, base, rows, options, threads, result));
-    std::vector<std::string> texts;
-    if (!task.teacher.unlabelled.empty()) {
-      TACK_TRY(texts, read_unlabelled(task.teacher.unlabelled, task.train.text));
+    TACK_TRY(teaching, be_taught(task, base, rows, options, threads, result));
+    TACK_TRY(start, Model::open(result.teacher));
+    std::vector<std::filesystem::path> files = {result.teacher};
+    files.insert(files.end(), result.other_teachers.begin(), result.other_teachers.end());
+    for (const auto& name : files) {
+      TACK_TRY(const auto file, MappedFile::open(name));
+      depends += fmt::format("teacher {}\n", sha256_hex(file.text()));
     }
-    TACK_TRY(teaching, ask_teacher(teacher, result.labels, rows.train, std::move(texts), threads));
-    teaching->temperature = task.teacher.temperature;
-    teaching->labels = task.teacher.labels;
-    TACK_TRY(start, Model::open(teacher));
-    TACK_TRY(const auto file, MappedFile::open(teacher));
-    teacher_text += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
-                                to_text(task.teacher.to_json(), 1));
-    result.teacher = teacher;
-    say(options, fmt::format("teacher: {} answered {} texts", teacher.string(),
-                             rows.train.size() + teaching->texts.size()));
+    depends += to_text(task.teacher.to_json(), 1) + '\n';
   }
-  const TemporaryFile student(options.out, ".student");
-  TACK_TRY(start, keep_layers(task, start, student.path(), options));
-  return train_encoder(
-      task, task.training, start, rows, path, options,
-      {.threads = threads,
-       .type = task.type,
-       .teaching = teaching ? &*teaching : nullptr,
-       .checkpoint = options.out.string() + ".checkpoint",
-       .description = describe_training(task, task.training, *base, rows, teacher_text),
-       .label = teaching ? "student" : "training"},
-      result);
+  const TemporaryFile file(options.out, ".student");
+  TACK_TRY(const Student student,
+           make_student(start, task.student, rows.train.texts, file.path(), threads));
+  if (!student.description.empty()) say(options, student.description);
+  const auto inner = inner_lessons(task, start, student, options);
+  return train_encoder(task, task.training, student.model, rows, path, options,
+                       {.threads = threads,
+                        .type = task.type,
+                        .teaching = teaching ? &*teaching : nullptr,
+                        .inner = inner ? &*inner : nullptr,
+                        .checkpoint = options.out.string() + ".checkpoint",
+                        .description = describe_training(task, task.training, *base, rows, depends),
+                        .label = teaching ? "student" : "training"},
+                       result);
 }
 
 // For the report, on the same rows: the base as it was with a logistic head, and the teacher.

@@ -42,7 +42,8 @@ struct BuildResult {
   // The frozen base with a logistic head on the same test rows, beside a trained model.
   std::size_t baseline_bytes = 0;
   Evaluation baseline_evaluation;
-  std::filesystem::path teacher;  // empty: none
+  std::filesystem::path teacher;  // the first; empty: none
+  std::vector<std::filesystem::path> other_teachers;
   std::size_t teacher_bytes = 0;
   Evaluation teacher_evaluation;
   // Of kind "tag", in place of the evaluations above.

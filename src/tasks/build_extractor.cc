@@ -86,13 +86,12 @@ Data outline(const Questions& questions) {
 // The teacher's file: the one the task names, or one that is built here as a task of its own and
 // kept beside the result, where the next build finds it.
 Result<std::filesystem::path> prepare_teacher(const Task& task, const BuildOptions& options) {
-  if (!task.teacher.model.empty()) return resolve_model(task.teacher.model);
+  if (!task.teacher.models.empty()) return resolve_model(task.teacher.models.front());
   Task teaching = task;
   teaching.name = task.name + " teacher";
   teaching.teacher = {};
   teaching.training = task.teacher.training;
-  teaching.layers.clear();
-  teaching.layer_count = 0;
+  teaching.student = {};
   teaching.type = "f16";
   teaching.gate = {};
   if (!task.teacher.base.empty()) teaching.base = task.teacher.base;
@@ -154,8 +153,7 @@ Result<TrainedExtractor> train_model(const Task& task, const std::shared_ptr<con
                                      const BuildOptions& options, int threads,
                                      BuildResult& result) {
   std::shared_ptr<const Model> first = base, teacher;
-  std::string depends =
-      fmt::format("layers {} {}\n", fmt::join(task.layers, " "), task.layer_count);
+  std::string depends = fmt::format("student {}\n", to_text(task.student.to_json()));
   if (task.teacher.wanted) {
     TACK_TRY(result.teacher, prepare_teacher(task, options));
     TACK_TRY(teacher, Model::open(result.teacher));
@@ -165,12 +163,14 @@ Result<TrainedExtractor> train_model(const Task& task, const std::shared_ptr<con
     first = teacher;
   }
   const TemporaryFile student(options.out, ".student");
-  TACK_TRY(first, keep_layers(task, first, student.path(), options));
+  TACK_TRY(const Student cut,
+           make_student(first, task.student, data.train.contexts, student.path(), threads));
+  if (!cut.description.empty()) say(options, cut.description);
   const char* const label = teacher ? "student" : "training";
   TACK_TRY(
       TrainedExtractor trained,
       train_extractor(
-          first, data.train, data.validation, task.training, teacher, task.teacher, path,
+          cut.model, data.train, data.validation, task.training, teacher, task.teacher, path,
           {.threads = threads,
            .type = task.type,
            .checkpoint = options.out.string() + ".checkpoint",

@@ -94,13 +94,12 @@ Result<std::vector<Part>> read_parts(const Task& task, const BuildOptions& optio
 // The teacher's file: the one the task names, or one that is built here as a task of its own and
 // kept beside the result, where the next build finds it.
 Result<std::filesystem::path> prepare_teacher(const Task& task, const BuildOptions& options) {
-  if (!task.teacher.model.empty()) return resolve_model(task.teacher.model);
+  if (!task.teacher.models.empty()) return resolve_model(task.teacher.models.front());
   Task teaching = task;
   teaching.name = task.name + " teacher";
   teaching.teacher = {};
   teaching.training = task.teacher.training;
-  teaching.layers.clear();
-  teaching.layer_count = 0;
+  teaching.student = {};
   teaching.type = "f16";
   teaching.gate = {};
   for (HeadTask& head : teaching.heads) head.gate = {};
@@ -160,8 +159,7 @@ Result<BuildResult> train_parts(const Task& task, const std::shared_ptr<const Mo
   say(options, fmt::format("training: {} texts with {} labels", examples.texts.size(),
                            examples.labels.size() - static_cast<std::size_t>(std::ranges::count(
                                                         examples.labels, HeadExamples::kNoLabel))));
-  std::string depends =
-      fmt::format("layers {} {}\n", fmt::join(task.layers, " "), task.layer_count);
+  std::string depends = fmt::format("student {}\n", to_text(task.student.to_json()));
   std::shared_ptr<const Model> start = base;
   std::optional<Teaching> teaching;
   if (task.teacher.wanted) {
@@ -176,9 +174,11 @@ Result<BuildResult> train_parts(const Task& task, const std::shared_ptr<const Mo
     depends += fmt::format("head of weight {}\n{}\n", part.weight,
                            describe_training(part.task, task.training, *base, part.data, ""));
   const TemporaryFile student(options.out, ".student");
-  TACK_TRY(start, keep_layers(task, start, student.path(), options));
+  TACK_TRY(const Student cut,
+           make_student(start, task.student, examples.texts, student.path(), threads));
+  if (!cut.description.empty()) say(options, cut.description);
   const std::string label = teaching ? "student" : "training";
-  TACK_TRY(TrainedHeads trained, train_heads(start, heads, examples, task.training, path,
+  TACK_TRY(TrainedHeads trained, train_heads(cut.model, heads, examples, task.training, path,
                                              {.threads = threads,
                                               .type = task.type,
                                               .teaching = teaching ? &*teaching : nullptr,

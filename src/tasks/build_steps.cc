@@ -9,7 +9,6 @@
 #include "base/mapped_file.h"
 #include "base/progress.h"
 #include "eval/calibration.h"
-#include "models/layers.h"
 #include "tasks/features.h"
 
 namespace tack {
@@ -157,19 +156,21 @@ std::string describe_training(const Task& task, const TrainSettings& settings, c
                      data.validation.sha256, teacher, to_text(settings.to_json(), 1));
 }
 
-Result<std::shared_ptr<const Model>> keep_layers(const Task& task,
-                                                 std::shared_ptr<const Model> base,
-                                                 const std::filesystem::path& path,
-                                                 const BuildOptions& options) {
-  if (task.layers.empty() && task.layer_count == 0) return base;
-  const std::int64_t layers = layer_count(*base);
-  if (task.layer_count > layers)
-    return fail(ErrorCode::kUsage, "[student] layers is {}, but {} has {}", task.layer_count,
-                base->name(), layers);
-  const auto keep = task.layers.empty() ? spread_layers(layers, task.layer_count) : task.layers;
-  TACK_RETURN_IF_ERROR(write_layers(*base, keep, path));
-  say(options, fmt::format("student: layers {} of {}", fmt::join(keep, ", "), layers));
-  return Model::open(path);
+std::optional<InnerLessons> inner_lessons(const Task& task, std::shared_ptr<const Model> teacher,
+                                          const Student& student, const BuildOptions& options) {
+  const InnerSettings& settings = task.teacher.inner;
+  if (!task.teacher.wanted || !settings.any()) return std::nullopt;
+  std::string learns;
+  if (settings.hidden > 0)
+    learns =
+        fmt::format("hidden states of layers {} (weight {:g})",
+                    fmt::join(settings.layers.empty() ? student.layers : settings.layers, ", "),
+                    settings.hidden);
+  if (settings.relations > 0)
+    learns += fmt::format("{}relations in {} heads (weight {:g})", learns.empty() ? "" : ", ",
+                          settings.relation_heads, settings.relations);
+  say(options, fmt::format("teacher: {}", learns));
+  return InnerLessons{std::move(teacher), settings, student.layers, student.dims};
 }
 
 Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result) {
@@ -198,9 +199,7 @@ Result<Evaluation> evaluate_teacher(const std::filesystem::path& path, const std
 
 Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
                       const TaskArtifact& artifact, const BuildOptions& options) {
-  if (fitted.adapters.empty() || !task.layers.empty() || task.layer_count > 0 ||
-      task.teacher.wanted)
-    return {};
+  if (fitted.adapters.empty() || task.student.any() || task.teacher.wanted) return {};
   const Adapter adapter{.rank = task.training.rank,
                         .pairs = fitted.adapters,
                         .labels = artifact.labels,
@@ -243,9 +242,18 @@ Result<Json> make_lineage(const Task& task, const Model& base, const Data& data,
     json["training"] = {{"steps", result.training->steps},
                         {"epochs", result.training->epochs.size()},
                         {"settings", task.training.to_json()}};
+  if (task.student.any()) json["student"] = task.student.to_json();
   if (!result.teacher.empty()) {
-    TACK_TRY(const auto teacher, MappedFile::open(result.teacher));
-    json["teacher"] = {{"path", result.teacher.string()}, {"sha256", sha256_hex(teacher.text())}};
+    const auto described = [](const std::filesystem::path& path) -> Result<Json> {
+      TACK_TRY(const auto teacher, MappedFile::open(path));
+      return Json{{"path", path.string()}, {"sha256", sha256_hex(teacher.text())}};
+    };
+    TACK_TRY(json["teacher"], described(result.teacher));
+    json["teacher"]["settings"] = task.teacher.to_json();
+    for (const auto& path : result.other_teachers) {
+      TACK_TRY(auto other, described(path));
+      json["teacher"]["others"].push_back(std::move(other));
+    }
   }
   if (result.gate) json["gate"] = result.gate->text;
   return json;

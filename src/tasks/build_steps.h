@@ -1,12 +1,15 @@
 // Steps that builds of every kind share.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 
 #include "base/json.h"
 #include "tasks/artifact.h"
 #include "tasks/build.h"
+#include "tasks/inner_teacher.h"
+#include "tasks/student.h"
 
 namespace tack {
 
@@ -43,11 +46,10 @@ Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& ba
 std::string describe_training(const Task& task, const TrainSettings& settings, const Model& base,
                               const Data& data, const std::string& teacher);
 
-// The model to start from, with the layers that the task keeps: `base`, or written to `path`.
-Result<std::shared_ptr<const Model>> keep_layers(const Task& task,
-                                                 std::shared_ptr<const Model> base,
-                                                 const std::filesystem::path& path,
-                                                 const BuildOptions& options);
+// What the student learns from inside `teacher`, said in a line; nothing when the task wants
+// nothing.
+std::optional<InnerLessons> inner_lessons(const Task& task, std::shared_ptr<const Model> teacher,
+                                          const Student& student, const BuildOptions& options);
 
 // Whether each in-scope row is right, against the task's floor or baseline. A baseline with several
 // heads answers with the one of the task's name.

@@ -24,13 +24,12 @@ using Clock = std::chrono::steady_clock;
 // The teacher's file: the one the task names, or one that is built here as a task of its own and
 // kept beside the result, where the next build finds it.
 Result<std::filesystem::path> prepare_teacher(const Task& task, const BuildOptions& options) {
-  if (!task.teacher.model.empty()) return resolve_model(task.teacher.model);
+  if (!task.teacher.models.empty()) return resolve_model(task.teacher.models.front());
   Task teaching = task;
   teaching.name = task.name + " teacher";
   teaching.teacher = {};
   teaching.training = task.teacher.training;
-  teaching.layers.clear();
-  teaching.layer_count = 0;
+  teaching.student = {};
   teaching.type = "f16";
   teaching.gate = {};
   if (!task.teacher.base.empty()) teaching.base = task.teacher.base;
@@ -89,8 +88,7 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
   TACK_TRY(const auto base, Model::open(base_path));
   result.base = base->name();
   std::shared_ptr<const Model> first = base, teacher;
-  std::string depends =
-      fmt::format("layers {} {}\n", fmt::join(task.layers, " "), task.layer_count);
+  std::string depends = fmt::format("student {}\n", to_text(task.student.to_json()));
   if (task.teacher.wanted) {
     TACK_TRY(result.teacher, prepare_teacher(task, options));
     TACK_TRY(teacher, Model::open(result.teacher));
@@ -100,13 +98,17 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
     first = teacher;
   }
   const TemporaryFile student(options.out, ".student"), encoder(options.out, ".encoder");
-  TACK_TRY(first, keep_layers(task, first, student.path(), options));
+  TACK_TRY(const Student cut,
+           make_student(first, task.student, data.train.texts, student.path(), threads));
+  if (!cut.description.empty()) say(options, cut.description);
+  const auto inner = inner_lessons(task, teacher, cut, options);
   TACK_TRY(
       TrainedTagger trained,
-      train_tagger(first, rules, data.train, data.validation, task.training, teacher, task.teacher,
-                   encoder.path(),
+      train_tagger(cut.model, rules, data.train, data.validation, task.training, teacher,
+                   task.teacher, encoder.path(),
                    {.threads = threads,
                     .type = task.type,
+                    .inner = inner ? &*inner : nullptr,
                     .checkpoint = options.out.string() + ".checkpoint",
                     .description = describe_training(task, task.training, *base, data, depends),
                     .label = teacher ? "student" : "training"}));

@@ -5,6 +5,7 @@
 
 #include "engine/text_encoder.h"
 #include "tasks/features.h"
+#include "tasks/inner_teacher.h"
 #include "train/losses.h"
 
 namespace tack {
@@ -18,13 +19,14 @@ class Classification final : public Curriculum {
  public:
   Classification(const TrainingTexts& texts, std::vector<std::int32_t> labels, std::size_t training,
                  std::int64_t classes, double smoothing, const Teaching* teaching,
-                 graph::ValueId logits)
+                 InnerTeacher* inner, graph::ValueId logits)
       : texts_(texts),
         labels_(std::move(labels)),
         training_(training),
         classes_(classes),
         smoothing_(smoothing),
         teaching_(teaching),
+        inner_(inner),
         logits_(logits) {}
 
   std::size_t size() const override { return training_; }
@@ -36,7 +38,7 @@ class Classification final : public Curriculum {
     const auto logits = tape.value(logits_);
     const auto gradient = tape.gradient(logits_);
     const auto width = static_cast<std::size_t>(classes_);
-    double sum = 0;
+    double sum = inner_ == nullptr ? 0 : inner_->loss(tape, examples, scale);
     for (std::size_t i = 0; i < examples.size(); ++i) {
       const std::int32_t label = labels_[examples[i]];
       const auto row = logits.subspan(i * width, width);
@@ -80,6 +82,7 @@ class Classification final : public Curriculum {
   std::int64_t classes_;
   double smoothing_;
   const Teaching* teaching_;
+  InnerTeacher* inner_;
   graph::ValueId logits_;
 };
 
@@ -125,19 +128,20 @@ Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Data
   for (std::size_t i = 0; i < validation_rows.size(); ++i)
     add(validation_rows.texts[i], validation_rows.labels[i]);
   const TrainingTexts texts(std::move(tokens), base->tokenizer().vocab_size());
-  TACK_TRY(const auto model,
-           TrainableModel::create(base, {.label = &start}, texts, trainable_options(settings)));
+  ThreadPool pool(options.threads);
+  TACK_TRY(const Learner learner,
+           make_learner(base, {.label = &start}, texts, trainable_options(settings), options.inner,
+                        settings.loop, pool));
+  const TrainableModel* const model = learner.model.get();
   Classification curriculum(texts, std::move(labels), training, start.classes, settings.smoothing,
-                            options.teaching, model->output());
+                            options.teaching, learner.inner.get(), model->output());
   TrainerOptions loop = settings.loop;
   loop.checkpoint = options.checkpoint;
   loop.description = options.description;
   loop.label = options.label;
   FineTuned out;
-  ThreadPool pool(options.threads);
-  const std::array<graph::ValueId, 1> outputs = {model->output()};
-  TACK_TRY(out.training,
-           train(model->graph(), outputs, model->parameters(), curriculum, loop, pool));
+  TACK_TRY(out.training, train(model->graph(), learner.outputs, learner.model->parameters(),
+                               curriculum, loop, pool));
   out.head = model->head();
   out.adapters = model->adapters();
   out.truncated = texts.truncated();

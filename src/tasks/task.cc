@@ -78,14 +78,43 @@ Json TrainSettings::to_json() const {
   return json;
 }
 
+Json InnerSettings::to_json() const {
+  Json json = Json::object();
+  if (hidden > 0) {
+    json["hidden"] = hidden;
+    json["hidden_loss"] = cosine ? "cosine" : "mse";
+    if (!layers.empty()) json["layers"] = layers;
+  }
+  if (relations > 0) {
+    json["relations"] = relations;
+    json["relation_heads"] = relation_heads;
+    json["relation_layer"] = relation_layer;
+  }
+  return json;
+}
+
 Json TeacherSettings::to_json() const {
   Json json = {{"temperature", temperature}, {"labels", labels}, {"unlabelled", unlabelled}};
-  if (model.empty()) {
+  if (variants > 0) json["variants"] = variants;
+  if (inner.any()) json["inner"] = inner.to_json();
+  if (models.empty()) {
     json["base"] = base;
     json["train"] = training.to_json();
+    if (count > 1) json["count"] = count;
+  } else if (models.size() == 1) {
+    json["model"] = models.front();
   } else {
-    json["model"] = model;
+    json["models"] = models;
   }
+  return json;
+}
+
+Json StudentShape::to_json() const {
+  Json json = Json::object();
+  if (!layers.empty()) json["layers"] = layers;
+  if (layer_count > 0) json["layers"] = layer_count;
+  if (width > 0) json["width"] = width;
+  if (ffn > 0) json["ffn"] = ffn;
   return json;
 }
 
@@ -112,8 +141,7 @@ Json Task::to_json() const {
     json["data"]["validation"] = validation;
     json["model"]["type"] = type;
     json["train"] = training.to_json();
-    if (!layers.empty()) json["student"]["layers"] = layers;
-    if (layer_count > 0) json["student"]["layers"] = layer_count;
+    if (student.any()) json["student"] = student.to_json();
     if (teacher.wanted) json["teacher"] = teacher.to_json();
   }
   if (limit > 0) json["data"]["limit"] = limit;

@@ -9,9 +9,11 @@
 //                  decay, clip, dropout, smoothing, layer_decay, head_rate, average, patience,
 //                  validation, augment, seed, bf16, recompute, checkpoint_seconds; of questions
 //                  length, overlap (tokens, of windows: tasks/windows.h)
-//   [student]      layers (how many, or which ones)
-//   [teacher]      model, or the keys of [train] and base to train one; temperature, labels (weight
-//                  of the labels against the teacher), unlabelled (more texts)
+//   [student]      layers (how many, or which ones), width, ffn
+//   [teacher]      model or models, or the keys of [train], base and count to train some;
+//                  temperature, labels (weight of the labels against the teacher), unlabelled (more
+//                  texts), variants; hidden, hidden_loss, layers, relations, relation_heads,
+//                  relation_layer (what is learned from inside the teacher)
 //   [head]         c (values of C to try), folds
 //   [calibration]  false_alarms (share of in-scope rows that may be called out of scope)
 //   [gate]         floor, or baseline (a task model) with margin
@@ -70,16 +72,45 @@ struct TrainSettings {
   Json to_json() const;
 };
 
+// What a student learns from inside its teacher, besides the answers. Weights of 0: nothing.
+struct InnerSettings {
+  double hidden = 0;    // of the distance between hidden states
+  bool cosine = false;  // that distance is 1 - cosine of a token's vectors; else mean squares
+  // The teacher's layer that each layer of the student learns; empty: the one it was.
+  std::vector<std::int64_t> layers;
+  double relations = 0;              // of the relations among queries, keys and values of one layer
+  std::int64_t relation_heads = 12;  // that q, k and v are cut into, in teacher and student
+  std::int64_t relation_layer = -1;  // of the teacher, for the student's last; -1: its last
+
+  bool any() const { return hidden > 0 || relations > 0; }
+  Json to_json() const;
+};
+
 // Whom the model learns from besides the labels.
 struct TeacherSettings {
   bool wanted = false;
-  std::string model;       // a task model with the same labels; empty: trained first
+  // Task models with the same labels, whose probabilities are averaged; none: trained first. The
+  // student starts from the first, and learns the inside of that one.
+  std::vector<std::string> models;
   std::string base;        // of a teacher that is trained; empty: the task's
   TrainSettings training;  // of a teacher that is trained
+  std::int64_t count = 1;  // of teachers that are trained, with seeds one after another
   double temperature = 2;
-  double labels = 0.3;     // weight of the labels; the teacher has the rest
-  std::string unlabelled;  // path of more texts, for the teacher's answers only
+  double labels = 0.3;        // weight of the labels; the teacher has the rest
+  std::string unlabelled;     // path of more texts, for the teacher's answers only
+  std::int64_t variants = 0;  // changed copies of a training text, likewise (tasks/augment.h)
+  InnerSettings inner;
 
+  Json to_json() const;
+};
+
+// The part of a base (with a teacher: of its encoder) that a student starts from.
+struct StudentShape {
+  std::vector<std::int64_t> layers;  // which, or
+  std::int64_t layer_count = 0;      // how many, evenly spread; neither: all
+  std::int64_t width = 0, ffn = 0;   // hidden and feed-forward size; 0: as they are
+
+  bool any() const { return !layers.empty() || layer_count > 0 || width > 0 || ffn > 0; }
   Json to_json() const;
 };
 
@@ -104,10 +135,7 @@ struct Task {
   std::uint64_t split_seed = 1;
   std::string base;           // path or name; empty: the default encoder
   std::string type = "int8";  // of a trained model's matrices
-  // Layers of the base (with a teacher: of its encoder) that a student keeps: which, or how many,
-  // evenly spread. Neither: all.
-  std::vector<std::int64_t> layers;
-  std::int64_t layer_count = 0;
+  StudentShape student;
   TrainSettings training;
   TeacherSettings teacher;
   std::vector<double> c = {1, 3, 10, 30, 100, 300};

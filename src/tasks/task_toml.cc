@@ -78,6 +78,21 @@ class Section {
     return {};
   }
 
+  // Texts in a list.
+  Status read(const char* key, std::vector<std::string>& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return {};
+    std::vector<std::string> values;
+    if (const toml::array* array = node->as_array())
+      for (const toml::node& element : *array)
+        if (auto value = element.value_exact<std::string>(); value && !value->empty())
+          values.push_back(*std::move(value));
+    if (values.empty() || values.size() != node->as_array()->size())
+      return wrong(*node, key, "a list of texts in quotes");
+    out = std::move(values);
+    return {};
+  }
+
   // One of several words.
   template <class Choice>
   Status read(const char* key, std::initializer_list<std::pair<const char*, Choice>> choices,
@@ -188,27 +203,54 @@ Status read_train(Section& section, TrainSettings& train) {
   return {};
 }
 
+Status read_inner(Section& section, InnerSettings& inner) {
+  TACK_RETURN_IF_ERROR(section.read("hidden", 0, 1e6, inner.hidden));
+  TACK_RETURN_IF_ERROR(section.read(
+      "hidden_loss", {std::pair{"mse", false}, std::pair{"cosine", true}}, inner.cosine));
+  TACK_RETURN_IF_ERROR(section.read("layers", inner.layers));
+  TACK_RETURN_IF_ERROR(section.read("relations", 0, 1e6, inner.relations));
+  TACK_RETURN_IF_ERROR(section.read("relation_heads", 1, 1024, inner.relation_heads));
+  TACK_RETURN_IF_ERROR(section.read("relation_layer", 0, 511, inner.relation_layer));
+  for (const char* key : {"hidden_loss", "layers"})
+    if (section.has(key) && inner.hidden == 0)
+      return section.wrong(key, "left out unless hidden is above 0");
+  for (const char* key : {"relation_heads", "relation_layer"})
+    if (section.has(key) && inner.relations == 0)
+      return section.wrong(key, "left out unless relations is above 0");
+  return {};
+}
+
 Status read_teacher(Section& section, TeacherSettings& teacher) {
   teacher.training.method = TrainMethod::kFull;
-  TACK_RETURN_IF_ERROR(section.read("model", teacher.model));
+  std::string model;
+  TACK_RETURN_IF_ERROR(section.read("model", model));
+  TACK_RETURN_IF_ERROR(section.read("models", teacher.models));
+  if (!model.empty() && !teacher.models.empty())
+    return section.wrong("models", "left out when there is a model");
+  if (!model.empty()) teacher.models = {model};
   TACK_RETURN_IF_ERROR(section.read("temperature", 0.1, 100, teacher.temperature));
   TACK_RETURN_IF_ERROR(section.read("labels", 0, 1, teacher.labels));
   TACK_RETURN_IF_ERROR(section.read("unlabelled", teacher.unlabelled));
+  TACK_RETURN_IF_ERROR(section.read("variants", 0, 100, teacher.variants));
+  TACK_RETURN_IF_ERROR(read_inner(section, teacher.inner));
   // A teacher that exists is not trained: keys for that would be ignored.
-  if (teacher.model.empty()) {
+  if (teacher.models.empty()) {
+    TACK_RETURN_IF_ERROR(section.read("count", 1, 100, teacher.count));
     TACK_RETURN_IF_ERROR(section.read("base", teacher.base));
     TACK_RETURN_IF_ERROR(read_train(section, teacher.training));
   }
   return section.finish();
 }
 
-Status read_student(Section& section, Task& task) {
+Status read_student(Section& section, StudentShape& student) {
   std::vector<std::int64_t> layers;
   TACK_RETURN_IF_ERROR(section.read("layers", layers));
   if (layers.size() == 1)
-    task.layer_count = layers.front();
+    student.layer_count = layers.front();
   else
-    task.layers = layers;
+    student.layers = layers;
+  TACK_RETURN_IF_ERROR(section.read("width", 32, 65536, student.width));
+  TACK_RETURN_IF_ERROR(section.read("ffn", 32, 131072, student.ffn));
   return section.finish();
 }
 
@@ -355,7 +397,7 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   TACK_RETURN_IF_ERROR(train.finish());
 
   Section student = section("student");
-  TACK_RETURN_IF_ERROR(read_student(student, task));
+  TACK_RETURN_IF_ERROR(read_student(student, task.student));
   Section teacher = section("teacher");
   task.teacher.wanted = root.contains("teacher");
   TACK_RETURN_IF_ERROR(read_teacher(teacher, task.teacher));
@@ -372,6 +414,19 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   if (task.kind != TaskKind::kTag &&
       (task.training.augment > 0 || task.teacher.training.augment > 0))
     return fail(ErrorCode::kUsage, "{}: [train] augment swaps spans: only kind = \"tag\" has some",
+                name);
+  const bool one_label = task.kind == TaskKind::kClassify && task.heads.empty();
+  if (!one_label &&
+      (task.teacher.models.size() > 1 || task.teacher.count > 1 || task.teacher.variants > 0))
+    return fail(
+        ErrorCode::kUsage,
+        "{}: [teacher] models, count and variants are for kind = \"classify\" with one head; "
+        "this task has one teacher (a tagger has [train] augment for more texts)",
+        name);
+  if ((task.kind == TaskKind::kSpan || !task.heads.empty()) && task.teacher.inner.any())
+    return fail(ErrorCode::kUsage,
+                "{}: [teacher] hidden and relations are for taggers and for classifiers with one "
+                "head; leave them out",
                 name);
   if (!trains && (root.contains("student") || root.contains("teacher")))
     return fail(ErrorCode::kUsage,
@@ -470,7 +525,7 @@ Result<Task> read_task(const std::filesystem::path& path,
   const std::filesystem::path directory = path.parent_path();
   std::vector<std::string*> files = {&task.train.path, &task.validation, &task.test,
                                      &task.teacher.unlabelled};
-  std::vector<std::string*> models = {&task.base, &task.teacher.model, &task.teacher.base,
+  std::vector<std::string*> models = {&task.base, &task.teacher.base,
                                       task.gate.baseline ? &*task.gate.baseline : nullptr};
   for (HeadTask& head : task.heads) {
     files.insert(files.end(), {&head.train.path, &head.validation, &head.test});
@@ -480,6 +535,7 @@ Result<Task> read_task(const std::filesystem::path& path,
     TACK_TRY(*file, resolve_path(*file, directory, path.string()));
   }
   // A model with a slash is a path, else a short name.
+  for (std::string& model : task.teacher.models) models.push_back(&model);
   for (std::string* model : models)
     if (model != nullptr && (model->contains('/') || model->contains('$'))) {
       TACK_TRY(*model, resolve_path(*model, directory, path.string()));

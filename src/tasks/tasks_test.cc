@@ -131,6 +131,56 @@ TEST(TaskToml, ErrorsNameTheLine) {
   EXPECT_TRUE(error_of("[task]\nkind='tag'\n[data]\ntrain='a'").contains("needs [train] method"));
 }
 
+TEST(TaskToml, ReadsStudentsAndTeachers) {
+  const std::string data = "[data]\ntrain='a'\n[train]\nmethod='full'\n";
+  const auto task = parse_task(data + R"(
+[student]
+layers = [0, 3]
+width = 192
+ffn = 768
+[teacher]
+models = ["a.gguf", "b.gguf"]
+variants = 2
+hidden = 1.5
+hidden_loss = "cosine"
+layers = [2, 5]
+relations = 0.5
+relation_heads = 6
+relation_layer = 4
+)",
+                               "t.toml");
+  ASSERT_TRUE(task) << task.error().message;
+  EXPECT_EQ(task->student.layers, (std::vector<std::int64_t>{0, 3}));
+  EXPECT_EQ(task->student.width, 192);
+  EXPECT_EQ(task->student.ffn, 768);
+  EXPECT_EQ(task->teacher.models, (std::vector<std::string>{"a.gguf", "b.gguf"}));
+  EXPECT_EQ(task->teacher.variants, 2);
+  EXPECT_EQ(task->teacher.inner.hidden, 1.5);
+  EXPECT_TRUE(task->teacher.inner.cosine);
+  EXPECT_EQ(task->teacher.inner.layers, (std::vector<std::int64_t>{2, 5}));
+  EXPECT_EQ(task->teacher.inner.relations, 0.5);
+  EXPECT_EQ(task->teacher.inner.relation_heads, 6);
+  EXPECT_EQ(task->teacher.inner.relation_layer, 4);
+  const Json json = task->to_json();
+  EXPECT_EQ(json["student"]["width"], 192);
+  EXPECT_EQ(json["teacher"]["inner"]["hidden_loss"], "cosine");
+  EXPECT_EQ(json["teacher"]["models"].size(), 2U);
+  const auto one = parse_task(data + "[teacher]\nmodel='m'\n", "t.toml");
+  ASSERT_TRUE(one);
+  EXPECT_EQ(one->teacher.models, std::vector<std::string>{"m"});
+  EXPECT_FALSE(one->teacher.inner.any());
+
+  EXPECT_TRUE(error_of(data + "[teacher]\nmodel='m'\nmodels=['n']").contains("line 7"));
+  EXPECT_TRUE(error_of(data + "[teacher]\nmodels=['n', 3]").contains("a list of texts"));
+  EXPECT_TRUE(error_of(data + "[teacher]\nmodels=[]").contains("a list of texts"));
+  EXPECT_TRUE(error_of(data + "[teacher]\nmodel='m'\ncount=2").contains("unknown key 'count'"));
+  EXPECT_TRUE(error_of(data + "[teacher]\nlayers=[1]").contains("hidden is above 0"));
+  EXPECT_TRUE(error_of(data + "[teacher]\nrelation_heads=3").contains("relations is above 0"));
+  EXPECT_TRUE(error_of(data + "[student]\nwidth=8").contains("from 32"));
+  EXPECT_TRUE(error_of("[task]\nkind='tag'\n" + data + "[teacher]\nvariants=1")
+                  .contains("are for kind = \"classify\""));
+}
+
 class Build : public testing::Test {
  protected:
   void SetUp() override {

@@ -139,7 +139,8 @@ Json comparison_json(const BuildResult& result) {
   else if (result.teacher_extracted)
     lines.push_back(line_of("teacher", result.teacher_bytes, *result.teacher_extracted));
   else if (!result.teacher.empty())
-    lines.push_back(line_of("teacher", result.teacher_bytes, result.teacher_evaluation));
+    lines.push_back(line_of(result.other_teachers.empty() ? "teacher" : "first teacher",
+                            result.teacher_bytes, result.teacher_evaluation));
   if (lines.empty()) return lines;
   const char* const name = result.teacher.empty() ? "trained" : "student";
   lines.push_back(result.tagged      ? line_of(name, result.model_bytes, *result.tagged)

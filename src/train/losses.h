@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "base/thread_pool.h"
+
 namespace tack {
 
 // -log softmax(logits)[label] per row of `classes`; a label below 0 leaves its row out.
@@ -41,11 +43,20 @@ double contrastive(std::span<const float> queries, std::span<const float> keys, 
                    double temperature, double scale, std::span<float> query_gradient,
                    std::span<float> key_gradient);
 
-// MiniLM's relation loss (Wang et al. 2021, arXiv:2012.15828) of one sequence: rows of student and
-// teacher are cut into `heads` relation heads each; KL between softmax(teacher teacher^T / sqrt(d))
-// and the student's, averaged over heads and rows. Widths need not match, only divide by `heads`.
+// Cosines within one side: row i of student and teacher say how alike their rows i and j are. The
+// mean over j of (cos(student i, j) - cos(teacher i, j))^2, per row. Widths need not match.
+double similarity(std::span<const float> student, std::int64_t student_cols,
+                  std::span<const float> teacher, std::int64_t teacher_cols, double scale,
+                  std::span<float> gradient);
+
+// MiniLM's relation loss (Wang et al. 2021, arXiv:2012.15828), summed over sequences (sequence s is
+// rows [starts[s], starts[s + 1])): rows of student and teacher are cut into `heads` relation heads
+// each; KL between softmax(teacher teacher^T / sqrt(d)) and the student's, averaged over heads and
+// rows. Widths need not match, only divide by `heads`. In f32, sequences and heads among the
+// workers; the same bits for any number of them.
 double relation(std::span<const float> student, std::int64_t student_cols,
                 std::span<const float> teacher, std::int64_t teacher_cols, std::int64_t heads,
-                double scale, std::span<float> gradient);
+                std::span<const std::int64_t> starts, double scale, std::span<float> gradient,
+                ThreadPool& pool);
 
 }  // namespace tack

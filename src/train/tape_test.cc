@@ -217,6 +217,24 @@ TEST(Tape, EncoderGradientsMatchFiniteDifferences) {
     check_gradients(encoder(activation, graph::PoolKind::kMean), make_batch({4, 7}, 11), 2e-5);
 }
 
+// What distillation reads: values that others read too, with gradients of their own.
+TEST(Tape, OutputsInTheMiddleAddTheirGradients) {
+  Graph g = encoder(Activation::kGeluErf, graph::PoolKind::kMean);
+  int added = 0;
+  for (const graph::Node& node : std::vector(g.nodes()))
+    if (std::holds_alternative<graph::Attention>(node.op) ||
+        std::holds_alternative<graph::LayerNorm>(node.op)) {
+      g.output("middle " + std::to_string(added++), node.output);
+      if (!std::holds_alternative<graph::Attention>(node.op)) continue;
+      for (const ValueId input : node.inputs) g.output("q, k or v", input);
+    }
+  const ValueId hidden = g.find_output("middle 2")->value;
+  const graph::WeightId w = g.weight("projection", {7, 20});
+  g.output("projected", g.linear(hidden, w));
+  g.output("projected too", g.linear(g.find_output("hidden")->value, w));
+  check_gradients(g, make_batch({3, 1, 9}, 11), 2e-5);
+}
+
 TEST(Tape, DecoderGradientsMatchFiniteDifferences) {
   check_gradients(decoder(Activation::kSilu, true, 0, true), make_batch({5, 1, 7}, 11), 2e-5);
   check_gradients(decoder(Activation::kGeluTanh, true, 3, false), make_batch({9, 2}, 11), 2e-5);

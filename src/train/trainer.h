@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "graph/batch.h"
 #include "train/parameters.h"
 #include "train/tape.h"
 
@@ -24,6 +25,26 @@ namespace tack {
 struct ExampleTokens {
   std::span<const std::int32_t> ids;
   std::span<const std::int32_t> type_ids;  // empty: all 0
+};
+
+// The tokens of several examples, one after another.
+struct PackedExamples {
+  std::vector<std::int32_t> ids, type_ids;
+  std::vector<std::int64_t> starts = {0};
+
+  void clear() {
+    ids.clear();
+    type_ids.clear();
+    starts.assign(1, 0);
+  }
+  void add(const ExampleTokens& tokens) {
+    ids.insert(ids.end(), tokens.ids.begin(), tokens.ids.end());
+    type_ids.insert(type_ids.end(), tokens.type_ids.begin(), tokens.type_ids.end());
+    type_ids.resize(ids.size(), 0);
+    starts.push_back(static_cast<std::int64_t>(ids.size()));
+  }
+  std::int64_t tokens() const { return starts.back(); }
+  graph::Batch view() const { return {.ids = ids, .type_ids = type_ids, .starts = starts}; }
 };
 
 class Curriculum {

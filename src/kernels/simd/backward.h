@@ -302,6 +302,33 @@ void attention_backward(const AttentionBackwardArgs& args) {
 }
 
 template <class V>
+void softmax(const float* x, std::int64_t rows, std::int64_t cols, std::int64_t ld, float scale,
+             float* y, float* stats) {
+  using F = typename V::F;
+  const F factor = V::set1(scale);
+  for (std::int64_t r = 0; r < rows; ++r, x += ld, y += ld, stats += 2) {
+    for_vectors<V>(cols, [&](std::int64_t j, int n) {
+      store_some<V>(y + j, V::mul(load_some<V>(x + j, n), factor), n);
+    });
+    for (std::int64_t j = cols; j < ld; ++j) y[j] = -1e30F;
+    F top = V::set1(-1e30F);
+    for (std::int64_t j = 0; j < ld; j += V::kWidth) top = V::max(top, V::load(y + j));
+    stats[0] = V::reduce_max(top);
+    const F most = V::set1(stats[0]);
+    stats[1] = sum_lanes<V>(ld, [&](F so_far, std::int64_t j, int) {
+      const F p = exp<V>(V::sub(V::load(y + j), most));
+      V::store(y + j, p);
+      return V::add(so_far, p);
+    });
+    const F inverse = V::set1(1.0F / stats[1]);
+    for (std::int64_t j = 0; j < ld; j += V::kWidth)
+      V::store(y + j, V::mul(V::load(y + j), inverse));
+    // A masked score left e^-87.
+    for (std::int64_t j = cols; j < ld; ++j) y[j] = 0.0F;
+  }
+}
+
+template <class V>
 void adamw(const AdamWArgs& args) {
   using F = typename V::F;
   const F keep = V::set1(1.0F - args.rate * args.decay), beta1 = V::set1(args.beta1),
@@ -335,6 +362,7 @@ constexpr Backward make_backward() {
       .multiply = multiply_elements<V>,
       .dropout = dropout<V>,
       .attention = attention_backward<V>,
+      .softmax = softmax<V>,
       .adamw = adamw<V>,
   };
 }
