@@ -18,7 +18,7 @@ using Numbers = std::vector<std::int64_t>;
 constexpr std::int64_t kBlock = 32;
 
 bool is_head(std::string_view name) {
-  return name.starts_with("cls.output.") || name.starts_with("tag.");
+  return name.starts_with("cls.output.") || name.starts_with("tag.") || name.starts_with("span.");
 }
 
 // The numbers of the columns of whole heads.
