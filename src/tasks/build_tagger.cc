@@ -58,7 +58,8 @@ Result<TagEvaluation> measure(const std::filesystem::path& path, const Dataset& 
   return evaluate(*tagger, test, {.progress = [&](std::int64_t rows) { progress.advance(rows); }});
 }
 
-Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result) {
+Status ask_gate_about_spans(const Task& task, const Dataset& test, int threads,
+                            BuildResult& result) {
   if (task.gate.floor)
     result.gate = gate_against_floor(result.tagged->right(), {.floor = *task.gate.floor});
   if (task.gate.baseline) {
@@ -145,7 +146,7 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
     TACK_TRY(result.teacher_tagged, measure(result.teacher, data.test, threads));
     result.teacher_bytes = std::filesystem::file_size(result.teacher, ignored);
   }
-  TACK_RETURN_IF_ERROR(ask_gate(task, data.test, threads, result));
+  TACK_RETURN_IF_ERROR(ask_gate_about_spans(task, data.test, threads, result));
   if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
   result.model_bytes = std::filesystem::file_size(candidate.path(), ignored);
   if (result.accepted()) {

@@ -92,7 +92,7 @@ class MultitaskBuild : public testing::Test {
     task_.training.loop.epochs = 3;
     task_.training.loop.batch = 16;
     task_.training.loop.rate = 3e-4;
-    task_.layers = {0, 3};
+    task_.student.layers = {0, 3};
   }
 
   static std::vector<Prediction> answers(const fs::path& path, std::string_view head,

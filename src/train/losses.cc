@@ -266,7 +266,7 @@ class RelationHead {
     args.c = gradient;
     args.ldc = student_cols;
     args.scratch = scratch_.data();
-    kernels::kernels().product(args);
+    kernels::kernels().product.multiply(args);
     return loss;
   }
 
@@ -294,7 +294,7 @@ class RelationHead {
     args.c = out.scores;
     args.ldc = ld_;
     args.scratch = scratch_.data();
-    kernels::kernels().product(args);
+    kernels::kernels().product.multiply(args);
     kernels::kernels().backward.softmax(out.scores, n, n, ld_, scale, out.p, out.stats);
     return out;
   }
