@@ -7,7 +7,8 @@
 //   tack.tags                             names of the tags
 //   tack.head_input                       "embedding": the head reads the pooled, normalised vector
 //   tack.task                             the task, as JSON
-//   tack.calibration                      {"temperature", "threshold", "false_alarms"}
+//   tack.calibration                      {"temperature", "threshold", "false_alarms"}, or
+//                                         {"temperature", "threshold", "multilabel": true}
 //   tack.metrics                          what the evaluation measured, with intervals
 //   tack.lineage                          base, data (hashes, rows), licences, command, gate
 #pragma once
@@ -40,6 +41,10 @@ Status write_task_model(const Model& base, const TaskArtifact& artifact,
 // Copies an encoder with another tack.lineage. Atomic.
 Status write_encoder_lineage(const Model& encoder, const Json& lineage,
                              const std::filesystem::path& path);
+
+// Copies an encoder that was made for a task: with its task, metrics, lineage and name. Atomic.
+Status write_task_encoder(const Model& encoder, const TaskArtifact& artifact,
+                          const std::filesystem::path& path);
 
 // Copies the base without a head, with some of its tensors replaced by trained ones (f32, by name).
 // Atomic.

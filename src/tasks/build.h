@@ -12,7 +12,9 @@
 #include <string>
 
 #include "eval/gate.h"
+#include "tasks/embedding.h"
 #include "tasks/evaluate.h"
+#include "tasks/multilabel.h"
 #include "tasks/tagger.h"
 #include "tasks/task.h"
 #include "train/logistic.h"
@@ -44,6 +46,10 @@ struct BuildResult {
   Evaluation teacher_evaluation;
   // Of kind "tag", in place of the evaluations above.
   std::optional<TagEvaluation> tagged, teacher_tagged;
+  // Of kind "multilabel" and of kind "embed" likewise; the base beside an encoder is the base
+  // itself.
+  std::optional<LabelSetEvaluation> label_sets, teacher_label_sets, baseline_label_sets;
+  std::optional<PairEvaluation> pairs, teacher_pairs, baseline_pairs;
   std::string head;  // how the head came about, in words
   double temperature = 1;
   float threshold = 0;

@@ -1,6 +1,7 @@
 #include "tasks/build_steps.h"
 
 #include <algorithm>
+#include <system_error>
 
 #include <fmt/ranges.h>
 
@@ -8,6 +9,7 @@
 #include "base/mapped_file.h"
 #include "eval/calibration.h"
 #include "models/layers.h"
+#include "tasks/multilabel.h"
 
 namespace tack {
 
@@ -17,20 +19,18 @@ void say(const BuildOptions& options, const std::string& line) {
 
 Result<Data> read_data(const Task& task, BuildResult& result) {
   TACK_TRY(Dataset all, read_dataset(task.train));
-  if (task.kind == TaskKind::kClassify || !task.train.label.empty())
+  if (task.kind != TaskKind::kTag || !task.train.label.empty())
     if (auto status = check_trainable(all); !status) return std::unexpected(status.error());
   Data data;
   if (task.test.empty()) {
     const Split split = split_by_content(all, task.split_test, task.split_seed);
     data = {all.subset(split.first), {}, all.subset(split.second)};
-    std::vector<bool> seen(all.label_names.size());
-    for (std::int32_t label : data.train.labels)
-      if (label >= 0 && !seen.empty()) seen[static_cast<std::size_t>(label)] = true;
-    if (const auto lost = std::ranges::find(seen, false); lost != seen.end())
+    const auto rows = rows_of_labels(data.train);
+    if (const auto lost = std::ranges::find(rows, 0U); lost != rows.end())
       return fail(
           "{}: no row of label '{}' is left to learn from once {} % are held out: its texts "
           "are copies of each other; add others",
-          all.name, all.label_names[static_cast<std::size_t>(lost - seen.begin())],
+          all.name, all.label_names[static_cast<std::size_t>(lost - rows.begin())],
           100 * task.split_test);
   } else {
     TACK_TRY(Dataset test, read_dataset(task.test_source(), all.label_names));
@@ -84,8 +84,24 @@ Json calibrate(const Task& task, std::span<const float> logits,
           {"false_alarms", task.false_alarms}};
 }
 
+Json calibrate_sets(std::span<const float> logits, std::span<const float> targets,
+                    BuildResult& result) {
+  const SigmoidCalibration calibration = calibrate_sigmoid(logits, targets);
+  result.temperature = calibration.temperature;
+  result.threshold = calibration.threshold;
+  return calibration.to_json();
+}
+
+std::string calibration_text(const BuildResult& result) {
+  return result.task.kind == TaskKind::kMultilabel
+             ? fmt::format("temperature {:.3f}, a label counts from {:.1f} % on",
+                           result.temperature, 100 * result.threshold)
+             : fmt::format("temperature {:.3f}, out of scope below a score of {:.2f}",
+                           result.temperature, result.threshold);
+}
+
 std::string describe_training(const Task& task, const TrainSettings& settings, const Model& base,
-                              const Data& data, const std::string& teacher) {
+                              const DataSummary& data, const std::string& teacher) {
   return fmt::format("task {}\nbase {} of {} bytes\ntraining rows {}\nvalidation rows {}\n{}{}",
                      task.name, base.name(), base.file_bytes(), data.train.sha256,
                      data.validation.sha256, teacher, to_text(settings.to_json(), 1));
@@ -106,27 +122,59 @@ Result<std::shared_ptr<const Model>> keep_layers(const Task& task,
   return Model::open(path);
 }
 
-Result<Json> make_lineage(const Task& task, const Model& base, const Data& data,
+Result<std::filesystem::path> built_teacher(
+    const Task& task, const BuildOptions& options,
+    const std::function<Status(const Task&, const BuildOptions&)>& build) {
+  if (!task.teacher.model.empty()) return resolve_model(task.teacher.model);
+  Task teaching = task;
+  teaching.name = task.name + " teacher";
+  teaching.teacher = {};
+  teaching.training = task.teacher.training;
+  teaching.layers.clear();
+  teaching.layer_count = 0;
+  teaching.type = "f16";
+  teaching.gate = {};
+  if (!task.teacher.base.empty()) teaching.base = task.teacher.base;
+  BuildOptions building = options;
+  building.out.replace_extension(".teacher.gguf");
+  if (std::error_code ignored; std::filesystem::exists(building.out, ignored)) {
+    TACK_TRY(const auto made, Model::open(building.out));
+    if (const Json* task_of = made->tack_metadata("task");
+        task_of != nullptr && *task_of == teaching.to_json()) {
+      say(options, fmt::format("teacher: {} is there already", building.out.string()));
+      return building.out;
+    }
+    return fail(ErrorCode::kUsage,
+                "{}: this teacher was trained otherwise than the task says; name it as [teacher] "
+                "model to use it, or remove it to train it again",
+                building.out.string());
+  }
+  say(options, "teacher:");
+  TACK_RETURN_IF_ERROR(build(teaching, building));
+  return building.out;
+}
+
+Result<Json> make_lineage(const Task& task, const Model& base, const DataSummary& data,
                           const BuildOptions& options, const BuildResult& result) {
   TACK_TRY(const auto file, MappedFile::open(base.path()));
   Json json = {
       {"base", {{"name", base.name()}, {"sha256", sha256_hex(file.text())}}},
       {"train",
        {{"path", task.train.path},
-        {"rows", data.train.size()},
+        {"rows", data.train.rows},
         {"sha256", data.train.sha256},
         {"licence", task.licence}}},
       {"test",
        {{"path", task.test.empty() ? task.train.path : task.test},
-        {"rows", data.test.size()},
+        {"rows", data.test.rows},
         {"sha256", data.test.sha256}}},
       {"head", result.head},
       {"command", options.command},
   };
   if (const Json* before = base.tack_metadata("lineage")) json["base"]["lineage"] = *before;
-  if (data.validation.size() > 0)
+  if (data.validation.rows > 0)
     json["validation"] = {{"path", task.validation.empty() ? task.train.path : task.validation},
-                          {"rows", data.validation.size()},
+                          {"rows", data.validation.rows},
                           {"sha256", data.validation.sha256}};
   if (result.training)
     json["training"] = {{"steps", result.training->steps},

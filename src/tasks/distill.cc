@@ -16,6 +16,7 @@
 #include "models/layers.h"
 #include "tasks/artifact.h"
 #include "tasks/features.h"
+#include "tasks/predictor.h"
 #include "tasks/training_report.h"
 #include "train/losses.h"
 
@@ -28,12 +29,14 @@ using Clock = std::chrono::steady_clock;
 class Imitation final : public Curriculum {
  public:
   Imitation(const TrainingTexts& texts, std::size_t training, std::span<const float> answers,
-            std::int64_t width, bool of_task, double temperature, graph::ValueId output)
+            std::int64_t width, bool of_task, bool multilabel, double temperature,
+            graph::ValueId output)
       : texts_(texts),
         training_(training),
         answers_(answers),
         width_(width),
         of_task_(of_task),
+        multilabel_(multilabel),
         temperature_(temperature),
         output_(output) {}
 
@@ -49,8 +52,12 @@ class Imitation final : public Curriculum {
       const auto student = tape.value(output_).subspan(i * width, width);
       const auto teacher = answers_.subspan(examples[i] * width, width);
       const auto slope = tape.gradient(output_).subspan(i * width, width);
-      sum += of_task_ ? distillation(student, teacher, width_, temperature_, scale, slope)
-                      : cosine_distance(student, teacher, width_, scale, slope);
+      if (!of_task_)
+        sum += cosine_distance(student, teacher, width_, scale, slope);
+      else if (multilabel_)
+        sum += binary_distillation(student, teacher, temperature_, scale, slope);
+      else
+        sum += distillation(student, teacher, width_, temperature_, scale, slope);
     }
     return sum;
   }
@@ -89,7 +96,7 @@ class Imitation final : public Curriculum {
   std::size_t training_;
   std::span<const float> answers_;  // [texts, width]
   std::int64_t width_;
-  bool of_task_;
+  bool of_task_, multilabel_;
   double temperature_;
   graph::ValueId output_;
 };
@@ -192,8 +199,9 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
                                    .layer_decay = static_cast<float>(options.training.layer_decay),
                                    .head_rate = static_cast<float>(options.training.head_rate),
                                    .train_embeddings = options.training.embeddings}));
-  Imitation curriculum(packed, training, answers, width, result.of_task, options.temperature,
-                       model->output());
+  TACK_TRY(const Calibration calibration, Calibration::of(*teacher));
+  Imitation curriculum(packed, training, answers, width, result.of_task, calibration.multilabel,
+                       options.temperature, model->output());
   TACK_TRY(const auto teacher_file, MappedFile::open(options.teacher));
   const std::string teacher_hash = sha256_hex(teacher_file.text());
   std::string all_texts;

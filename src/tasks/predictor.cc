@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 
 #include "eval/calibration.h"
 
@@ -24,6 +25,11 @@ std::vector<float> softmax(std::span<const float> logits, float temperature) {
   return out;
 }
 
+float sigmoid(float logit, float temperature) {
+  return static_cast<float>(
+      1 / (1 + std::exp(-static_cast<double>(logit) / static_cast<double>(temperature))));
+}
+
 Result<float> number(const Json& calibration, const char* key, float fallback) {
   const auto found = calibration.find(key);
   if (found == calibration.end() || found->is_null()) return fallback;
@@ -40,6 +46,10 @@ Result<Calibration> Calibration::of(const Model& model) {
   if (calibration == nullptr) return out;
   TACK_TRY(out.temperature, number(*calibration, "temperature", 1));
   TACK_TRY(out.threshold, number(*calibration, "threshold", 0));
+  if (const auto found = calibration->find("multilabel"); found != calibration->end()) {
+    if (!found->is_boolean()) return fail("tack.calibration: 'multilabel' is not true or false");
+    out.multilabel = found->get<bool>();
+  }
   if (out.temperature <= 0)
     return fail("{}: tack.calibration: temperature {} is not above 0", model.path().string(),
                 out.temperature);
@@ -48,6 +58,15 @@ Result<Calibration> Calibration::of(const Model& model) {
 
 Prediction Calibration::apply(std::span<const float> logits) const {
   Prediction p;
+  if (multilabel) {
+    for (float logit : logits) p.probabilities.push_back(sigmoid(logit, temperature));
+    for (std::size_t k = 0; k < logits.size(); ++k)
+      if (p.probabilities[k] >= threshold) p.labels.push_back(k);
+    std::ranges::stable_sort(p.labels, std::greater{},
+                             [&](std::size_t k) { return p.probabilities[k]; });
+    p.label = static_cast<std::size_t>(std::ranges::max_element(logits) - logits.begin());
+    return p;
+  }
   p.probabilities = softmax(logits, temperature);
   p.label =
       static_cast<std::size_t>(std::ranges::max_element(p.probabilities) - p.probabilities.begin());

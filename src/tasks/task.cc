@@ -8,6 +8,10 @@ std::string_view task_kind_name(TaskKind kind) {
       return "classify";
     case TaskKind::kTag:
       return "tag";
+    case TaskKind::kMultilabel:
+      return "multilabel";
+    case TaskKind::kEmbed:
+      return "embed";
   }
   return "?";
 }
@@ -38,25 +42,28 @@ std::string_view train_method_name(TrainMethod method) {
 
 Json TrainSettings::to_json() const {
   constexpr const char* kSchedules[] = {"constant", "linear", "cosine"};
-  return {{"method", train_method_name(method)},
-          {"rank", rank},
-          {"epochs", loop.epochs},
-          {"batch", loop.batch},
-          {"rate", loop.rate},
-          {"warmup", loop.warmup},
-          {"schedule", kSchedules[static_cast<std::size_t>(loop.schedule)]},
-          {"decay", loop.adamw.decay},
-          {"clip", loop.adamw.clip},
-          {"dropout", loop.dropout},
-          {"smoothing", smoothing},
-          {"layer_decay", layer_decay},
-          {"head_rate", head_rate},
-          {"embeddings", embeddings},
-          {"augment", augment},
-          {"average", loop.average},
-          {"patience", loop.patience},
-          {"validation", validation},
-          {"seed", loop.seed}};
+  Json json = {{"method", train_method_name(method)},
+               {"rank", rank},
+               {"epochs", loop.epochs},
+               {"batch", loop.batch},
+               {"rate", loop.rate},
+               {"warmup", loop.warmup},
+               {"schedule", kSchedules[static_cast<std::size_t>(loop.schedule)]},
+               {"decay", loop.adamw.decay},
+               {"clip", loop.adamw.clip},
+               {"dropout", loop.dropout},
+               {"smoothing", smoothing},
+               {"layer_decay", layer_decay},
+               {"head_rate", head_rate},
+               {"embeddings", embeddings},
+               {"augment", augment},
+               {"average", loop.average},
+               {"patience", loop.patience},
+               {"validation", validation},
+               {"seed", loop.seed}};
+  // Of pairs only; checkpoints of other kinds stay as they were.
+  if (temperature != kContrastTemperature) json["temperature"] = temperature;
+  return json;
 }
 
 Json TeacherSettings::to_json() const {
@@ -69,6 +76,17 @@ Json TeacherSettings::to_json() const {
   }
   return json;
 }
+
+namespace {
+
+Json pairs_json(const PairColumns& pairs) {
+  if (pairs.kind == PairKind::kLabel) return {{"kind", "label"}};
+  if (pairs.kind == PairKind::kScored)
+    return {{"kind", "scored"}, {"other", pairs.other}, {"score", pairs.score}};
+  return {{"kind", "positive"}, {"other", pairs.other}, {"negative", pairs.negative}};
+}
+
+}  // namespace
 
 Json Task::to_json() const {
   Json json = {
@@ -89,6 +107,8 @@ Json Task::to_json() const {
       {"head", {{"c", c}, {"folds", folds}}},
       {"calibration", {{"false_alarms", false_alarms}}},
   };
+  if (kind == TaskKind::kMultilabel) json["data"]["separator"] = train.separator;
+  if (kind == TaskKind::kEmbed) json["data"]["pairs"] = pairs_json(train.pairs);
   if (training.method != TrainMethod::kHead) {
     json["data"]["validation"] = validation;
     json["model"]["type"] = type;

@@ -1,12 +1,13 @@
 // What a task is, and task.toml, the file that says it.
 //
-//   [task]         name, kind ("classify" or "tag"), description
+//   [task]         name, kind ("classify", "multilabel", "tag" or "embed"), description
 //   [data]         train, validation, test, text, label, oos_label, spans (eval/tagged.h), format,
-//                  licence, split_test, split_seed
+//                  licence, split_test, split_seed; separator (eval/label_sets.h); positive,
+//                  negative, or other, score, or pairs = "label" (eval/pairs.h)
 //   [model]        base (path or name of an encoder), type (int8, bf16, f16, f32; of the result)
 //   [train]        method ("head", "lora", "full"), rank, epochs, batch, rate, warmup, schedule,
 //                  decay, clip, dropout, smoothing, layer_decay, head_rate, average, patience,
-//                  validation, augment, seed, checkpoint_seconds
+//                  validation, augment, seed, checkpoint_seconds; temperature (of "embed")
 //   [student]      layers (how many, or which ones)
 //   [teacher]      model, or the keys of [train] and base to train one; temperature, labels (weight
 //                  of the labels against the teacher), unlabelled (more texts)
@@ -33,8 +34,9 @@
 
 namespace tack {
 
-// What a model answers with: a label, or named spans (and perhaps a label).
-enum class TaskKind : std::uint8_t { kClassify, kTag };
+// What a model answers with: a label, named spans (and perhaps a label), any number of labels, a
+// vector.
+enum class TaskKind : std::uint8_t { kClassify, kTag, kMultilabel, kEmbed };
 std::string_view task_kind_name(TaskKind kind);
 
 struct GateRule {
@@ -44,6 +46,8 @@ struct GateRule {
 
   bool any() const { return floor.has_value() || baseline.has_value(); }
 };
+
+inline constexpr double kContrastTemperature = 0.05;
 
 // How the encoder is trained; with kHead it stays as it is. Defaults suit a few thousand short
 // texts.
@@ -56,6 +60,7 @@ struct TrainSettings {
   std::int64_t rank = 16;    // of LoRA's matrices
   bool embeddings = true;    // whether the token table is trained
   std::int64_t augment = 0;  // copies of a tagged text with other spans (tasks/augment.h)
+  double temperature = kContrastTemperature;  // of cosines, in the loss of pairs
   TrainerOptions loop;
 
   Json to_json() const;

@@ -146,7 +146,7 @@ class Section {
   std::set<std::string> known_;
 };
 
-Status read_train(Section& section, TrainSettings& train) {
+Status read_train(Section& section, TaskKind kind, TrainSettings& train) {
   TrainerOptions& loop = train.loop;
   double decay = static_cast<double>(loop.adamw.decay), clip = static_cast<double>(loop.adamw.clip);
   auto seed = static_cast<std::int64_t>(loop.seed);
@@ -167,9 +167,13 @@ Status read_train(Section& section, TrainSettings& train) {
   TACK_RETURN_IF_ERROR(section.read("decay", 0, 1, decay));
   TACK_RETURN_IF_ERROR(section.read("clip", 0, 1e9, clip));
   TACK_RETURN_IF_ERROR(section.read("dropout", 0, 0.9, loop.dropout));
-  TACK_RETURN_IF_ERROR(section.read("smoothing", 0, 0.9, train.smoothing));
   TACK_RETURN_IF_ERROR(section.read("layer_decay", 0.01, 1, train.layer_decay));
-  TACK_RETURN_IF_ERROR(section.read("head_rate", 0.01, 1000, train.head_rate));
+  if (kind == TaskKind::kEmbed) {
+    TACK_RETURN_IF_ERROR(section.read("temperature", 0.001, 10, train.temperature));
+  } else {  // there is a head
+    TACK_RETURN_IF_ERROR(section.read("smoothing", 0, 0.9, train.smoothing));
+    TACK_RETURN_IF_ERROR(section.read("head_rate", 0.01, 1000, train.head_rate));
+  }
   TACK_RETURN_IF_ERROR(section.read("embeddings", train.embeddings));
   TACK_RETURN_IF_ERROR(section.read("rank", 1, 1024, train.rank));
   TACK_RETURN_IF_ERROR(section.read("augment", 0, 100, train.augment));
@@ -184,16 +188,19 @@ Status read_train(Section& section, TrainSettings& train) {
   return {};
 }
 
-Status read_teacher(Section& section, TeacherSettings& teacher) {
+Status read_teacher(Section& section, TaskKind kind, TeacherSettings& teacher) {
   teacher.training.method = TrainMethod::kFull;
   TACK_RETURN_IF_ERROR(section.read("model", teacher.model));
-  TACK_RETURN_IF_ERROR(section.read("temperature", 0.1, 100, teacher.temperature));
+  // Of a teacher that is trained on pairs, [teacher] temperature is that of its training.
+  if (kind != TaskKind::kEmbed) {
+    TACK_RETURN_IF_ERROR(section.read("temperature", 0.1, 100, teacher.temperature));
+    TACK_RETURN_IF_ERROR(section.read("unlabelled", teacher.unlabelled));
+  }
   TACK_RETURN_IF_ERROR(section.read("labels", 0, 1, teacher.labels));
-  TACK_RETURN_IF_ERROR(section.read("unlabelled", teacher.unlabelled));
   // A teacher that exists is not trained: keys for that would be ignored.
   if (teacher.model.empty()) {
     TACK_RETURN_IF_ERROR(section.read("base", teacher.base));
-    TACK_RETURN_IF_ERROR(read_train(section, teacher.training));
+    TACK_RETURN_IF_ERROR(read_train(section, kind, teacher.training));
   }
   return section.finish();
 }
@@ -206,6 +213,25 @@ Status read_student(Section& section, Task& task) {
   else
     task.layers = layers;
   return section.finish();
+}
+
+Status read_pair_columns(Section& data, Task& task) {
+  PairColumns& pairs = task.train.pairs;
+  pairs.kind = data.has("other") || data.has("score") ? PairKind::kScored : PairKind::kPositive;
+  TACK_RETURN_IF_ERROR(
+      data.read("pairs", {std::pair{"columns", pairs.kind}, std::pair{"label", PairKind::kLabel}},
+                pairs.kind));
+  if (pairs.kind == PairKind::kScored) {
+    pairs.other = "other";
+    pairs.score = "score";
+    TACK_RETURN_IF_ERROR(data.read("other", pairs.other));
+    TACK_RETURN_IF_ERROR(data.read("score", pairs.score));
+  } else if (pairs.kind == PairKind::kPositive) {
+    TACK_RETURN_IF_ERROR(data.read("positive", pairs.other));
+    TACK_RETURN_IF_ERROR(data.read("negative", pairs.negative));
+  }
+  if (pairs.kind != PairKind::kLabel) task.train.label.clear();
+  return {};
 }
 
 Status read_sections(const toml::table& root, std::string_view name, Task& task) {
@@ -228,7 +254,9 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   TACK_RETURN_IF_ERROR(head_line.read("name", task.name));
   TACK_RETURN_IF_ERROR(head_line.read("description", task.description));
   TACK_RETURN_IF_ERROR(head_line.read(
-      "kind", {std::pair{"classify", TaskKind::kClassify}, std::pair{"tag", TaskKind::kTag}},
+      "kind",
+      {std::pair{"classify", TaskKind::kClassify}, std::pair{"multilabel", TaskKind::kMultilabel},
+       std::pair{"tag", TaskKind::kTag}, std::pair{"embed", TaskKind::kEmbed}},
       task.kind));
   TACK_RETURN_IF_ERROR(head_line.finish());
 
@@ -244,8 +272,17 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
     task.train.spans = "spans";
     TACK_RETURN_IF_ERROR(data.read("spans", task.train.spans));
   }
-  TACK_RETURN_IF_ERROR(data.read("label", task.train.label));
-  TACK_RETURN_IF_ERROR(data.read("oos_label", task.train.oos_label));
+  if (task.kind == TaskKind::kMultilabel) {
+    task.train.label = "labels";
+    task.train.label_sets = true;
+    TACK_RETURN_IF_ERROR(data.read("separator", task.train.separator));
+  }
+  if (task.kind == TaskKind::kEmbed) TACK_RETURN_IF_ERROR(read_pair_columns(data, task));
+  const bool labelled = task.kind != TaskKind::kEmbed || task.train.pairs.kind == PairKind::kLabel;
+  if (labelled) TACK_RETURN_IF_ERROR(data.read("label", task.train.label));
+  // A row of any number of labels that belongs to none has none.
+  if (labelled && task.kind != TaskKind::kMultilabel)
+    TACK_RETURN_IF_ERROR(data.read("oos_label", task.train.oos_label));
   TACK_RETURN_IF_ERROR(data.read("format", format));
   TACK_RETURN_IF_ERROR(data.read("licence", task.licence));
   TACK_RETURN_IF_ERROR(data.read("split_test", 0.01, 0.9, task.split_test));
@@ -270,20 +307,27 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   TACK_RETURN_IF_ERROR(model.finish());
   task.type = type;
 
+  if (task.kind == TaskKind::kEmbed)  // each text of a batch is a negative of the others
+    task.training.loop.batch = task.teacher.training.loop.batch = 64;
   Section train = section("train");
-  TACK_RETURN_IF_ERROR(read_train(train, task.training));
+  TACK_RETURN_IF_ERROR(read_train(train, task.kind, task.training));
   TACK_RETURN_IF_ERROR(train.finish());
 
   Section student = section("student");
   TACK_RETURN_IF_ERROR(read_student(student, task));
   Section teacher = section("teacher");
   task.teacher.wanted = root.contains("teacher");
-  TACK_RETURN_IF_ERROR(read_teacher(teacher, task.teacher));
+  TACK_RETURN_IF_ERROR(read_teacher(teacher, task.kind, task.teacher));
   const bool trains = task.training.method != TrainMethod::kHead;
   if (task.kind == TaskKind::kTag && !trains)
     return fail(ErrorCode::kUsage,
                 "{}: kind = \"tag\" needs [train] method = \"full\" or \"lora\": vectors of a "
                 "frozen encoder are made for whole texts",
+                name);
+  if (task.kind == TaskKind::kEmbed && !trains)
+    return fail(ErrorCode::kUsage,
+                "{}: kind = \"embed\" needs [train] method = \"full\" or \"lora\": it is the "
+                "encoder that is made",
                 name);
   if (task.kind != TaskKind::kTag &&
       (task.training.augment > 0 || task.teacher.training.augment > 0))
@@ -297,13 +341,16 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
 
   Section head = section("head");
   std::int64_t folds = task.folds;
-  TACK_RETURN_IF_ERROR(head.read("c", task.c));
-  TACK_RETURN_IF_ERROR(head.read("folds", 2, 100, folds));
+  if (task.kind != TaskKind::kEmbed) {
+    TACK_RETURN_IF_ERROR(head.read("c", task.c));
+    TACK_RETURN_IF_ERROR(head.read("folds", 2, 100, folds));
+  }
   TACK_RETURN_IF_ERROR(head.finish());
   task.folds = static_cast<int>(folds);
 
   Section calibration = section("calibration");
-  TACK_RETURN_IF_ERROR(calibration.read("false_alarms", 0, 0.5, task.false_alarms));
+  if (task.kind == TaskKind::kClassify || task.kind == TaskKind::kTag)
+    TACK_RETURN_IF_ERROR(calibration.read("false_alarms", 0, 0.5, task.false_alarms));
   TACK_RETURN_IF_ERROR(calibration.finish());
 
   Section gate = section("gate");

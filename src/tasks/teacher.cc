@@ -12,6 +12,10 @@ Result<Teaching> ask_teacher(const std::filesystem::path& path,
                              const std::vector<std::string>& labels, const Dataset& train,
                              std::vector<std::string> texts, int threads) {
   TACK_TRY(auto teacher, TaskPredictor::open(path, {.threads = threads}));
+  if (teacher->multilabel() == train.label_sets.empty())
+    return fail(ErrorCode::kUsage, "{}: the teacher gives {} a text, the training rows have {}",
+                path.string(), teacher->multilabel() ? "any number of labels" : "one label",
+                teacher->multilabel() ? "one" : "any number");
   // column[c] is where the teacher has label c.
   std::vector<std::size_t> column;
   for (const std::string& label : labels) {

@@ -12,7 +12,8 @@
 namespace tack {
 
 // Runs the task model `path` once over the training rows and `texts`; its labels may be in another
-// order. Errors: kUsage when its labels are not those of `labels`, naming one that differs.
+// order. Errors: kUsage when its labels are not those of `labels`, naming one that differs, or one
+// of the two is multilabel and the other is not.
 Result<Teaching> ask_teacher(const std::filesystem::path& path,
                              const std::vector<std::string>& labels, const Dataset& train,
                              std::vector<std::string> texts, int threads);
