@@ -1,4 +1,4 @@
-// `tack classify`: a label and its probability for each row, streamed.
+// `tack classify`: a label and its probability for each row, or all labels that count, streamed.
 
 #include <algorithm>
 #include <cmath>
@@ -38,15 +38,20 @@ double rounded(float p) {
 
 class Writer {
  public:
-  Writer(const Options& options, const std::vector<std::string>& labels)
-      : options_(options), labels_(labels), order_(labels.size()) {}
+  Writer(const Options& options, const TaskPredictor& predictor)
+      : options_(options),
+        labels_(predictor.labels()),
+        multilabel_(predictor.multilabel()),
+        order_(labels_.size()) {}
 
   Status begin() const {
     if (options_.output != "csv") return {};
-    return print_line("text,label,probability,out_of_scope");
+    return print_line(multilabel_ ? "text,labels,probabilities"
+                                  : "text,label,probability,out_of_scope");
   }
 
   Status write(std::int64_t index, const std::string& text, const Prediction& p) {
+    if (multilabel_) return write_set(index, text, p);
     const std::string& label = labels_[p.label];
     if (options_.output == "csv")
       return print_line(fmt::format("{},{},{:.4f},{}", csv_field(text), csv_field(label),
@@ -66,6 +71,30 @@ class Writer {
   }
 
  private:
+  // Labels that count, most probable first: "a 0.98, b 0.71"; in CSV apart by |, as data has them.
+  Status write_set(std::int64_t index, const std::string& text, const Prediction& p) {
+    if (options_.output == "jsonl") {
+      Json labels = Json::array();
+      for (std::size_t k : p.labels)
+        labels.push_back({{"label", labels_[k]}, {"probability", rounded(p.probabilities[k])}});
+      return print_line(to_text({{"index", index},
+                                 {"labels", std::move(labels)},
+                                 {"tokens", p.tokens},
+                                 {"truncated", p.truncated},
+                                 {"top", top(p)}}));
+    }
+    const bool csv = options_.output == "csv";
+    std::string names, numbers;
+    for (std::size_t k : p.labels) {
+      const char* const between = names.empty() ? "" : csv ? "|" : ", ";
+      names += csv ? fmt::format("{}{}", between, labels_[k])
+                   : fmt::format("{}{} {:.3f}", between, labels_[k], p.probabilities[k]);
+      numbers += fmt::format("{}{:.4f}", between, p.probabilities[k]);
+    }
+    return print_line(csv ? fmt::format("{},{},{}", csv_field(text), csv_field(names), numbers)
+                          : fmt::format("{}\t{}", names.empty() ? "-" : names, text));
+  }
+
   Json top(const Prediction& p) {
     const std::size_t count =
         options_.top <= 0 ? labels_.size()
@@ -86,6 +115,7 @@ class Writer {
 
   const Options& options_;
   const std::vector<std::string>& labels_;
+  bool multilabel_;
   std::vector<std::size_t> order_;
 };
 
@@ -94,7 +124,7 @@ Status run(Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
   TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}));
   TACK_TRY(auto rows, open_texts(options.input, predictor->model()));
-  Writer writer(options, predictor->labels());
+  Writer writer(options, *predictor);
   TACK_RETURN_IF_ERROR(writer.begin());
   std::int64_t done = 0, cut = 0, cut_tokens = 0;
   Progress progress("classifying", 0, "rows");
@@ -129,7 +159,7 @@ Verb make_classify(CLI::App& root) {
       ->check(CLI::IsMember({"text", "csv", "jsonl"}))
       ->capture_default_str();
   verb->add_flag("--json", options->json, "The same as --output jsonl");
-  verb->add_option("--top", options->top, "Labels listed per row of JSON; 0: all")
+  verb->add_option("--top", options->top, "Labels listed under \"top\" per row of JSON; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   verb->add_option("--batch", options->batch, "Rows computed together; 1 answers each row at once")

@@ -226,6 +226,23 @@ std::string embeddings_json(const Embedded& embedded, const ModelInfo& model, bo
   return out;
 }
 
+namespace {
+
+// "key":[{"label":...,"probability":...},...]
+void append_list(std::string& out, std::string_view key, std::span<const std::size_t> labels,
+                 const std::vector<std::string>& names, const std::vector<float>& probabilities) {
+  out.append("\"").append(key).append("\":[");
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (i > 0) out.push_back(',');
+    out.append("{\"label\":").append(names[labels[i]]);
+    append_float(out.append(",\"probability\":"), probabilities[labels[i]]);
+    out.push_back('}');
+  }
+  out.push_back(']');
+}
+
+}  // namespace
+
 std::string classifications_json(const std::vector<Prediction>& predictions, const ModelInfo& model,
                                  std::size_t top_k) {
   std::vector<std::string> names(model.labels.size());
@@ -235,26 +252,26 @@ std::string classifications_json(const std::vector<Prediction>& predictions, con
   std::string out = R"({"object":"list","data":[)";
   std::int64_t tokens = 0, truncated = 0;
   for (std::size_t i = 0; i < predictions.size(); ++i) {
-    const auto& [label, probabilities, out_of_scope, score, text_tokens, cut] = predictions[i];
-    fmt::format_to(std::back_inserter(out),
-                   R"({}{{"object":"classification","index":{},"label":{},"probability":)",
-                   i ? "," : "", i, names[label]);
-    append_float(out, probabilities[label]);
-    fmt::format_to(std::back_inserter(out), R"(,"out_of_scope":{},"probabilities":)", out_of_scope);
+    const Prediction& p = predictions[i];
+    const std::vector<float>& probabilities = p.probabilities;
+    fmt::format_to(std::back_inserter(out), R"({}{{"object":"classification","index":{},)",
+                   i ? "," : "", i);
+    if (model.multilabel) {
+      append_list(out, "labels", p.labels, names, probabilities);
+      out.push_back(',');
+    } else {
+      fmt::format_to(std::back_inserter(out), R"("label":{},"probability":)", names[p.label]);
+      append_float(out, probabilities[p.label]);
+      fmt::format_to(std::back_inserter(out), R"(,"out_of_scope":{},)", p.out_of_scope);
+    }
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(shown), {},
                               [&](std::size_t k) { return std::pair(-probabilities[k], k); });
-    char separator = '[';
-    for (std::size_t k = 0; k < shown; ++k) {
-      out.append(1, separator).append("{\"label\":").append(names[order[k]]);
-      append_float(out.append(",\"probability\":"), probabilities[order[k]]);
-      out.push_back('}');
-      separator = ',';
-    }
-    fmt::format_to(std::back_inserter(out), R"(],"tokens":{},"truncated_tokens":{}}})", text_tokens,
-                   cut);
-    tokens += text_tokens;
-    truncated += cut > 0;
+    append_list(out, "probabilities", std::span(order).first(shown), names, probabilities);
+    fmt::format_to(std::back_inserter(out), R"(,"tokens":{},"truncated_tokens":{}}})", p.tokens,
+                   p.truncated);
+    tokens += p.tokens;
+    truncated += p.truncated > 0;
   }
   append_totals(out, model.id, tokens, truncated);
   return out;
@@ -284,7 +301,10 @@ Json model_json(const ModelInfo& model) {
   json["object"] = "model";
   json["created"] = model.created;
   json["owned_by"] = "tackhammer";
-  json["task"] = model.tags ? "tag" : model.labels.empty() ? "embed" : "classify";
+  json["task"] = model.tags             ? "tag"
+                 : model.labels.empty() ? "embed"
+                 : model.multilabel     ? "multilabel"
+                                        : "classify";
   json["context_length"] = model.context_length;
   if (model.embedding_dim > 0) json["embedding_dim"] = model.embedding_dim;
   if (!model.labels.empty()) json["labels"] = model.labels;

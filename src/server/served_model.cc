@@ -56,6 +56,7 @@ class TaskModel final : public ServedModel {
       : predictor_(std::move(predictor)),
         info_(describe(predictor_->model(), predictor_->encoder(), std::move(id))) {
     info_.labels = predictor_->labels();
+    info_.multilabel = predictor_->multilabel();
   }
 
   const ModelInfo& info() const override { return info_; }

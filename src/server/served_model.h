@@ -24,6 +24,7 @@ struct ModelInfo {
   std::int64_t embedding_dim = 0;   // 0: gives no embeddings
   std::vector<std::string> labels;  // empty: does not classify
   bool tags = false;                // finds spans
+  bool multilabel = false;          // a text has any number of labels
 };
 
 // What a tagger said about a text, as JSON (tag_json() of tasks/tagger.h).
