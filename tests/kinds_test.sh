@@ -75,7 +75,7 @@ checkpoint_seconds = 0
 [student]
 layers = 1
 [gate]
-floor = 0.2
+floor = 0.02
 EOF
 good 'labelled texts.*recall at 1 .*MRR .*frozen encoder .*trained .*gate passed: MRR .*wrote' one_line "$tack" build embed.toml -o embed.gguf --html embed.html
 good 'recall at 10.*aria-label="Loss"' one_line cat embed.html
