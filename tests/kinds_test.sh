@@ -53,29 +53,39 @@ good '"labels":' sh -c "echo 'it was stolen' | $tack classify setsd.gguf --json"
 sed '/gate/,$d' sets.toml >sets4.toml
 bad 2 'the baseline gives one label a text' "$tack" build sets4.toml -o x.gguf --set gate.baseline=./t.gguf
 bad 2 "unknown key 'oos_label'" "$tack" build sets.toml -o x.gguf --set data.oos_label=none
+bad 2 'models, count and variants are for kind = "classify"' "$tack" build sets3.toml -o x.gguf --set teacher.variants=1
+bad 2 'hidden and relations are for kind = "tag"' "$tack" build sets3.toml -o x.gguf --set teacher.hidden=1
+good '192 of 384 wide.*wrote' one_line "$tack" build sets2.toml -o setsn.gguf --set student.width=192
 printf '[data]\ntrain = "few.csv"\nlabel = "intent"\noos_label = "oos"\n[train]\nmethod = "full"\n[teacher]\nmodel = "./sets2.gguf"\n' >other.toml
 bad 2 'the teacher gives any number of labels a text' "$tack" build other.toml -o x.gguf
 
-# --- encoders from texts that belong together
+# --- encoders from texts that belong together: those with the same second word, which says little to
+# the base (MRR 44 %) and is learned in a few steps
+awk 'BEGIN {
+  n = split("river engine poem bread window planet horse violin lawyer carpet candle tunnel", what, " ")
+  m = split("monday seven maybe quiet london", mark, " ")
+  print "text,intent"
+  for (i = 0; i < n; ++i) for (j = 1; j <= m; ++j) for (k = 1; k < 3; ++k)
+    printf "%s %s %s %s,%s\n", what[i + 1], mark[j], what[(i + k) % n + 1], what[(i + 3 * k) % n + 1], mark[j]
+}' >marks.csv
 cat >embed.toml <<EOF
 [task]
 kind = "embed"
 [data]
-train = "few.csv"
+train = "marks.csv"
 pairs = "label"
 label = "intent"
 oos_label = "oos"
 [train]
 method = "full"
-epochs = 2
-batch = 32
-rate = 5e-5
-validation = 0.3
+epochs = 3
+batch = 16
+rate = 1e-3
 checkpoint_seconds = 0
 [student]
 layers = 1
 [gate]
-floor = 0.02
+floor = 0.9
 EOF
 good 'labelled texts.*recall at 1 .*MRR .*frozen encoder .*trained .*gate passed: MRR .*wrote' one_line "$tack" build embed.toml -o embed.gguf --html embed.html
 good 'recall at 10.*aria-label="Loss"' one_line cat embed.html
@@ -84,7 +94,7 @@ good 'measured +recall at 1' "$tack" show embed.gguf
 good 'MRR' "$tack" eval embed.gguf "$root/tasks/data/tickets/test.csv"
 good '"mrr"' "$tack" eval "$base" few.csv --pairs-by-label --label intent --oos-label oos --json
 bad 2 'say what it is measured on' "$tack" eval "$base" few.csv
-bad 5 'gate refused' "$tack" build embed.toml -o x.gguf --set gate.floor=0.99 --set train.epochs=1
+bad 5 'gate refused' "$tack" build embed.toml -o x.gguf --set train.rate=1e-8 --set train.epochs=1
 killed_at_checkpoint embedk.gguf.checkpoint "$tack" build embed.toml -o embedk.gguf
 good 'continued from a checkpoint' "$tack" build embed.toml -o embedk.gguf --threads 1
 vectors() { "$tack" embed "$1" few.csv | sha256sum; }

@@ -63,7 +63,14 @@ if printf '%s' "$models" | grep -q '"embedding_dim"'; then
   expect truncation '"truncated":1' "$(post /v1/embeddings "{\"input\":\"$long\"}")"
   expect dimensions '"param":"dimensions"' "$(post /v1/embeddings '{"input":"a","dimensions":7}')"
 fi
-if printf '%s' "$models" | grep -q '"labels"'; then
+if printf '%s' "$models" | grep -q '"heads"'; then
+  head=$(printf '%s' "$models" | sed 's/.*"heads":{"\([^"]*\)".*/\1/')
+  expect heads "\"heads\":\{\"$head\":\{\"label\":\"[^\"]+\",\"probability\":$number" \
+    "$(post /v1/classify '{"input":["where is my card?","hello"]}')"
+  expect head "\"index\":0,\"label\":\"[^\"]+\",\"probability\":$number" \
+    "$(post /v1/classify "{\"input\":\"hello\",\"head\":\"$head\"}")"
+  expect unknown-head '"param":"head"' "$(post /v1/classify '{"input":"a","head":"none"}')"
+elif printf '%s' "$models" | grep -q '"labels"'; then
   classified=$(post /v1/classify '{"input":["where is my card?","hello"],"top_k":2}')
   expect classify "\"label\":\"[^\"]+\",\"probability\":$number,\"out_of_scope\":(true|false)" "$classified"
 else

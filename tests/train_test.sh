@@ -45,10 +45,10 @@ good '^\[-?0\.' sh -c "echo hello | $tack embed e1.gguf"
 good "the teacher's answer in" "$tack" distill --teacher s.gguf --layers 0 --layers 1 --data "$texts" -o t1.gguf --epochs 1
 good 'charged_twice' sh -c "echo 'I was charged twice' | $tack classify t1.gguf"
 bad 2 'say what the student is' "$tack" distill --teacher s.gguf --data "$texts" -o x.gguf
-bad 2 'layers 3: .* has 2' "$tack" distill --teacher s.gguf --layers 3 --data "$texts" -o x.gguf
+bad 2 'layers is 3, but .* has 2' "$tack" distill --teacher s.gguf --layers 3 --data "$texts" -o x.gguf
 bad 2 "does not know the label" "$tack" build taught.toml -o g2.gguf --set data.oos_label=
 bad 2 'there is no layer 9' "$tack" build train.toml -o x.gguf --set 'student.layers=[0, 9]'
-bad 2 '\[student\] layers is 7, but .* has 6' "$tack" build train.toml -o x.gguf --set student.layers=7
+bad 2 'layers is 7, but .* has 6' "$tack" build train.toml -o x.gguf --set student.layers=7
 bad 2 'need \[train\] method' "$tack" build train.toml -o x.gguf --set train.method=head
 bad 2 'method must be one of "head", "lora", "full"' "$tack" build train.toml -o x.gguf --set train.method=magic
 bad 2 'expected SECTION.KEY=VALUE' "$tack" build train.toml -o x.gguf --set rate

@@ -1,5 +1,6 @@
 // Compares the NEON kernels with the scalar ones, bit by bit; built and run under emulation by
 // tools/check_neon.
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <vector>
@@ -111,6 +112,170 @@ void check_attention(Random& random) {
   }
 }
 
+std::vector<float> normal(Random& random, std::int64_t n) {
+  std::vector<float> x(static_cast<std::size_t>(n));
+  for (float& v : x) v = static_cast<float>(random.normal());
+  return x;
+}
+
+// Scratch is as large as any level needs; its sizes are said beside code this program has not.
+AlignedBuffer scratch_for(std::int64_t m, std::int64_t k) {
+  return AlignedBuffer(static_cast<std::size_t>((64 + m + 96) * (k + 1)) * sizeof(float));
+}
+
+// The whole product, or as workers do it: A packed and c multiplied in pieces.
+std::vector<float> product(const Product& product, ProductArgs args, std::vector<float> c,
+                           bool in_parts) {
+  AlignedBuffer scratch = scratch_for(args.m, args.k), packed = scratch_for(args.m, args.k);
+  args.c = c.data();
+  args.scratch = scratch.data();
+  if (!in_parts) {
+    product.multiply(args);
+    return c;
+  }
+  for (std::int64_t i = 0; i < args.m; i += kProductPackUnit)
+    product.pack(args, i, std::min(args.m, i + kProductPackUnit), packed.data());
+  for (std::int64_t i = 0; i < args.m; i += 12) {
+    ProductArgs part = args;
+    part.m = std::min<std::int64_t>(12, args.m - i);
+    part.packed = args.a_transposed ? packed.data() : nullptr;
+    part.packed_row = i;
+    if (!args.a_transposed) part.a += i * args.lda;
+    part.c += i * args.ldc;
+    product.multiply(part);
+  }
+  return c;
+}
+
+void check_product(Random& random) {
+  for (const std::int64_t m : {1, 6, 13, 97})
+    for (const std::int64_t n : {1, 16, 37})
+      for (const std::int64_t k : {1, 8, 33})
+        for (int variant = 0; variant < 16; ++variant) {
+          const auto a = normal(random, m * k), b = normal(random, n * k), bias = normal(random, n),
+                     c = normal(random, m * n);
+          ProductArgs args{.m = m, .n = n, .k = k};
+          args.a = a.data();
+          args.a_transposed = variant & 1;
+          args.lda = args.a_transposed ? m : k;
+          args.b = b.data();
+          args.b_transposed = variant & 2;
+          args.ldb = args.b_transposed ? k : n;
+          args.bias = variant & 4 ? bias.data() : nullptr;
+          args.accumulate = variant & 8;
+          args.ldc = n;
+          const auto expected = product(scalar::kKernels.product, args, c, false);
+          expect(product(neon::kKernels.product, args, c, false) == expected, "product", m, n, k);
+          expect(product(neon::kKernels.product, args, c, true) == expected, "product in parts", m,
+                 n, k);
+        }
+}
+
+// All backward kernels of rows on one level, their results one after the other.
+std::vector<float> backward(const Backward& level, std::int64_t rows, std::int64_t cols) {
+  Random random(static_cast<std::uint64_t>(cols));
+  const auto x = normal(random, rows * cols), dy = normal(random, rows * cols),
+             gamma = normal(random, cols);
+  std::vector<float> all;
+  const auto keep = [&](const std::vector<float>& v) { all.insert(all.end(), v.begin(), v.end()); };
+  for (const Norm norm : {Norm::kLayer, Norm::kRms})
+    for (const bool accumulate : {false, true}) {
+      std::vector<float> dx = dy, stats(static_cast<std::size_t>(2 * rows)), dgamma = gamma,
+                         dbeta = gamma;
+      const NormBackwardArgs args{.norm = norm,
+                                  .rows = rows,
+                                  .cols = cols,
+                                  .x = x.data(),
+                                  .dy = dy.data(),
+                                  .gamma = gamma.data(),
+                                  .eps = 1e-6F,
+                                  .dx = dx.data(),
+                                  .accumulate = accumulate,
+                                  .stats = stats.data()};
+      level.norm(args);
+      level.norm_parameters(args, 0, cols, dgamma.data(),
+                            norm == Norm::kRms ? nullptr : dbeta.data());
+      for (const auto* v : {&dx, &stats, &dgamma, &dbeta}) keep(*v);
+    }
+  std::vector<float> y = x, sums = gamma;
+  level.rms_norm(x.data(), rows, cols, gamma.data(), 1e-6F, y.data());
+  keep(y);
+  level.column_sums(x.data(), rows, cols, 0, cols, sums.data());
+  keep(sums);
+  keep({static_cast<float>(level.square_sum(x.data(), rows * cols))});
+  for (const auto f : {Activation::kNone, Activation::kGeluErf, Activation::kGeluTanh,
+                       Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+    level.activate(f, x.data(), dy.data(), y.data(), rows * cols);
+    keep(y);
+  }
+  level.axpy(rows * cols, 0.3F, x.data(), y.data());
+  level.multiply(rows * cols, y.data(), dy.data(), y.data());
+  keep(y);
+  level.dropout(rows * cols, x.data(), dy.data(), y.data(), 17, 0.7F, 1.25F);
+  keep(y);
+  return all;
+}
+
+std::vector<float> adamw(const Backward& level, std::int64_t n) {
+  Random random(5);
+  auto w = normal(random, n), g = normal(random, n), m = normal(random, n), v = normal(random, n);
+  for (float& e : v) e *= e;
+  level.adamw({.n = n,
+               .w = w.data(),
+               .g = g.data(),
+               .m = m.data(),
+               .v = v.data(),
+               .rate = 0.1F,
+               .decay = 0.01F,
+               .correction1 = 0.1F,
+               .correction2 = 0.001F,
+               .grad_scale = 0.5F});
+  for (const auto* part : {&g, &m, &v}) w.insert(w.end(), part->begin(), part->end());
+  return w;
+}
+
+std::vector<float> attention_backward(const Backward& level, std::int64_t length) {
+  constexpr std::int64_t kHeads = 4, kKv = 2, kDim = 10, kQ = kHeads * kDim, kD = kKv * kDim;
+  Random random(static_cast<std::uint64_t>(length));
+  const auto q = normal(random, length * kQ), k = normal(random, length * kD),
+             v = normal(random, length * kD), dout = normal(random, length * kQ);
+  auto dq = normal(random, length * kQ), dk = normal(random, length * kD),
+       dv = normal(random, length * kD);
+  AlignedBuffer scratch = scratch_for(4 * (length + 16), length + 64);
+  for (std::int64_t head = 0; head < kKv; ++head)
+    level.attention({.length = length,
+                     .heads = kHeads,
+                     .kv_heads = kKv,
+                     .head_dim = kDim,
+                     .kv_head = head,
+                     .q = q.data(),
+                     .k = k.data(),
+                     .v = v.data(),
+                     .dout = dout.data(),
+                     .dq = dq.data(),
+                     .dk = dk.data(),
+                     .dv = dv.data(),
+                     .q_stride = kQ,
+                     .kv_stride = kD,
+                     .scale = 0.3F,
+                     .window = 9,
+                     .accumulate_k = true,
+                     .scratch = scratch.data()});
+  for (const auto* part : {&dk, &dv}) dq.insert(dq.end(), part->begin(), part->end());
+  return dq;
+}
+
+void check_backward() {
+  const Backward &one = scalar::kKernels.backward, &other = neon::kKernels.backward;
+  for (const std::int64_t cols : {1, 5, 16, 37, 64, 100, 300})
+    expect(backward(one, 7, cols) == backward(other, 7, cols), "backward", 7, cols, 0);
+  for (const std::int64_t n : {1, 4, 37, 1000})
+    expect(adamw(one, n) == adamw(other, n), "AdamW", n, 0, 0);
+  for (const std::int64_t length : {1, 5, 17, 40})
+    expect(attention_backward(one, length) == attention_backward(other, length),
+           "backward of attention", length, 0, 0);
+}
+
 }  // namespace
 }  // namespace tack::kernels
 
@@ -118,6 +283,8 @@ int main() {
   tack::Random random(1);
   tack::kernels::check_int8(random);
   tack::kernels::check_attention(random);
+  tack::kernels::check_product(random);
+  tack::kernels::check_backward();
   std::printf("NEON against scalar: %d failures\n", tack::kernels::failures);
   return tack::kernels::failures == 0 ? 0 : 1;
 }

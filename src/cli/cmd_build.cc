@@ -75,6 +75,7 @@ Json training_json(const TrainingResult& training) {
   return {{"steps", training.steps},
           {"tokens", training.tokens},
           {"seconds", training.seconds},
+          {"step_seconds", training.step_seconds},
           {"best_epoch", training.best_epoch},
           {"best_validation", training.best_validation},
           {"memory_bytes", training.memory_bytes},
@@ -84,6 +85,7 @@ Json training_json(const TrainingResult& training) {
 // What was measured, of whatever kind the task is.
 std::string measured_text(const BuildResult& result) {
   if (result.tagged) return tag_evaluation_text(*result.tagged);
+  if (result.extracted) return extract_evaluation_text(*result.extracted);
   if (result.label_sets) return label_set_evaluation_text(*result.label_sets, result.labels);
   if (result.pairs) return pair_evaluation_text(*result.pairs);
   return evaluation_text(result.evaluation, result.labels);
@@ -93,6 +95,8 @@ std::string measured_html(const BuildResult& result) {
   const std::string& title = result.task.name;
   const std::string training = training_html(result);
   if (result.tagged) return tag_evaluation_html(title, facts(result), *result.tagged, training);
+  if (result.extracted)
+    return extract_evaluation_html(title, facts(result), *result.extracted, training);
   if (result.label_sets)
     return label_set_evaluation_html(title, facts(result), *result.label_sets, result.labels,
                                      training);
@@ -102,6 +106,7 @@ std::string measured_html(const BuildResult& result) {
 
 Json measured_json(const BuildResult& result) {
   if (result.tagged) return result.tagged->to_json();
+  if (result.extracted) return result.extracted->to_json();
   if (result.label_sets) return result.label_sets->to_json(result.labels);
   if (result.pairs) return result.pairs->to_json();
   return result.evaluation.to_json(result.labels);
@@ -123,7 +128,77 @@ void add_compared(const BuildResult& result, Json& json) {
   add("frozen_encoder", result.baseline_pairs, pairs_json, result.baseline_bytes);
 }
 
+std::string heads_text(const BuildResult& result) {
+  std::string text;
+  for (const BuildResult& head : result.heads) {
+    text += fmt::format("\n{}: {}", head.task.name, evaluation_text(head.evaluation, head.labels));
+    if (!result.teacher.empty())
+      text += fmt::format("teacher: accuracy {:.2f} %\n",
+                          100 * head.teacher_evaluation.metrics.accuracy.value);
+    if (head.gate) text += fmt::format("gate {}\n", head.gate->text);
+  }
+  return text;
+}
+
+Json gate_json(const GateResult& gate) {
+  return {{"accepted", gate.accepted},
+          {"lower_bound", gate.lower_bound},
+          {"required", gate.required},
+          {"text", gate.text}};
+}
+
+Json heads_json(const BuildResult& result) {
+  Json json = Json::object();
+  for (const BuildResult& head : result.heads) {
+    Json& one = json[head.task.name] = head.evaluation.to_json(head.labels);
+    one["train_rows"] = head.train_rows;
+    if (!result.training) one["c"] = head.search.c;
+    one["temperature"] = head.temperature;
+    one["threshold"] = head.threshold;
+    one["detectable_loss"] = head.detectable_loss;
+    if (!result.teacher.empty())
+      one["teacher_accuracy"] = head.teacher_evaluation.metrics.accuracy.value;
+    if (head.gate) one["gate"] = gate_json(*head.gate);
+  }
+  return json;
+}
+
+// Of a model with several heads.
+Status print_heads(const BuildResult& result, const Options& options) {
+  if (!options.json) {
+    fmt::print("{}", heads_text(result));
+    if (result.accepted())
+      fmt::print("wrote {} ({:.1f} MB, {} heads) in {:.1f} s\n", options.out,
+                 static_cast<double>(result.model_bytes) / 1e6, result.heads.size(),
+                 result.seconds);
+    return {};
+  }
+  Json json = {{"heads", heads_json(result)}};
+  json["model"] = result.accepted() ? Json(options.out) : Json();
+  json["model_bytes"] = result.model_bytes;
+  if (result.training) json["training"] = training_json(*result.training);
+  if (!result.teacher.empty())
+    json["teacher"] = {{"model", result.teacher.string()}, {"bytes", result.teacher_bytes}};
+  json["seconds"] = result.seconds;
+  return print_line(to_text(json, 2));
+}
+
+// A page for each head: REPORT.HEAD.html.
+Status write_head_pages(const BuildResult& result, const Options& options) {
+  for (BuildResult head : result.heads) {
+    head.base = result.base;
+    head.training = result.training;
+    std::filesystem::path path = options.html;
+    path.replace_extension(head.task.name + path.extension().string());
+    TACK_RETURN_IF_ERROR(
+        write_file(path, evaluation_html(result.task.name + ": " + head.task.name, facts(head),
+                                         head.evaluation, head.labels, training_html(head))));
+    fmt::print(options.json ? stderr : stdout, "report: {}\n", path.string());
+  }
+  return {};
+}
 Status print(const BuildResult& result, const Options& options) {
+  if (!result.heads.empty()) return print_heads(result, options);
   if (!options.json) {
     fmt::print("\n{}", measured_text(result));
     fmt::print("{}", comparison_text(comparison_json(result)));
@@ -142,6 +217,9 @@ Status print(const BuildResult& result, const Options& options) {
   if (result.teacher_tagged) {
     json["teacher"] = result.teacher_tagged->to_json();
     json["teacher"]["bytes"] = result.teacher_bytes;
+  } else if (result.teacher_extracted) {
+    json["teacher"] = result.teacher_extracted->to_json();
+    json["teacher"]["bytes"] = result.teacher_bytes;
   } else if (result.label_sets || result.pairs) {
     add_compared(result, json);
   } else if (!result.teacher.empty()) {
@@ -156,11 +234,7 @@ Status print(const BuildResult& result, const Options& options) {
   json["threshold"] = result.threshold;
   json["detectable_loss"] = result.detectable_loss;
   json["seconds"] = result.seconds;
-  if (result.gate)
-    json["gate"] = {{"accepted", result.gate->accepted},
-                    {"lower_bound", result.gate->lower_bound},
-                    {"required", result.gate->required},
-                    {"text", result.gate->text}};
+  if (result.gate) json["gate"] = gate_json(*result.gate);
   return print_line(to_text(json, 2));
 }
 
@@ -193,7 +267,9 @@ Status run(Options& options) {
   };
   TACK_TRY(const BuildResult result, build_task(task, build));
   TACK_RETURN_IF_ERROR(print(result, options));
-  if (!options.html.empty()) {
+  if (!options.html.empty() && !result.heads.empty()) {
+    TACK_RETURN_IF_ERROR(write_head_pages(result, options));
+  } else if (!options.html.empty()) {
     TACK_RETURN_IF_ERROR(write_file(options.html, measured_html(result)));
     fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
   }

@@ -14,6 +14,8 @@ namespace {
 struct Options {
   std::string teacher, student, data, text, format = "auto", out, type = "int8";
   std::vector<std::int64_t> layers;
+  StudentShape shape;
+  InnerSettings inner;
   double temperature = 2;
   TrainerOptions loop{.epochs = 5, .rate = 1e-4};
   int threads = 0;
@@ -27,12 +29,15 @@ Status run(Options& options) {
     TACK_TRY(distillation.student, resolve_model(options.student));
   }
   if (options.layers.size() == 1)
-    distillation.layer_count = options.layers.front();
+    options.shape.layer_count = options.layers.front();
   else
-    distillation.layers = options.layers;
-  if (options.student.empty() && options.layers.empty())
+    options.shape.layers = options.layers;
+  if (options.student.empty() && !options.shape.any())
     return fail(ErrorCode::kUsage,
-                "say what the student is: --layers 3 (of the teacher's), or --student MODEL");
+                "say what the student is: --layers 3 or --width 192 (of the teacher's), or "
+                "--student MODEL");
+  distillation.shape = options.shape;
+  distillation.inner = options.inner;
   distillation.out = options.out;
   distillation.type = options.type;
   distillation.temperature = options.temperature;
@@ -65,7 +70,9 @@ Status run(Options& options) {
                               2));
   if (result.held_out > 0)
     fmt::print("on {} held-out texts: {} {:.2f} %\n", result.held_out,
-               result.of_task ? "the teacher's answer in" : "mean cosine to the teacher",
+               result.of_task    ? "the teacher's answer in"
+               : result.of_pairs ? "correlation with the teacher's cosines"
+                                 : "mean cosine to the teacher",
                100 * result.agreement);
   fmt::print("wrote {} ({:.1f} MB, the teacher {:.1f} MB) in {:.1f} s\n", options.out,
              static_cast<double>(result.student_bytes) / 1e6,
@@ -84,6 +91,23 @@ Verb make_distill(CLI::App& root) {
   verb->add_option("--layers", options->layers,
                    "How many layers the student keeps, or which: 0,2,4")
       ->delimiter(',');
+  verb->add_option("--width", options->shape.width,
+                   "Hidden size of the student; the dimensions that vary most stay")
+      ->check(CLI::Range(32, 65536));
+  verb->add_option("--ffn", options->shape.ffn, "Feed-forward size of the student")
+      ->check(CLI::Range(32, 131072));
+  verb->add_option("--hidden", options->inner.hidden,
+                   "Weight of the distance to the teacher's hidden states")
+      ->check(CLI::Range(0.0, 1e6));
+  verb->add_option("--hidden-layers", options->inner.layers,
+                   "The teacher's layer for each of the student's; default: the one it was")
+      ->delimiter(',');
+  verb->add_option("--relations", options->inner.relations,
+                   "Weight of the relations among queries, keys and values")
+      ->check(CLI::Range(0.0, 1e6));
+  verb->add_option("--relation-heads", options->inner.relation_heads, "That these are cut into")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   verb->add_option("--data", options->data, "Texts: lines, or a column of CSV, TSV, JSONL, JSON")
       ->required();
   verb->add_option("--text", options->text, "Column of the text");

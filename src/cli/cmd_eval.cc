@@ -7,31 +7,24 @@
 #include "base/progress.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
+#include "tasks/heads.h"
 #include "tasks/report.h"
 
 namespace tack {
 namespace {
 
 struct Options {
-  std::string model, data, text, label, oos_label, format = "auto", html;
+  std::string model, head, data, text, label, oos_label, format = "auto", html;
   std::string separator, positive, other, score;
   bool label_pairs = false;
   int threads = 0;
   bool json = false;
 };
 
-// What the model's own task says about its data, for flags that were left out.
-std::string from_task(const Model& model, const char* key) {
-  const Json* task = model.tack_metadata("task");
-  if (task == nullptr || !task->contains("data")) return "";
-  const Json& data = (*task)["data"];
-  return data.contains(key) && data[key].is_string() ? data[key].get<std::string>() : "";
-}
-
 Result<DataSource> source_of(const Options& options, const Model& model) {
   const auto or_task = [&](const std::string& flag, const char* key, const char* fallback) {
     if (!flag.empty()) return flag;
-    const std::string stored = from_task(model, key);
+    const std::string stored = task_data(model, key, options.head);
     return stored.empty() ? std::string(fallback) : stored;
   };
   const bool tags = !model.tags().empty();
@@ -65,7 +58,7 @@ Status run_label_sets(const Options& options, TaskPredictor& predictor,
   TACK_TRY(DataSource source, source_of(options, predictor.model()));
   source.label_sets = true;
   source.oos_label.clear();
-  const std::string stored = from_task(predictor.model(), "separator");
+  const std::string stored = task_data(predictor.model(), "separator", options.head);
   if (!stored.empty()) source.separator = stored;
   if (!options.separator.empty()) source.separator = options.separator;
   TACK_TRY(const Dataset data, read_dataset(source, predictor.labels()));
@@ -153,14 +146,38 @@ Status run_tagger(const Options& options, const std::filesystem::path& path) {
       path);
 }
 
+Status run_extractor(const Options& options, const std::filesystem::path& path) {
+  TACK_TRY(auto extractor, Extractor::open(path, {.threads = options.threads}));
+  DataSource source;
+  source.path = options.data;
+  TACK_TRY(source.format, parse_row_format(options.format));
+  TACK_TRY(const QuestionSet data, read_questions(source));
+  Progress progress("evaluating", static_cast<std::int64_t>(data.size()), "rows");
+  TACK_TRY(
+      const ExtractEvaluation evaluation,
+      evaluate(*extractor, data, {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
+  progress.finish();
+  return report(
+      options, evaluation.to_json(), extract_evaluation_text(evaluation),
+      [&](const std::vector<Fact>& facts) {
+        return extract_evaluation_html(extractor->model().name(), facts, evaluation);
+      },
+      path);
+}
+
 Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
   {
     TACK_TRY(const auto model, Model::open(path));
+    if (!model->tags().empty() && !options.head.empty())
+      return fail(ErrorCode::kUsage, "{} is a tagger: --head does not go with it", path.string());
     if (!model->tags().empty()) return run_tagger(options, path);
+    if (is_extractor(*model)) return run_extractor(options, path);
+    if (model->labels().empty() && !options.head.empty())
+      return fail(ErrorCode::kUsage, "{} is an encoder: --head does not go with it", path.string());
     if (model->labels().empty()) return run_pairs(options, model, path);
   }
-  TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}));
+  TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}, options.head));
   if (predictor->multilabel()) return run_label_sets(options, *predictor, path);
   TACK_TRY(const DataSource source, source_of(options, predictor->model()));
   TACK_TRY(const Dataset data, read_dataset(source, predictor->labels()));
@@ -187,6 +204,7 @@ Verb make_eval(CLI::App& root) {
   verb->add_option("data,--data", options->data,
                    "CSV, TSV, JSONL or JSON with labelled rows or pairs")
       ->required();
+  verb->add_option("--head", options->head, "Which question, of a model with several");
   verb->add_option("--text", options->text,
                    "Column of the text; default: the one it was built with");
   verb->add_option("--label", options->label, "Column of the label; default likewise");

@@ -42,6 +42,9 @@ Result<Target> target_of(const Options& options) {
     TACK_TRY(const auto model, Model::open(path));
     if (model->labels().empty())
       return fail(ErrorCode::kUsage, "{} has no labels of texts", path.string());
+    if (model->tack_metadata("heads") != nullptr)
+      return fail(ErrorCode::kUsage, "{} has several heads: say which labels with --labels",
+                  path.string());
     Target target{model->labels(), task_data(*model, "text")};
     if (auto oos = task_data(*model, "oos_label"); !oos.empty()) target.labels.push_back(oos);
     return target;
@@ -50,6 +53,9 @@ Result<Target> target_of(const Options& options) {
   if (task.kind != TaskKind::kClassify)
     return fail(ErrorCode::kUsage, "{}: the task is to {}; only labels of texts can be asked for",
                 options.task_file, task_kind_name(task.kind));
+  if (!task.heads.empty())
+    return fail(ErrorCode::kUsage, "{}: the task has several heads: say which labels with --labels",
+                options.task_file);
   TACK_TRY(const Dataset data, read_dataset(task.train));
   Target target{data.label_names, task.train.text};
   if (!task.train.oos_label.empty()) target.labels.push_back(task.train.oos_label);

@@ -1,11 +1,14 @@
 // `tack show`: what a model file is.
 
+#include <algorithm>
+
 #include <fmt/ranges.h>
 
 #include "base/json.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
 #include "engine/text_encoder.h"
+#include "tasks/predictor.h"
 #include "tasks/training_report.h"
 
 namespace tack {
@@ -34,7 +37,7 @@ Json describe(const Model& model) {
     if (const auto licence = gguf->string_or("general.license", "")) json["licence"] = *licence;
     if (const auto name = gguf->string_or("general.name", "")) json["title"] = *name;
   }
-  for (const char* key : {"task", "calibration", "metrics", "lineage"})
+  for (const char* key : {"task", "calibration", "heads", "metrics", "lineage"})
     if (const Json* value = model.tack_metadata(key)) json[key] = *value;
   return json;
 }
@@ -48,7 +51,11 @@ void print_metrics(const Json& metrics) {
     const Json& value = found->is_object() && found->contains("value") ? (*found)["value"] : *found;
     return value.is_number() ? value.get<double>() : 0.0;
   };
-  if (metrics.contains("f1"))
+  if (metrics.contains("f1") && !metrics.contains("precision"))
+    fmt::print("measured      exact match {:.2f} %, F1 {:.2f} % on {} questions\n",
+               100 * number("exact"), 100 * number("f1"),
+               static_cast<std::int64_t>(number("rows")));
+  else if (metrics.contains("f1"))
     fmt::print("measured      span F1 {:.2f} %, all of a text right {:.2f} % on {} rows\n",
                100 * number("f1"), 100 * number("exact"),
                static_cast<std::int64_t>(number("rows")));
@@ -87,7 +94,29 @@ void print_lineage(const Json& lineage) {
   if (lineage.contains("gate")) fmt::print("gate          {}\n", text_of(lineage["gate"]));
 }
 
-void print(const Model& model, const Json& json) {
+void print_labels(std::string_view title, const std::vector<std::string>& labels) {
+  constexpr std::size_t kShown = 8;
+  const std::vector<std::string> first(
+      labels.begin(),
+      labels.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, labels.size())));
+  fmt::print("{:<13} {}: {}{}\n", title, labels.size(), fmt::join(first, ", "),
+             labels.size() > kShown ? ", ..." : "");
+}
+
+// One of several.
+void print_head(const TaskHead& head, const Json* metrics) {
+  print_labels("head " + head.name, head.labels);
+  fmt::print("  calibration temperature {:.3f}, out of scope below a score of {:.2f}\n",
+             head.calibration.temperature, head.calibration.threshold);
+  if (metrics == nullptr || !metrics->contains("heads")) return;
+  const Json& all = (*metrics)["heads"];
+  if (const auto one = all.find(head.name); one != all.end()) {
+    fmt::print("  ");
+    print_metrics(*one);
+  }
+}
+
+void print(const Model& model, const std::vector<TaskHead>& heads, const Json& json) {
   fmt::print("model         {}\n",
              json.contains("title") ? json["title"].get<std::string>() : model.name());
   fmt::print("file          {} ({:.1f} MB)\n", model.path().string(),
@@ -98,16 +127,11 @@ void print(const Model& model, const Json& json) {
   if (json.contains("types")) fmt::print("types         {}\n", to_text(json["types"]));
   if (json.contains("licence") && !json["licence"].get<std::string>().empty())
     fmt::print("licence       {}\n", json["licence"].get<std::string>());
-  if (!model.labels().empty()) {
-    constexpr std::size_t kShown = 8;
-    const auto& labels = model.labels();
-    const std::vector<std::string> first(
-        labels.begin(),
-        labels.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, labels.size())));
-    fmt::print("labels        {}: {}{}\n", labels.size(), fmt::join(first, ", "),
-               labels.size() > kShown ? ", ..." : "");
-  }
-  if (const Json* calibration = model.tack_metadata("calibration"))
+  if (heads.size() == 1 && !model.labels().empty()) print_labels("labels", model.labels());
+  for (const TaskHead& head : heads)
+    if (!head.name.empty()) print_head(head, model.tack_metadata("metrics"));
+  if (const Json* calibration = model.tack_metadata("calibration");
+      calibration && heads.size() == 1)
     fmt::print("calibration   {}\n", to_text(*calibration));
   if (const Json* metrics = model.tack_metadata("metrics")) {
     print_metrics(*metrics);
@@ -127,8 +151,9 @@ Status run(const Options& options) {
       json["tensors"].push_back({{"name", tensor.name},
                                  {"type", info(tensor.view.dtype).name},
                                  {"shape", tensor.view.shape}});
+  TACK_TRY(const auto heads, task_heads(*model));
   if (options.json) return print_line(to_text(json, 2));
-  print(*model, json);
+  print(*model, heads, json);
   if (options.tensors && json.contains("tensors"))
     for (const Json& tensor : json["tensors"])
       fmt::print("{:<32} {:<6} {}\n", tensor["name"].get<std::string>(),

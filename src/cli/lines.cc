@@ -29,11 +29,18 @@ void add_text_input(CLI::App& verb, TextInput& input) {
       ->capture_default_str();
 }
 
-std::string task_data(const Model& model, const char* key) {
+std::string task_data(const Model& model, const char* key, std::string_view head) {
   const Json* task = model.tack_metadata("task");
-  if (task == nullptr || !task->contains("data")) return "";
-  const Json& data = (*task)["data"];
-  return data.contains(key) && data[key].is_string() ? data[key].get<std::string>() : "";
+  if (task == nullptr) return "";
+  const Json* of = task;
+  if (const auto heads = task->find("heads"); heads != task->end() && heads->is_array())
+    for (const Json& one : *heads)
+      if (one.is_object() && (head.empty() ? of == task : one.value("name", Json()) == head))
+        of = &one;
+  const auto data = of->find("data");
+  return data != of->end() && data->contains(key) && (*data)[key].is_string()
+             ? (*data)[key].get<std::string>()
+             : "";
 }
 
 Result<std::unique_ptr<RowReader>> open_texts(const TextInput& input, const Model& model) {

@@ -22,8 +22,9 @@ CLI::Option* add_threads_option(CLI::App& verb, int& threads);
 struct TextInput {
   std::string path, column, format = "auto";
 };
-// What the task that a model was built for says under [data] `key`; "" when it says nothing.
-std::string task_data(const Model& model, const char* key);
+// What the task that a model was built for says under [data] `key`, or for a head of that name (of
+// several without one: the first); "" when it says nothing.
+std::string task_data(const Model& model, const char* key, std::string_view head = "");
 // Declares the positional `input`, --text and --format.
 void add_text_input(CLI::App& verb, TextInput& input);
 // Rows of one field. The column, when not given, is the one that `model` was built on, or the first

@@ -29,6 +29,7 @@ Verb make_distill(CLI::App& root);
 Verb make_doctor(CLI::App& root);
 Verb make_embed(CLI::App& root);
 Verb make_eval(CLI::App& root);
+Verb make_extract(CLI::App& root);
 Verb make_label(CLI::App& root);
 Verb make_serve(CLI::App& root);
 Verb make_show(CLI::App& root);

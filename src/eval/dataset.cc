@@ -221,4 +221,15 @@ std::size_t count_overlap(const Dataset& train, const Dataset& test) {
   }));
 }
 
+std::vector<std::size_t> rows_apart_from(const Dataset& data,
+                                         std::span<const Dataset* const> others) {
+  std::unordered_set<std::uint64_t> seen;
+  for (const Dataset* other : others)
+    for (const std::string& text : other->texts) seen.insert(content_hash(normalized_text(text)));
+  std::vector<std::size_t> rows;
+  for (std::size_t i = 0; i < data.size(); ++i)
+    if (!seen.contains(content_hash(normalized_text(data.texts[i])))) rows.push_back(i);
+  return rows;
+}
+
 }  // namespace tack

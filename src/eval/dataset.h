@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -63,7 +65,12 @@ Result<Dataset> read_dataset(const DataSource& source,
 // label and the line of its row.
 Status check_trainable(const Dataset& data);
 
-// Divides rows by a hash of their text (lower case, runs of white space as one), stratified by
+// The text in lower case (ASCII), with runs of white space as one space: what copies share.
+std::string normalized_text(std::string_view text);
+// The text without white space at its ends.
+std::string trimmed_text(const std::string& text);
+
+// Divides rows by a hash of their text (normalized_text), stratified by
 // label: the same file always gives the same parts, a text and its copies are on one side, and the
 // order of rows does not matter. `fraction` of each label, at least one row, goes to the second
 // part; out-of-scope rows are divided like a label. A row of several labels goes with its rarest.
@@ -72,15 +79,15 @@ struct Split {
 };
 Split split_by_content(const Dataset& data, double fraction, std::uint64_t seed);
 
-// Lower case (ASCII), runs of white space as one, none at the ends: what makes texts copies.
-std::string normalized_text(std::string_view text);
-// Without white space at the ends.
-std::string trimmed_text(const std::string& text);
-
 // How many rows have each label.
 std::vector<std::size_t> rows_of_labels(const Dataset& data);
 
 // How many texts of `test` also stand in `train` (by the same normalisation).
 std::size_t count_overlap(const Dataset& train, const Dataset& test);
+
+// The rows of `data` whose text stands in none of the others (by the same normalisation),
+// ascending.
+std::vector<std::size_t> rows_apart_from(const Dataset& data,
+                                         std::span<const Dataset* const> others);
 
 }  // namespace tack

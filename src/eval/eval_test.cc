@@ -114,6 +114,9 @@ TEST(Split, IsStratifiedStableAndKeepsCopiesTogether) {
     EXPECT_EQ(held(split, row), held(again, data.size() - 1 - row));
   EXPECT_NE(split_by_content(data, 0.2, 2).second, split.second);
   EXPECT_EQ(count_overlap(data.subset(split.first), data.subset(split.second)), 0U);
+  const Dataset second = data.subset(split.second);
+  const Dataset* const others[] = {&second};
+  EXPECT_EQ(rows_apart_from(data, others), split.first);
 }
 
 TEST(Metrics, AgreeWithScikitLearn) {

@@ -45,6 +45,9 @@ using ActivateBackwardFn = void (*)(Activation f, const float* x, const float* d
 using ColumnSumsFn = void (*)(const float* x, std::int64_t rows, std::int64_t ld,
                               std::int64_t begin, std::int64_t end, float* sum);
 
+// The sum of squares, in f64: eight partial sums, the values beyond a multiple of 8 in the first.
+using SquareSumFn = double (*)(const float* x, std::int64_t n);
+
 // y += factor x
 using AxpyFn = void (*)(std::int64_t n, float factor, const float* x, float* y);
 // z = x * y, z may be either.
@@ -77,6 +80,12 @@ struct AttentionBackwardArgs {
 using AttentionBackwardFn = void (*)(const AttentionBackwardArgs& args);
 std::size_t attention_backward_scratch_bytes(std::int64_t length, std::int64_t head_dim);
 
+// y[r] = softmax(scale * x[r]) of `rows` rows of `cols`, `ld` apart in x and in y, which may be the
+// same; ld is a multiple of 16, and columns [cols, ld) of y are 0 after it. stats [rows, 2]: the
+// largest of scale * x[r], and the sum of e^(scale * x[r] - largest).
+using SoftmaxFn = void (*)(const float* x, std::int64_t rows, std::int64_t cols, std::int64_t ld,
+                           float scale, float* y, float* stats);
+
 // One step of AdamW (Loshchilov and Hutter 2019) over n parameters:
 //   g *= grad_scale; w -= rate * decay * w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
 //   w -= rate * (m / correction1) / (sqrt(v / correction2) + eps); g = 0
@@ -98,10 +107,12 @@ struct Backward {
   RmsNormFn rms_norm;
   ActivateBackwardFn activate;
   ColumnSumsFn column_sums;
+  SquareSumFn square_sum;
   AxpyFn axpy;
   MultiplyFn multiply;
   DropoutFn dropout;
   AttentionBackwardFn attention;
+  SoftmaxFn softmax;
   AdamWFn adamw;
 };
 

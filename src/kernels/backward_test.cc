@@ -28,12 +28,12 @@ struct Shape {
   std::int64_t m, n, k;
 };
 
-struct Product {
+struct ProductCase {
   Shape shape;
   bool a_transposed, b_transposed, bias, accumulate;
   std::vector<float> a, b, extra, c;
 
-  Product(Shape s, int variant)
+  ProductCase(Shape s, int variant)
       : shape(s),
         a_transposed(variant & 1),
         b_transposed(variant & 2),
@@ -44,9 +44,7 @@ struct Product {
         extra(normal(s.n, 3)),
         c(normal(s.m * (s.n + 3), 4)) {}
 
-  std::vector<float> run(ProductFn function) const {
-    std::vector<float> out = c;
-    AlignedBuffer scratch(product_scratch_bytes(shape.m, shape.k));
+  ProductArgs arguments(std::vector<float>& out) const {
     ProductArgs args{.m = shape.m, .n = shape.n, .k = shape.k};
     args.a = a.data();
     args.lda = a_transposed ? shape.m : shape.k;
@@ -58,8 +56,36 @@ struct Product {
     args.accumulate = accumulate;
     args.c = out.data();
     args.ldc = shape.n + 3;
+    return args;
+  }
+
+  std::vector<float> run(const Product& product) const {
+    std::vector<float> out = c;
+    AlignedBuffer scratch(product_scratch_bytes(shape.m, shape.k));
+    ProductArgs args = arguments(out);
     args.scratch = scratch.data();
-    function(args);
+    product.multiply(args);
+    return out;
+  }
+
+  // As workers do it: A packed in pieces, then rows of c multiplied in pieces.
+  std::vector<float> run_in_parts(const Product& product) const {
+    std::vector<float> out = c;
+    AlignedBuffer scratch(product_panel_bytes(shape.k));
+    AlignedBuffer packed(product_packed_bytes(product, shape.m, shape.k));
+    ProductArgs args = arguments(out);
+    args.scratch = scratch.data();
+    for (std::int64_t i = 0; i < shape.m; i += 2 * kProductPackUnit)
+      product.pack(args, i, std::min(shape.m, i + 2 * kProductPackUnit), packed.data());
+    if (a_transposed || product.packs_straight) args.packed = packed.data();
+    for (std::int64_t i = 0; i < shape.m; i += 18) {
+      ProductArgs part = args;
+      part.m = std::min<std::int64_t>(18, shape.m - i);
+      part.packed_row = i;
+      if (args.packed == nullptr) part.a += i * args.lda;
+      part.c += i * args.ldc;
+      product.multiply(part);
+    }
     return out;
   }
 
@@ -95,27 +121,31 @@ constexpr Shape kShapes[] = {{1, 1, 1},       {2, 77, 3},   {6, 64, 16},   {7, 6
 TEST(Product, MatchesF64AndIsTheSameOnEveryLevel) {
   for (const Shape& shape : kShapes)
     for (int variant = 0; variant < 16; ++variant) {
-      const Product product(shape, variant);
+      const ProductCase product(shape, variant);
       const auto first = product.run(levels().front()->product);
       EXPECT_LT(product.error(first), 1e-5) << shape.m << ' ' << shape.n << ' ' << shape.k;
-      for (const Kernels* level : levels())
+      for (const Kernels* level : levels()) {
         EXPECT_EQ(product.run(level->product), first) << isa_name(level->isa) << ' ' << variant;
+        EXPECT_EQ(product.run_in_parts(level->product), first)
+            << isa_name(level->isa) << ' ' << variant;
+      }
     }
 }
 
 TEST(Product, Bf16IsWithinItsRounding) {
-  const ProductFn bf16 = bf16_product();
+  const Product* const bf16 = bf16_product();
   if (bf16 == nullptr) GTEST_SKIP() << "no bf16 on this processor or level";
   for (const Shape& shape : kShapes)
     for (int variant = 0; variant < 16; ++variant) {
-      const Product product(shape, variant);
-      EXPECT_LT(product.error(product.run(bf16)), 0.03)
+      const ProductCase product(shape, variant);
+      EXPECT_LT(product.error(product.run(*bf16)), 0.03)
           << shape.m << ' ' << shape.n << ' ' << variant;
+      EXPECT_EQ(product.run_in_parts(*bf16), product.run(*bf16)) << shape.m << ' ' << variant;
       // Values that bf16 holds exactly give exact products.
-      Product exact = product;
+      ProductCase exact = product;
       for (float& x : exact.a) x = std::round(x);
       for (float& x : exact.b) x = std::round(x);
-      EXPECT_LT(exact.error(exact.run(bf16)), 1e-5) << shape.m << ' ' << shape.n << ' ' << variant;
+      EXPECT_LT(exact.error(exact.run(*bf16)), 1e-5) << shape.m << ' ' << shape.n << ' ' << variant;
     }
 }
 
@@ -156,7 +186,7 @@ TEST(Backward, ActivationsMatchDifferencesInF64) {
 
 // The definitions stand in train/tape_test.cc, by finite differences; here: all levels agree.
 TEST(Backward, LevelsGiveTheSameBits) {
-  for (const std::int64_t cols : {1, 5, 16, 37, 64, 100}) {
+  for (const std::int64_t cols : {1, 5, 16, 37, 64, 100, 300}) {
     const std::int64_t rows = 7;
     const auto x = normal(rows * cols, 1), dy = normal(rows * cols, 2), gamma = normal(cols, 3);
     std::vector<std::vector<float>> results;
@@ -190,6 +220,11 @@ TEST(Backward, LevelsGiveTheSameBits) {
       keep(y);
       level->backward.column_sums(x.data(), rows, cols, 0, cols, sums.data());
       keep(sums);
+      const double squares = level->backward.square_sum(x.data(), rows * cols);
+      double expected = 0;
+      for (float e : x) expected += static_cast<double>(e) * static_cast<double>(e);
+      EXPECT_NEAR(squares, expected, 1e-12 * expected);
+      keep({static_cast<float>(squares), static_cast<float>(squares - expected)});
       level->backward.axpy(rows * cols, 0.3F, x.data(), y.data());
       level->backward.multiply(rows * cols, y.data(), dy.data(), y.data());
       keep(y);
@@ -250,6 +285,38 @@ TEST(Backward, AttentionGivesTheSameBitsOnEveryLevel) {
       results.push_back(dq);
     }
     for (const auto& result : results) EXPECT_EQ(result, results.front()) << length;
+  }
+}
+
+TEST(Backward, SoftmaxMatchesItsDefinitionWithTheSameBitsOnEveryLevel) {
+  for (const std::int64_t cols : {1, 7, 16, 33, 100}) {
+    const std::int64_t rows = 3, ld = (cols + 15) / 16 * 16;
+    auto x = normal(rows * ld, 1);
+    for (std::int64_t j = 0; j < cols; ++j) x[static_cast<std::size_t>(ld + j)] -= 4000.0F;
+    std::vector<std::vector<float>> results;
+    for (const Kernels* level : levels()) {
+      std::vector<float> y(x.size()), stats(6);
+      level->backward.softmax(x.data(), rows, cols, ld, 0.7F, y.data(), stats.data());
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const auto at = [&](std::int64_t j) { return static_cast<std::size_t>(r * ld + j); };
+        double most = -1e300, sum = 0;
+        for (std::int64_t j = 0; j < cols; ++j)
+          most = std::max(most, 0.7 * static_cast<double>(x[at(j)]));
+        for (std::int64_t j = 0; j < cols; ++j)
+          sum += std::exp(0.7 * static_cast<double>(x[at(j)]) - most);
+        EXPECT_NEAR(static_cast<double>(stats[static_cast<std::size_t>(2 * r)]), most, 1e-3);
+        EXPECT_NEAR(static_cast<double>(stats[static_cast<std::size_t>(2 * r + 1)]), sum,
+                    1e-3 * sum);
+        for (std::int64_t j = 0; j < ld; ++j)
+          EXPECT_NEAR(static_cast<double>(y[at(j)]),
+                      j < cols ? std::exp(0.7 * static_cast<double>(x[at(j)]) - most) / sum : 0.0,
+                      1e-3)
+              << cols << " " << r << " " << j;
+      }
+      y.insert(y.end(), stats.begin(), stats.end());
+      results.push_back(std::move(y));
+    }
+    for (const auto& result : results) EXPECT_EQ(result, results.front()) << cols;
   }
 }
 

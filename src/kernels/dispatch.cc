@@ -11,7 +11,7 @@ extern const Kernels kKernels;
 }
 namespace avx512 {
 extern const Kernels kKernels;
-void product_bf16(const ProductArgs& args);
+extern const Product kProductBf16;
 }  // namespace avx512
 #elif defined(__aarch64__)
 namespace neon {
@@ -62,17 +62,26 @@ const Kernels& kernels() {
   return *chosen;
 }
 
-ProductFn bf16_product() {
+const Product* bf16_product() {
 #if defined(__x86_64__)
-  if (cpu_info().avx512_bf16 && kernels().isa == Isa::kAvx512) return avx512::product_bf16;
+  if (cpu_info().avx512_bf16 && kernels().isa == Isa::kAvx512) return &avx512::kProductBf16;
 #endif
   return nullptr;
 }
 
+// Panels have at most 64 columns, blocks of A at most 96 rows (simd/product.h,
+// avx512/product_bf16.cc).
+std::size_t product_panel_bytes(std::int64_t k) {
+  return static_cast<std::size_t>(64 * (k + 1)) * sizeof(float);
+}
+
+std::size_t product_packed_bytes(const Product& product, std::int64_t m, std::int64_t k) {
+  return static_cast<std::size_t>((m + 95) / 96 * 96 * (k + 1) * product.value_bytes);
+}
+
 std::size_t product_scratch_bytes(std::int64_t m, std::int64_t k) {
-  // A panel of 64 columns and a copy of A in blocks of at most 96 rows (simd/product.h,
-  // avx512/product_bf16.cc), in f32.
-  return static_cast<std::size_t>((64 + (m + 95) / 96 * 96) * (k + 1)) * sizeof(float);
+  return product_panel_bytes(k) +
+         static_cast<std::size_t>((m + 95) / 96 * 96 * (k + 1)) * sizeof(float);
 }
 
 std::size_t attention_backward_scratch_bytes(std::int64_t length, std::int64_t head_dim) {

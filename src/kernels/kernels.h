@@ -25,7 +25,7 @@ struct Kernels {
   LayerNormFn layer_norm;
   L2NormalizeFn l2_normalize;
   ActivateFn activate;
-  ProductFn product;
+  Product product;
   Backward backward;
 };
 

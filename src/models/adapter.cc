@@ -42,6 +42,7 @@ Status write_adapter(const Model& base, const Adapter& adapter, const std::files
   writer.set("tack.task", GgufValue::string(to_text(adapter.task)));
   writer.set("tack.calibration", GgufValue::string(to_text(adapter.calibration)));
   writer.set("tack.lineage", GgufValue::string(to_text(adapter.lineage)));
+  if (!adapter.heads.is_null()) writer.set("tack.heads", GgufValue::string(to_text(adapter.heads)));
   for (const auto& [target, pair] : adapter.pairs) {
     writer.add_tensor_view(target + ".lora_a", view_of(pair.a, adapter.rank));
     writer.add_tensor_view(

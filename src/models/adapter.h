@@ -27,6 +27,7 @@ struct Adapter {
   std::vector<std::string> labels;
   std::vector<float> head_weight, head_bias;  // [labels, embedding_dim], [labels]
   Json task, calibration, lineage;
+  Json heads = {};  // tack.heads; null: one head
 };
 
 // Atomic. The base is named by its file's stem and hash.

@@ -2,7 +2,8 @@
 //
 // Outputs: "hidden" [tokens, d]; "embedding" [sequences, d], pooled and, where the model says so,
 // L2-normalised; "pooled" [sequences, d] = tanh(dense(hidden of [CLS])) where the file has a
-// pooler; "logits" [sequences, labels] of a classification head; "tags" [tokens, tags] of a tagger.
+// pooler; "logits" [sequences, labels] of a classification head; "tags" [tokens, tags] of a tagger;
+// "span" [tokens, 2] of an extractor: how well an answer begins and ends at each token.
 
 #include <charconv>
 #include <cmath>
@@ -32,7 +33,8 @@ struct BertConfig {
   bool pooler = false;
   HeadInput head = HeadInput::kNone;
   std::vector<std::string> labels, tags;
-  bool crf = false;  // whether the tagger has scores for what follows what
+  bool spans = false;  // whether it finds answers to questions
+  bool crf = false;    // whether the tagger has scores for what follows what
 };
 
 // Sizes come from a file: bounded so that products fit and memory stays sane.
@@ -114,6 +116,7 @@ Graph build_graph(const BertConfig& c) {
       g.weight("tag.end", {tags});
     }
   }
+  if (c.spans) g.output("span", linear(x, "span.output", 2, d));
   return g;
 }
 
@@ -196,6 +199,7 @@ Result<BuiltModel> from_gguf(const GgufFile& file) {
     if (c.tags.empty()) return fail("{}: tack.tags is empty", file.name());
     c.crf = file.find_tensor("tag.transitions") != nullptr;
   }
+  c.spans = file.find_tensor("span.output.weight") != nullptr;
   TACK_RETURN_IF_ERROR(check(c, file.name()));
   return build(c);
 }
@@ -239,12 +243,12 @@ Status read_pooling(const HuggingFaceDirectory& directory, BertConfig& c) {
   return {};
 }
 
-// Whether the classifier looks at every token: BertForTokenClassification.
-bool tags_tokens(const Json& config) {
+// Whether the model is one for `purpose`: "ForTokenClassification", whose classifier looks at every
+// token.
+bool is_for(const Json& config, std::string_view purpose) {
   const auto names = config.find("architectures");
   return names != config.end() && names->is_array() && !names->empty() &&
-         names->front().is_string() &&
-         names->front().get<std::string>().ends_with("ForTokenClassification");
+         names->front().is_string() && names->front().get<std::string>().ends_with(purpose);
 }
 
 Status read_head(const HuggingFaceDirectory& directory, BertConfig& c) {
@@ -261,7 +265,7 @@ Status read_head(const HuggingFaceDirectory& directory, BertConfig& c) {
       return fail("config.json: id2label '{}' is not a class number with a name", key);
     c.labels[id] = value.get<std::string>();
   }
-  if (tags_tokens(directory.config))
+  if (is_for(directory.config, "ForTokenClassification"))
     c.tags = std::exchange(c.labels, {});
   else
     c.head = HeadInput::kPooled;
@@ -292,6 +296,7 @@ Result<BuiltModel> from_hf(const HuggingFaceDirectory& directory) {
   TACK_RETURN_IF_ERROR(read_activation(config, c));
   TACK_RETURN_IF_ERROR(read_pooling(directory, c));
   TACK_RETURN_IF_ERROR(read_head(directory, c));
+  c.spans = is_for(directory.config, "ForQuestionAnswering");
   // sentence-transformers pools by itself and never runs BERT's pooler: left out, as llama.cpp
   // does.
   c.pooler = !directory.pooling && (directory.find_tensor("pooler.dense.weight") != nullptr ||
@@ -315,6 +320,7 @@ std::vector<std::string> hf_names(std::string_view gguf_name) {
       {"cls", "pooler.dense"},
       {"cls.output", "classifier"},
       {"tag.output", "classifier"},
+      {"span.output", "qa_outputs"},
   };
   static constexpr Pair kBlock[] = {
       {"attn_q", "attention.self.query"},

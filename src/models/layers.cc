@@ -25,7 +25,49 @@ std::optional<LayerName> parse_layer(std::string_view name) {
   return out;
 }
 
+// The layer whose weight an operator reads; -1: none.
+std::int64_t layer_of(const graph::Graph& graph, const graph::Op& op) {
+  graph::WeightId weight;
+  if (const auto* linear = std::get_if<graph::Linear>(&op)) weight = linear->weight;
+  if (const auto* norm = std::get_if<graph::LayerNorm>(&op)) weight = norm->gamma;
+  if (const auto* norm = std::get_if<graph::RmsNorm>(&op)) weight = norm->gamma;
+  if (weight.index < 0) return -1;
+  const auto parsed = parse_layer(graph.weight(weight).name);
+  return parsed ? parsed->layer : -1;
+}
+
 }  // namespace
+
+std::vector<LayerValues> layer_values(const graph::Graph& graph) {
+  std::vector<LayerValues> layers;
+  std::int64_t current = -1;
+  graph::ValueId before;  // of the node before
+  for (const graph::Node& node : graph.nodes()) {
+    if (const std::int64_t layer = layer_of(graph, node.op); layer > current) {
+      if (current >= 0) layers[static_cast<std::size_t>(current)].hidden = before;
+      current = layer;
+      layers.resize(static_cast<std::size_t>(current) + 1);
+      layers.back().input = node.inputs[0];
+    }
+    if (current >= 0 && std::holds_alternative<graph::Attention>(node.op)) {
+      LayerValues& values = layers[static_cast<std::size_t>(current)];
+      values.q = node.inputs[0];
+      values.k = node.inputs[1];
+      values.v = node.inputs[2];
+      values.attended = node.output;
+    }
+    before = node.output;
+  }
+  if (const graph::Output* hidden = graph.find_output("hidden"); hidden != nullptr && current >= 0)
+    layers.back().hidden = hidden->value;
+  return layers;
+}
+
+bool is_task_key(std::string_view key) {
+  return key.ends_with(".classifier.output_labels") || key == "tack.head_input" ||
+         key == "tack.task" || key == "tack.calibration" || key == "tack.metrics" ||
+         key == "tack.tags" || key == "tack.heads";
+}
 
 std::int64_t layer_count(const Model& model) {
   std::int64_t count = 0;
@@ -60,7 +102,8 @@ Status write_layers(const Model& model, const std::vector<std::int64_t>& keep,
 
   // The new name, or nothing when it goes.
   const auto renamed = [&](std::string_view name) -> std::optional<std::string> {
-    if (name.starts_with("cls.output.") || name.starts_with("tag.")) return std::nullopt;
+    if (name.starts_with("cls.output.") || name.starts_with("tag.") || name.starts_with("span."))
+      return std::nullopt;
     const auto parsed = parse_layer(name);
     if (!parsed) return std::string(name);
     const auto found = number.find(parsed->layer);
@@ -74,9 +117,7 @@ Status write_layers(const Model& model, const std::vector<std::int64_t>& keep,
         writer.set(std::string(kSmoothKey) + *name, value);
     } else if (key == model.architecture() + ".block_count") {
       writer.set(key, GgufValue::u32(static_cast<std::uint32_t>(keep.size())));
-    } else if (key != model.architecture() + ".classifier.output_labels" &&
-               key != "tack.head_input" && key != "tack.task" && key != "tack.calibration" &&
-               key != "tack.metrics" && key != "tack.tags") {
+    } else if (!is_task_key(key)) {
       writer.set(key, value);
     }
   }

@@ -1,11 +1,13 @@
-// A model with some of its layers: where a student begins.
+// The layers of a model: what they compute, and a model with some of them (where a student begins).
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "graph/graph.h"
 #include "models/model.h"
 
 namespace tack {
@@ -13,8 +15,22 @@ namespace tack {
 // How many layers ("blk.N.") the model has.
 std::int64_t layer_count(const Model& model);
 
+// The values of one layer in a graph. -1 where the layer has none of that kind.
+struct LayerValues {
+  graph::ValueId input;              // what q, k and v are made from
+  graph::ValueId hidden;             // what the next layer reads, of the last one output "hidden"
+  graph::ValueId q, k, v, attended;  // of its attention: [tokens, heads * head_dim]
+};
+// In order. Layers are told apart by the names of their weights ("blk.N."), so a graph with
+// adapters has the same values.
+std::vector<LayerValues> layer_values(const graph::Graph& graph);
+
 // `count` of `layers`, evenly spread, the first among them.
 std::vector<std::int64_t> spread_layers(std::int64_t layers, std::int64_t count);
+
+// Whether a key of a GGUF's metadata belongs to a head or to a task: a copy of the encoder alone
+// leaves it out.
+bool is_task_key(std::string_view key);
 
 // Writes the model with the layers `keep` (ascending, by number) only, without a classification
 // head and what belongs to it. Atomic. Errors: kUsage for a layer that is not there, a model that

@@ -21,6 +21,10 @@ bool tags(const ModelInfo& model) {
   return model.tags;
 }
 
+bool extracts(const ModelInfo& model) {
+  return model.extracts;
+}
+
 std::vector<std::string> ids(const EncoderService& service, bool (*suits)(const ModelInfo&)) {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < service.model_count(); ++i)
@@ -101,10 +105,12 @@ Async<Response> classify(EncoderService& service, Request request) {
   if (!parsed) co_return parsed.error().response();
   const auto model = choose(service, parsed->model, classifies, "classify");
   if (!model) co_return model.error().response();
+  const ModelInfo& info = service.model(*model);
+  if (const auto valid = check(*parsed, info); !valid) co_return valid.error().response();
   const auto result = co_await service.classify(*model, std::move(parsed->texts));
   if (!result) co_return to_api_error(result.error()).response();
-  co_return Response::json_text(
-      200, classifications_json(*result, service.model(*model), parsed->top_k));
+  co_return Response::json_text(200,
+                                classifications_json(*result, info, parsed->top_k, parsed->head));
 }
 
 Async<Response> tag(EncoderService& service, Request request) {
@@ -114,7 +120,18 @@ Async<Response> tag(EncoderService& service, Request request) {
   if (!model) co_return model.error().response();
   const auto result = co_await service.tag(*model, std::move(parsed->texts));
   if (!result) co_return to_api_error(result.error()).response();
-  co_return Response::json(200, tags_json(*result, service.model(*model)));
+  co_return Response::json(200, entries_json(*result, service.model(*model), "tags"));
+}
+
+Async<Response> extract(EncoderService& service, Request request) {
+  auto parsed = parse_extract_request(request.body);
+  if (!parsed) co_return parsed.error().response();
+  const auto model = choose(service, parsed->model, extracts, "answer questions");
+  if (!model) co_return model.error().response();
+  const auto result =
+      co_await service.extract(*model, std::move(parsed->questions), std::move(parsed->contexts));
+  if (!result) co_return to_api_error(result.error()).response();
+  co_return Response::json(200, entries_json(*result, service.model(*model), "answer"));
 }
 
 }  // namespace
@@ -134,6 +151,8 @@ void add_routes(net::Router& router, EncoderService& service) {
              [&service](Request request) { return classify(service, std::move(request)); });
   router.add("POST", "/v1/tag",
              [&service](Request request) { return tag(service, std::move(request)); });
+  router.add("POST", "/v1/extract",
+             [&service](Request request) { return extract(service, std::move(request)); });
 }
 
 }  // namespace tack::server

@@ -19,10 +19,13 @@ using net::Response;
 
 class ApiTest : public ::testing::Test {
  protected:
-  void start(bool two_models = false, QueueLimits limits = {}) {
+  void start(bool two_models = false, QueueLimits limits = {}, bool two_heads = false) {
     std::vector<std::unique_ptr<ServedModel>> models;
-    models.push_back(std::make_unique<FakeModel>(state, "tickets", true));
+    models.push_back(std::make_unique<FakeModel>(state, "tickets", true, two_heads));
     if (two_models) models.push_back(std::make_unique<FakeModel>(state, "plain", false));
+    start(std::move(models), limits);
+  }
+  void start(std::vector<std::unique_ptr<ServedModel>> models, QueueLimits limits = {}) {
     service.emplace(std::move(models), limits);
     net::Router router;
     add_routes(router, *service);
@@ -173,6 +176,71 @@ TEST(Classifications, OfAnyNumberOfLabelsAreLists) {
                             {"label":"b \"quoted\"","probability":0.125}])"));
   EXPECT_EQ(json["usage"]["total_tokens"], 7);
   EXPECT_EQ(model_json(model)["task"], "multilabel");
+}
+
+TEST_F(ApiTest, AnswersEveryHeadOrTheOneAskedFor) {
+  start(false, {.batch_texts = 2}, true);  // batches end between the texts of a request
+  const Json json = ok("/v1/classify", R"({"input":["12345","?","1234567890"],"top_k":1})");
+  ASSERT_EQ(json["data"].size(), 3u);
+  EXPECT_EQ(json["data"][0]["heads"]["length"],
+            Json::parse(R"({"label":"two \"quoted\"","probability":0.5,"out_of_scope":false,
+                            "probabilities":[{"label":"two \"quoted\"","probability":0.5}]})"));
+  EXPECT_EQ(json["data"][0]["heads"]["mark"]["label"], "plain");
+  EXPECT_EQ(json["data"][1]["heads"]["mark"],
+            Json::parse(R"({"label":"mark","probability":0.75,"out_of_scope":true,
+                            "probabilities":[{"label":"mark","probability":0.75}]})"));
+  EXPECT_EQ(json["data"][2]["heads"]["length"]["label"], "one");
+  EXPECT_EQ(json["data"][2]["truncated_tokens"], 2);
+  EXPECT_FALSE(json["data"][2].contains("label"));
+  EXPECT_EQ(json["truncated"], 1);
+  EXPECT_EQ(json["usage"]["total_tokens"], 7 + 3 + 10);
+
+  const Json one = ok("/v1/classify", R"({"input":["12345","?"],"head":"mark"})");
+  EXPECT_EQ(one["data"][1]["label"], "mark");
+  EXPECT_EQ(one["data"][1]["probabilities"].size(), 2u);
+  EXPECT_FALSE(one["data"][1].contains("heads"));
+
+  const Json unknown = refused(400, "/v1/classify", R"({"input":"x","head":"colour"})");
+  EXPECT_EQ(unknown["param"], "head");
+  EXPECT_EQ(unknown["message"], "'tickets' has no head 'colour'; it has: length, mark");
+  EXPECT_EQ(refused(400, "/v1/classify", R"({"input":"x","head":7})")["param"], "head");
+  const Json model = Json::parse(call("GET", "/v1/models/tickets").body);
+  EXPECT_EQ(model["heads"]["mark"], Json::parse(R"(["plain","mark"])"));
+  EXPECT_FALSE(model.contains("labels"));
+}
+
+TEST_F(ApiTest, AModelOfOneHeadHasNoNameForIt) {
+  start();
+  EXPECT_EQ(refused(400, "/v1/classify", R"({"input":"x","head":"mark"})")["message"],
+            "'tickets' has one head, without a name");
+}
+
+TEST_F(ApiTest, AnswersQuestions) {
+  std::vector<std::unique_ptr<ServedModel>> models;
+  models.push_back(std::make_unique<FakeModel>(state, "tickets", true));
+  models.push_back(std::make_unique<FakeModel>(state, "squad", false, false, true));
+  start(std::move(models));
+  EXPECT_EQ(Json::parse(call("GET", "/v1/models/squad").body)["task"], "extract");
+  const Json one = ok("/v1/extract", R"({"question": "who?", "context": "she"})");
+  EXPECT_EQ(one["data"][0]["object"], "answer");
+  EXPECT_EQ(one["data"][0]["answer"], "who?");
+  EXPECT_EQ(one["usage"]["prompt_tokens"], 7);
+  const Json two = ok("/v1/extract", R"({"model": "squad", "input": [
+      {"question": "a", "context": "x"}, {"question": "b", "context": ""}]})");
+  EXPECT_EQ(two["data"][1]["index"], 1);
+  EXPECT_EQ(two["data"][1]["answer"], "b");
+  EXPECT_EQ(two["data"][0]["of"], "x");
+  EXPECT_EQ(two["truncated"], 1);
+  const char* const path = "/v1/extract";
+  EXPECT_EQ(refused(400, path, R"({"question": "a"})")["param"], "context");
+  EXPECT_EQ(refused(400, path, R"({"context": "a"})")["param"], "question");
+  EXPECT_EQ(refused(400, path, R"({"question": 1, "context": "a"})")["param"], "question");
+  EXPECT_EQ(refused(400, path, R"({"input": []})")["param"], "input");
+  EXPECT_EQ(refused(400, path, R"({"input": ["a"]})")["param"], "question");
+  EXPECT_EQ(refused(400, path, R"({"input": "a"})")["param"], "input");
+  refused(400, path, R"({"model": "tickets", "question": "a", "context": "b"})");
+  refused(500, path, R"({"question": "bad", "context": "b"})");
+  EXPECT_EQ(ok(path, R"({"question": "a", "context": "b"})")["data"].size(), 1u);
 }
 
 TEST_F(ApiTest, RefusesBadRequestsAndGoesOn) {

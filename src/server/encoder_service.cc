@@ -18,7 +18,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-enum class Operation { kEmbed, kEmbedTokens, kClassify, kTag };
+enum class Operation { kEmbed, kEmbedTokens, kClassify, kTag, kExtract };
 
 }  // namespace
 
@@ -27,6 +27,7 @@ struct EncoderService::Job {
   std::size_t model = 0;
   Operation operation = Operation::kEmbed;
   std::vector<std::string> texts;
+  std::vector<std::string> contexts;  // of kExtract: texts are questions, each about one
   std::vector<Tokens> tokens;
 
   Embedded embedded;
@@ -45,11 +46,12 @@ struct EncoderService::Job {
 
   std::size_t size() const { return texts.size() + tokens.size(); }
   std::size_t bytes_of(std::size_t i) const {
-    return texts.empty() ? tokens[i].ids.size() * sizeof(TokenId) : texts[i].size();
+    if (texts.empty()) return tokens[i].ids.size() * sizeof(TokenId);
+    return texts[i].size() + (contexts.empty() ? 0 : contexts[i].size());
   }
   // Drops what an attempt that failed half-way left behind.
-  void forget_from(std::size_t text, std::size_t dim) {
-    if (predictions.size() > text) predictions.resize(text);
+  void forget_from(std::size_t text, std::size_t dim, std::size_t heads) {
+    if (predictions.size() > text * heads) predictions.resize(text * heads);
     if (tagged.size() > text) tagged.resize(text);
     if (embedded.info.size() > text) embedded.info.resize(text);
     if (embedded.vectors.size() > text * dim) embedded.vectors.resize(text * dim);
@@ -116,6 +118,20 @@ net::Async<Result<std::vector<Tagged>>> EncoderService::tag(std::size_t model,
   job->model = model;
   job->operation = Operation::kTag;
   job->texts = std::move(texts);
+  if (auto status = co_await complete(job); !status)
+    co_return std::unexpected(std::move(status).error());
+  co_return std::move(job->tagged);
+}
+
+net::Async<Result<std::vector<Tagged>>> EncoderService::extract(std::size_t model,
+                                                                std::vector<std::string> questions,
+                                                                std::vector<std::string> contexts) {
+  assert(questions.size() == contexts.size());
+  const auto job = std::make_shared<Job>();
+  job->model = model;
+  job->operation = Operation::kExtract;
+  job->texts = std::move(questions);
+  job->contexts = std::move(contexts);
   if (auto status = co_await complete(job); !status)
     co_return std::unexpected(std::move(status).error());
   co_return std::move(job->tagged);
@@ -229,22 +245,32 @@ Status EncoderService::run_pieces(std::span<const Piece> pieces) try {
       tokens.push_back(job->tokens[i]);  // copied: the batch may have to be run again in parts
   }
   const auto dim = static_cast<std::size_t>(model.info().embedding_dim);
-  for (const Piece& piece : pieces) piece.job->forget_from(piece.begin, dim);
+  const std::size_t heads = std::max<std::size_t>(1, model.info().heads.size());
+  for (const Piece& piece : pieces) piece.job->forget_from(piece.begin, dim, heads);
   const std::size_t rows = std::max(texts.size(), tokens.size());
   std::size_t row = 0;
-  const auto hand_out = [&](auto& answers, auto Job::* to) -> Status {
-    if (answers.size() != rows) return fail("the model answered for other texts");
+  const auto hand_out = [&](auto& answers, auto Job::* to, std::size_t width = 1) -> Status {
+    if (answers.size() != rows * width) return fail("the model answered for other texts");
     for (const auto& [job, begin, end] : pieces)
-      for (std::size_t i = begin; i < end; ++i) ((*job).*to).push_back(std::move(answers[row++]));
+      for (std::size_t i = begin * width; i < end * width; ++i)
+        ((*job).*to).push_back(std::move(answers[row++]));
     return {};
   };
   if (first.operation == Operation::kClassify) {
     TACK_TRY(std::vector<Prediction> predictions, model.classify(texts));
-    return hand_out(predictions, &Job::predictions);
+    return hand_out(predictions, &Job::predictions, heads);
   }
   if (first.operation == Operation::kTag) {
     TACK_TRY(std::vector<Tagged> tagged, model.tag(texts));
     return hand_out(tagged, &Job::tagged);
+  }
+  if (first.operation == Operation::kExtract) {
+    std::vector<QuestionText> questions;
+    for (const auto& [job, begin, end] : pieces)
+      for (std::size_t i = begin; i < end; ++i)
+        questions.push_back({job->texts[i], job->contexts[i]});
+    TACK_TRY(std::vector<Tagged> answers, model.extract(questions));
+    return hand_out(answers, &Job::tagged);
   }
   TACK_TRY(const Embedded embedded,
            first.operation == Operation::kEmbed ? model.embed(texts) : model.embed_tokens(tokens));

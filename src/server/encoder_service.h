@@ -47,9 +47,14 @@ class EncoderService {
   // Errors: kUnreachable when the queue is full, kInterrupted once stopped, and the model's own.
   net::Async<Result<Embedded>> embed(std::size_t model, std::vector<std::string> texts);
   net::Async<Result<Embedded>> embed_tokens(std::size_t model, std::vector<Tokens> inputs);
+  // [texts, heads] of a model with several.
   net::Async<Result<std::vector<Prediction>>> classify(std::size_t model,
                                                        std::vector<std::string> texts);
   net::Async<Result<std::vector<Tagged>>> tag(std::size_t model, std::vector<std::string> texts);
+  // Question i is about context i.
+  net::Async<Result<std::vector<Tagged>>> extract(std::size_t model,
+                                                  std::vector<std::string> questions,
+                                                  std::vector<std::string> contexts);
 
   bool accepting() const;
   // Finishes the batch at hand; what waits ends with kInterrupted. Stop the HTTP server first (so

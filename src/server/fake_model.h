@@ -44,17 +44,26 @@ struct FakeState {
 };
 
 // A text of n bytes has n + 2 tokens, of which at most 10 fit; its embedding is [n, first byte];
-// its label is n modulo 3; "?..." is out of scope; a batch with "bad" fails, with "throw" throws.
+// its label is n modulo 3; the answer to a question is the question; "?..." is out of scope; a
+// batch with "bad" fails, with "throw" throws. With a second head, that one says whether the text
+// is "plain" or has a "mark" in front.
 class FakeModel final : public ServedModel {
  public:
-  FakeModel(FakeState& state, std::string id, bool labels) : state_(state) {
+  FakeModel(FakeState& state, std::string id, bool labels, bool two_heads = false,
+            bool extracts = false)
+      : state_(state) {
     info_ = {.id = std::move(id),
              .created = 1700000000,
              .context_length = 10,
              .vocab_size = 100,
              .embedding_dim = 2,
-             .labels = {}};
+             .labels = {},
+             .heads = {}};
+    info_.extracts = extracts;
     if (labels) info_.labels = {"zero", "one", "two \"quoted\""};
+    if (!two_heads) return;
+    info_.heads = {{"length", 0, info_.labels, {}}, {"mark", 3, {"plain", "mark"}, {}}};
+    info_.labels.insert(info_.labels.end(), {"plain", "mark"});
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -96,6 +105,24 @@ class FakeModel final : public ServedModel {
       made.out_of_scope = text.starts_with('?');
       made.tokens = info.tokens;
       made.truncated = info.truncated;
+      if (info_.heads.empty()) continue;
+      Prediction second = made;
+      second.label = text.starts_with('?') ? 1 : 0;
+      second.probabilities = {0.5f, 0.5f};
+      second.probabilities[second.label] = 0.75f;
+      result.push_back(std::move(second));
+    }
+    return result;
+  }
+
+  Result<std::vector<Tagged>> extract(std::span<const QuestionText> questions) override {
+    state_.pass(questions.size());
+    std::vector<Tagged> result;
+    for (const auto& [question, context] : questions) {
+      if (question == "bad") return fail("a bad question");
+      result.push_back({{{"answer", question}, {"of", context}},
+                        static_cast<std::int64_t>(question.size() + context.size()),
+                        context.empty() ? 1 : 0});
     }
     return result;
   }

@@ -98,6 +98,17 @@ ApiResult<Inputs> inputs(const Json& body, bool allow_tokens) {
   return result;
 }
 
+ApiResult<void> add_question(const Json& object, ExtractRequest& request) {
+  for (const auto& [name, to] :
+       {std::pair{"question", &request.questions}, std::pair{"context", &request.contexts}}) {
+    const Json* value = object.is_object() ? member(object, name) : nullptr;
+    if (value == nullptr || !value->is_string())
+      return bad(name, fmt::format("'{}' is missing or no string", name));
+    to->push_back(value->get<std::string>());
+  }
+  return {};
+}
+
 void append_float(std::string& out, float value) {
   if (!std::isfinite(value)) {  // JSON has no such numbers
     out += "null";
@@ -111,6 +122,52 @@ void append_float(std::string& out, float value) {
 std::string quoted(const std::string& text) {
   return to_text(Json(text));
 }
+
+// "key":[{"label":...,"probability":...},...]
+void append_list(std::string& out, std::string_view key, std::span<const std::size_t> labels,
+                 const std::vector<std::string>& names, const std::vector<float>& probabilities) {
+  out.append("\"").append(key).append("\":[");
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (i > 0) out.push_back(',');
+    out.append("{\"label\":").append(names[labels[i]]);
+    append_float(out.append(",\"probability\":"), probabilities[labels[i]]);
+    out.push_back('}');
+  }
+  out.push_back(']');
+}
+
+// The members of one answer: "label", "probability", "out_of_scope" and "probabilities".
+class LabelWriter {
+ public:
+  LabelWriter(const TaskHead& head, std::size_t top_k)
+      : names_(head.labels.size()),
+        order_(head.labels.size()),
+        shown_(std::min(top_k, head.labels.size())),
+        multilabel_(head.calibration.multilabel) {
+    std::ranges::transform(head.labels, names_.begin(), quoted);
+  }
+
+  void append(std::string& out, const Prediction& p) {
+    if (multilabel_) {
+      append_list(out, "labels", p.labels, names_, p.probabilities);
+    } else {
+      append_float(out.append("\"label\":").append(names_[p.label]).append(",\"probability\":"),
+                   p.probabilities[p.label]);
+      fmt::format_to(std::back_inserter(out), R"(,"out_of_scope":{})", p.out_of_scope);
+    }
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    std::ranges::partial_sort(order_, order_.begin() + static_cast<std::ptrdiff_t>(shown_), {},
+                              [&](std::size_t k) { return std::pair(-p.probabilities[k], k); });
+    out.push_back(',');
+    append_list(out, "probabilities", std::span(order_).first(shown_), names_, p.probabilities);
+  }
+
+ private:
+  std::vector<std::string> names_;  // as JSON
+  std::vector<std::size_t> order_;
+  std::size_t shown_;
+  bool multilabel_;
+};
 
 // Closes an answer: the sums over its texts. `truncated` counts texts that were cut.
 void append_totals(std::string& out, const std::string& model, std::int64_t tokens,
@@ -189,12 +246,48 @@ ApiResult<ClassifyRequest> parse_classify_request(std::string_view body) {
   auto model = optional_string(*json, "model");
   if (!model) return std::unexpected(model.error());
   request.model = *std::move(model);
+  auto head = optional_string(*json, "head");
+  if (!head) return std::unexpected(head.error());
+  request.head = *std::move(head);
   auto input = inputs(*json, false);
   if (!input) return std::unexpected(input.error());
   request.texts = std::move(input->texts);
   const auto top_k = optional_count(*json, "top_k");
   if (!top_k) return std::unexpected(top_k.error());
   if (*top_k) request.top_k = static_cast<std::size_t>(**top_k);
+  return request;
+}
+
+ApiResult<void> check(const ClassifyRequest& request, const ModelInfo& model) {
+  if (request.head.empty() ||
+      std::ranges::find(model.heads, request.head, &TaskHead::name) != model.heads.end())
+    return {};
+  std::string names;
+  for (const TaskHead& head : model.heads) names += (names.empty() ? "" : ", ") + head.name;
+  return bad("head", names.empty() ? fmt::format("'{}' has one head, without a name", model.id)
+                                   : fmt::format("'{}' has no head '{}'; it has: {}", model.id,
+                                                 request.head, names));
+}
+
+ApiResult<ExtractRequest> parse_extract_request(std::string_view body) {
+  const auto json = parse_object(body);
+  if (!json) return std::unexpected(json.error());
+  ExtractRequest request;
+  auto model = optional_string(*json, "model");
+  if (!model) return std::unexpected(model.error());
+  request.model = *std::move(model);
+  const Json* input = member(*json, "input");
+  if (input == nullptr) {
+    if (auto added = add_question(*json, request); !added) return std::unexpected(added.error());
+    return request;
+  }
+  if (!input->is_array() || input->empty())
+    return bad("input", "'input' must be an array of {\"question\", \"context\"}");
+  if (input->size() > kMaxInputs)
+    return bad("input", fmt::format("'input' has {} entries; at most {} in one request",
+                                    input->size(), kMaxInputs));
+  for (const Json& entry : *input)
+    if (auto added = add_question(entry, request); !added) return std::unexpected(added.error());
   return request;
 }
 
@@ -226,63 +319,47 @@ std::string embeddings_json(const Embedded& embedded, const ModelInfo& model, bo
   return out;
 }
 
-namespace {
-
-// "key":[{"label":...,"probability":...},...]
-void append_list(std::string& out, std::string_view key, std::span<const std::size_t> labels,
-                 const std::vector<std::string>& names, const std::vector<float>& probabilities) {
-  out.append("\"").append(key).append("\":[");
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    if (i > 0) out.push_back(',');
-    out.append("{\"label\":").append(names[labels[i]]);
-    append_float(out.append(",\"probability\":"), probabilities[labels[i]]);
-    out.push_back('}');
-  }
-  out.push_back(']');
-}
-
-}  // namespace
-
 std::string classifications_json(const std::vector<Prediction>& predictions, const ModelInfo& model,
-                                 std::size_t top_k) {
-  std::vector<std::string> names(model.labels.size());
-  std::ranges::transform(model.labels, names.begin(), quoted);
-  const std::size_t shown = std::min(top_k, names.size());
-  std::vector<std::size_t> order(names.size());
+                                 std::size_t top_k, std::string_view head) {
+  const std::vector<TaskHead> one = {{"", 0, model.labels, {.multilabel = model.multilabel}}};
+  const std::vector<TaskHead>& heads = model.heads.empty() ? one : model.heads;
+  std::vector<LabelWriter> writers;
+  for (const TaskHead& h : heads) writers.emplace_back(h, top_k);
+  const std::size_t chosen =
+      static_cast<std::size_t>(std::ranges::find(heads, head, &TaskHead::name) - heads.begin());
   std::string out = R"({"object":"list","data":[)";
   std::int64_t tokens = 0, truncated = 0;
-  for (std::size_t i = 0; i < predictions.size(); ++i) {
-    const Prediction& p = predictions[i];
-    const std::vector<float>& probabilities = p.probabilities;
+  for (std::size_t i = 0; i * heads.size() < predictions.size(); ++i) {
+    const Prediction* const answers = &predictions[i * heads.size()];
     fmt::format_to(std::back_inserter(out), R"({}{{"object":"classification","index":{},)",
                    i ? "," : "", i);
-    if (model.multilabel) {
-      append_list(out, "labels", p.labels, names, probabilities);
-      out.push_back(',');
+    if (chosen < heads.size()) {
+      writers[chosen].append(out, answers[chosen]);
     } else {
-      fmt::format_to(std::back_inserter(out), R"("label":{},"probability":)", names[p.label]);
-      append_float(out, probabilities[p.label]);
-      fmt::format_to(std::back_inserter(out), R"(,"out_of_scope":{},)", p.out_of_scope);
+      for (std::size_t h = 0; h < heads.size(); ++h) {
+        fmt::format_to(std::back_inserter(out), "{}{}:{{", h ? "," : R"("heads":{)",
+                       quoted(heads[h].name));
+        writers[h].append(out, answers[h]);
+        out.push_back('}');
+      }
+      out.push_back('}');
     }
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(shown), {},
-                              [&](std::size_t k) { return std::pair(-probabilities[k], k); });
-    append_list(out, "probabilities", std::span(order).first(shown), names, probabilities);
-    fmt::format_to(std::back_inserter(out), R"(,"tokens":{},"truncated_tokens":{}}})", p.tokens,
-                   p.truncated);
-    tokens += p.tokens;
-    truncated += p.truncated > 0;
+    fmt::format_to(std::back_inserter(out), R"(,"tokens":{},"truncated_tokens":{}}})",
+                   answers->tokens, answers->truncated);
+    tokens += answers->tokens;
+    truncated += answers->truncated > 0;
   }
   append_totals(out, model.id, tokens, truncated);
   return out;
 }
 
-Json tags_json(const std::vector<Tagged>& tagged, const ModelInfo& model) {
+Json entries_json(const std::vector<Tagged>& entries, const ModelInfo& model,
+                  std::string_view object) {
   Json data = Json::array();
   std::int64_t tokens = 0, truncated = 0;
-  for (const Tagged& text : tagged) {
+  for (const Tagged& text : entries) {
     Json entry = text.answer;
-    entry["object"] = "tags";
+    entry["object"] = object;
     entry["index"] = data.size();
     tokens += text.tokens;
     truncated += text.truncated > 0 ? 1 : 0;
@@ -301,13 +378,15 @@ Json model_json(const ModelInfo& model) {
   json["object"] = "model";
   json["created"] = model.created;
   json["owned_by"] = "tackhammer";
-  json["task"] = model.tags             ? "tag"
+  json["task"] = model.extracts         ? "extract"
+                 : model.tags           ? "tag"
                  : model.labels.empty() ? "embed"
                  : model.multilabel     ? "multilabel"
                                         : "classify";
   json["context_length"] = model.context_length;
   if (model.embedding_dim > 0) json["embedding_dim"] = model.embedding_dim;
-  if (!model.labels.empty()) json["labels"] = model.labels;
+  if (!model.labels.empty() && model.heads.empty()) json["labels"] = model.labels;
+  for (const TaskHead& head : model.heads) json["heads"][head.name] = head.labels;
   return json;
 }
 

@@ -1,5 +1,5 @@
-// The JSON of the OpenAI API (and of /v1/classify and /v1/tag, made in its image): requests in,
-// answers out.
+// The JSON of the OpenAI API (and of /v1/classify, /v1/tag and /v1/extract, made in its image):
+// requests in, answers out.
 #pragma once
 
 #include <expected>
@@ -47,17 +47,30 @@ ApiResult<EmbeddingRequest> parse_embedding_request(std::string_view body);
 ApiResult<void> check(const EmbeddingRequest& request, const ModelInfo& model);
 
 struct ClassifyRequest {
-  std::string model;
+  std::string model, head;  // "": not given
   std::vector<std::string> texts;
   std::size_t top_k = 5;
 };
 ApiResult<ClassifyRequest> parse_classify_request(std::string_view body);
+// What only the model can tell: whether it has the head.
+ApiResult<void> check(const ClassifyRequest& request, const ModelInfo& model);
+
+// {"question", "context"}, or {"input": [{"question", "context"}, ...]}.
+struct ExtractRequest {
+  std::string model;
+  std::vector<std::string> questions, contexts;  // as many of both
+};
+ApiResult<ExtractRequest> parse_extract_request(std::string_view body);
 
 // Answers, as JSON text: written by hand since a float's shortest digits are a third of a double's.
 std::string embeddings_json(const Embedded& embedded, const ModelInfo& model, bool base64);
+// Of a model with several heads `predictions` are [texts, heads], and an answer has "heads", or is
+// that of `head` alone.
 std::string classifications_json(const std::vector<Prediction>& predictions, const ModelInfo& model,
-                                 std::size_t top_k);
-Json tags_json(const std::vector<Tagged>& tagged, const ModelInfo& model);
+                                 std::size_t top_k, std::string_view head = "");
+// `object` says what each entry is: "tags" or "answer".
+Json entries_json(const std::vector<Tagged>& entries, const ModelInfo& model,
+                  std::string_view object);
 Json model_json(const ModelInfo& model);
 
 }  // namespace tack::server

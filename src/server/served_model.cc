@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "tasks/heads.h"
 #include "tasks/tagger.h"
 
 namespace tack::server {
@@ -18,7 +19,8 @@ ModelInfo describe(const Model& model, const TextEncoder& encoder, std::string i
           .context_length = model.context_length(),
           .vocab_size = model.tokenizer().vocab_size(),
           .embedding_dim = encoder.output_dim("embedding"),
-          .labels = {}};
+          .labels = {},
+          .heads = {}};
 }
 
 constexpr std::string_view kEmbedding[] = {"embedding"};
@@ -55,8 +57,9 @@ class TaskModel final : public ServedModel {
   TaskModel(std::unique_ptr<TaskPredictor> predictor, std::string id)
       : predictor_(std::move(predictor)),
         info_(describe(predictor_->model(), predictor_->encoder(), std::move(id))) {
-    info_.labels = predictor_->labels();
+    info_.labels = predictor_->model().labels();
     info_.multilabel = predictor_->multilabel();
+    if (predictor_->heads().size() > 1) info_.heads = predictor_->heads();
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -67,7 +70,7 @@ class TaskModel final : public ServedModel {
     return embeddings_of(predictor_->encoder().run_tokens(inputs, kEmbedding));
   }
   Result<std::vector<Prediction>> classify(std::span<const std::string_view> texts) override {
-    return predictor_->predict(texts);
+    return predictor_->predict_heads(texts);
   }
 
  private:
@@ -115,6 +118,38 @@ class TaggerModel final : public ServedModel {
   ModelInfo info_;
 };
 
+class ExtractorModel final : public ServedModel {
+ public:
+  ExtractorModel(std::unique_ptr<Extractor> extractor, std::string id)
+      : extractor_(std::move(extractor)),
+        info_(describe(extractor_->model(), extractor_->encoder(), std::move(id))) {
+    info_.extracts = true;
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  Result<Embedded> embed(std::span<const std::string_view>) override { return no_embedding(); }
+  Result<Embedded> embed_tokens(std::span<const Tokens>) override { return no_embedding(); }
+  Result<std::vector<Prediction>> classify(std::span<const std::string_view>) override {
+    return fail(ErrorCode::kUsage, "{} has no labels: it cannot classify", info_.id);
+  }
+  Result<std::vector<Tagged>> extract(std::span<const QuestionText> questions) override {
+    TACK_TRY(const auto answers, extractor_->predict(questions));
+    std::vector<Tagged> out;
+    for (std::size_t i = 0; i < questions.size(); ++i)
+      out.push_back({extraction_json(questions[i].context, answers[i]), answers[i].tokens,
+                     answers[i].truncated});
+    return out;
+  }
+
+ private:
+  Result<Embedded> no_embedding() const {
+    return fail(ErrorCode::kUsage, "{} gives no embeddings", info_.id);
+  }
+
+  std::unique_ptr<Extractor> extractor_;
+  ModelInfo info_;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<ServedModel>> open_served_model(const std::filesystem::path& path,
@@ -126,9 +161,14 @@ Result<std::unique_ptr<ServedModel>> open_served_model(const std::filesystem::pa
     TACK_TRY(auto tagger, Tagger::open(path, options));
     return std::make_unique<TaggerModel>(std::move(tagger), std::move(id));
   }
+  if (is_extractor(*model)) {
+    model.reset();
+    TACK_TRY(auto extractor, Extractor::open(path, options));
+    return std::make_unique<ExtractorModel>(std::move(extractor), std::move(id));
+  }
   if (!model->labels().empty()) {
     model.reset();  // the predictor maps the file itself
-    TACK_TRY(auto predictor, TaskPredictor::open(path, options));
+    TACK_TRY(auto predictor, TaskPredictor::open_heads(path, options));
     return std::make_unique<TaskModel>(std::move(predictor), std::move(id));
   }
   TACK_TRY(auto encoder, TextEncoder::create(std::move(model), options));

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "engine/text_encoder.h"
+#include "tasks/extractor.h"
 #include "tasks/predictor.h"
 
 namespace tack::server {
@@ -23,11 +24,14 @@ struct ModelInfo {
   std::int64_t vocab_size = 0;
   std::int64_t embedding_dim = 0;   // 0: gives no embeddings
   std::vector<std::string> labels;  // empty: does not classify
+  std::vector<TaskHead> heads;      // the questions that labels answer, of a model with several
   bool tags = false;                // finds spans
   bool multilabel = false;          // a text has any number of labels
+  bool extracts = false;            // answers questions
 };
 
-// What a tagger said about a text, as JSON (tag_json() of tasks/tagger.h).
+// What a tagger or an extractor said, as JSON (tag_json() of tasks/tagger.h, extraction_json() of
+// tasks/extractor.h).
 struct Tagged {
   Json answer;
   std::int64_t tokens = 0, truncated = 0;
@@ -46,11 +50,15 @@ class ServedModel {
   virtual Result<Embedded> embed(std::span<const std::string_view> texts) = 0;
   // Token ids as the model is to see them; the caller checks ids and lengths.
   virtual Result<Embedded> embed_tokens(std::span<const Tokens> inputs) = 0;
-  // Only when info().labels is not empty.
+  // Only when info().labels is not empty; [texts, heads] where there are several.
   virtual Result<std::vector<Prediction>> classify(std::span<const std::string_view> texts) = 0;
   // Only when info().tags.
   virtual Result<std::vector<Tagged>> tag(std::span<const std::string_view>) {
     return fail(ErrorCode::kUsage, "{} finds no spans", info().id);
+  }
+  // Only when info().extracts.
+  virtual Result<std::vector<Tagged>> extract(std::span<const QuestionText>) {
+    return fail(ErrorCode::kUsage, "{} answers no questions", info().id);
   }
 };
 

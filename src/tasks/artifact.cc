@@ -70,13 +70,16 @@ Status write_task_model(const Model& base, const TaskArtifact& artifact,
                         const std::filesystem::path& path) {
   TACK_TRY(const GgufFile* gguf, gguf_of(base));
   GgufWriter writer;
-  for (const auto& [key, value] : gguf->metadata()) writer.set(key, value);
+  for (const auto& [key, value] : gguf->metadata())
+    if (key != "tack.heads") writer.set(key, value);
   writer.set("general.name", GgufValue::string(artifact.name));
   if (!artifact.licence.empty()) writer.set("general.license", GgufValue::string(artifact.licence));
   if (artifact.head != nullptr) {
     writer.set("bert.classifier.output_labels", GgufValue::strings(artifact.labels));
     writer.set("tack.head_input", GgufValue::string("embedding"));
   }
+  if (!artifact.heads.is_null())
+    writer.set("tack.heads", GgufValue::string(to_text(artifact.heads)));
   if (artifact.tag_head != nullptr) writer.set("tack.tags", GgufValue::strings(artifact.tags));
   writer.set("tack.task", GgufValue::string(to_text(artifact.task)));
   writer.set("tack.calibration", GgufValue::string(to_text(artifact.calibration)));
@@ -98,6 +101,10 @@ Status write_task_model(const Model& base, const TaskArtifact& artifact,
     add(kTransitions, {tags, tags}, head->transitions);
     add(kStart, {tags}, head->start);
     add(kEnd, {tags}, head->end);
+  }
+  if (const LinearHead* head = artifact.span_head; head != nullptr) {
+    add(kSpanWeight, {head->classes, head->dims}, head->weight);
+    add(kSpanBias, {head->classes}, head->bias);
   }
   return writer.write(path);
 }

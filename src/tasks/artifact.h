@@ -5,10 +5,17 @@
 //   tag.output.weight, tag.output.bias    of a tagger: the head on every token, f32 [tags, dims]
 //   tag.transitions, tag.start, tag.end   the CRF's scores, f32 [tags, tags] (row: from), [tags]
 //   tack.tags                             names of the tags
+//   span.output.weight, span.output.bias  of an extractor: the head on every token, f32 [2, dims]
+//                                         (row: start, end) and [2]
 //   tack.head_input                       "embedding": the head reads the pooled, normalised vector
 //   tack.task                             the task, as JSON
 //   tack.calibration                      {"temperature", "threshold", "false_alarms"}, or
-//                                         {"temperature", "threshold", "multilabel": true}
+//                                         {"temperature", "threshold", "multilabel": true}; of an
+//                                         extractor: tasks/extractor.h
+//   tack.heads                            of a model that answers several questions, in place of
+//                                         tack.calibration: {"heads": [{"name", "labels" (how
+//                                         many), and the keys of a calibration}]}; labels and rows
+//                                         of cls.output are those of the heads one after another
 //   tack.metrics                          what the evaluation measured, with intervals
 //   tack.lineage                          base, data (hashes, rows), licences, command, gate
 #pragma once
@@ -29,8 +36,10 @@ struct TaskArtifact {
   std::vector<std::string> labels;
   const TagHead* tag_head = nullptr;  // null: no tagger
   std::vector<std::string> tags = {};
+  const LinearHead* span_head = nullptr;  // null: no extractor
   Json task, calibration, metrics, lineage;
   std::string name, licence;
+  Json heads = {};  // tack.heads; null: one head
 };
 
 // Copies the base's tensors and keys and adds the above. Atomic. Errors: a base that is not a GGUF,

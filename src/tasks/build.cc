@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <set>
 #include <system_error>
 
 #include <fmt/ranges.h>
@@ -13,9 +12,11 @@
 #include "base/mapped_file.h"
 #include "base/progress.h"
 #include "eval/calibration.h"
-#include "models/layers.h"
 #include "tasks/artifact.h"
+#include "tasks/augment.h"
 #include "tasks/build_embedding.h"
+#include "tasks/build_extractor.h"
+#include "tasks/build_multitask.h"
 #include "tasks/build_steps.h"
 #include "tasks/build_tagger.h"
 #include "tasks/features.h"
@@ -27,59 +28,6 @@ namespace tack {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-struct Fitted {
-  std::shared_ptr<const Model> encoder;  // the one the head belongs to
-  LinearHead head;
-  Json calibration;
-  std::map<std::string, Adapter::Pair> adapters = {};  // of LoRA
-};
-
-// The frozen encoder with a logistic head, C by cross-validation.
-Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& base,
-                        const Data& rows, const BuildOptions& options, int threads,
-                        BuildResult& result) {
-  std::int64_t dims = 0;
-  Features features;
-  {
-    TACK_TRY(auto encoder,
-             TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
-    dims = encoder->output_dim("embedding");
-    const auto before = Clock::now();
-    TACK_TRY(features, embed_rows(*encoder, rows.train));
-    const double seconds = std::chrono::duration<double>(Clock::now() - before).count();
-    say(options, fmt::format("encoder: {} embedded {} rows in {:.1f} s", base->name(),
-                             result.train_rows, seconds));
-  }
-  ThreadPool pool(threads);
-  const std::vector<float> targets = dense_targets(rows.train);
-  const LabelledFeatures data{features.values, features.labels, dims,
-                              static_cast<std::int32_t>(result.labels.size()), targets};
-  const int folds =
-      static_cast<int>(std::min<std::int64_t>(task.folds, std::max<std::int64_t>(2, data.rows())));
-  {
-    Progress progress("cross-validation", static_cast<std::int64_t>(task.c.size()) * folds, "fits");
-    TACK_TRY(result.search, search_logistic(data,
-                                            {.grid = task.c,
-                                             .folds = folds,
-                                             .seed = task.split_seed,
-                                             .on_fit = [&] { progress.advance(); }},
-                                            pool));
-  }
-  TACK_TRY(auto fitted, fit_logistic(data, {.c = result.search.c}, pool));
-  std::string tried;
-  for (const auto& point : result.search.points)
-    tried +=
-        fmt::format("{}C {:g}: {:.2f} %", tried.empty() ? "" : ", ", point.c, 100 * point.accuracy);
-  say(options, fmt::format("cross-validation on the training rows: {}", tried));
-  result.head = fmt::format("logistic regression, C = {:g} by cross-validation", result.search.c);
-  // Each row's logits come from a fit that did not see it, so no rows need to be kept apart.
-  return Fitted{
-      base, std::move(fitted.head),
-      targets.empty()
-          ? calibrate(task, result.search.out_of_fold_logits, features.labels, data.classes, result)
-          : calibrate_sets(result.search.out_of_fold_logits, targets, result)};
-}
 
 Result<Fitted> train_encoder(const Task& task, const TrainSettings& settings,
                              const std::shared_ptr<const Model>& base, const Data& rows,
@@ -104,22 +52,23 @@ Result<Fitted> train_encoder(const Task& task, const TrainSettings& settings,
                 std::move(tuned.adapters)};
 }
 
-// The teacher's file: the one the task names, or one that is trained here and kept beside the
-// result, where the next build finds it.
-Result<std::filesystem::path> prepare_teacher(const Task& task,
-                                              const std::shared_ptr<const Model>& task_base,
-                                              const Data& rows, const BuildOptions& options,
-                                              int threads, BuildResult& result) {
-  if (!task.teacher.model.empty()) return resolve_model(task.teacher.model);
+// The file of teacher `number`, which is trained here and kept beside the result, where the next
+// build finds it.
+Result<std::filesystem::path> train_teacher(const Task& task, std::int64_t number,
+                                            const std::shared_ptr<const Model>& task_base,
+                                            const Data& rows, const BuildOptions& options,
+                                            int threads, BuildResult& result) {
   std::filesystem::path path = options.out;
-  path.replace_extension(".teacher.gguf");
+  path.replace_extension(number == 0 ? ".teacher.gguf"
+                                     : fmt::format(".teacher{}.gguf", number + 1));
+  TrainSettings settings = task.teacher.training;
+  settings.loop.seed += static_cast<std::uint64_t>(number);
   std::shared_ptr<const Model> base = task_base;
   if (!task.teacher.base.empty()) {
     TACK_TRY(const auto base_path, resolve_model(task.teacher.base));
     TACK_TRY(base, Model::open(base_path));
   }
-  const std::string description =
-      describe_training(task, task.teacher.training, *base, summary_of(rows), "");
+  const std::string description = describe_training(task, settings, *base, summary_of(rows), "");
   if (std::error_code ignored; std::filesystem::exists(path, ignored)) {
     TACK_TRY(const auto made, Model::open(path));
     if (const Json* lineage = made->tack_metadata("lineage");
@@ -135,14 +84,13 @@ Result<std::filesystem::path> prepare_teacher(const Task& task,
   }
   const TemporaryFile encoder(path, ".encoder");
   BuildResult ignored = result;
-  TACK_TRY(const Fitted fitted,
-           train_encoder(task, task.teacher.training, base, rows, encoder.path(), options,
-                         {.threads = threads,
-                          .type = "f16",
-                          .checkpoint = path.string() + ".checkpoint",
-                          .description = description,
-                          .label = "teacher"},
-                         ignored));
+  TACK_TRY(const Fitted fitted, train_encoder(task, settings, base, rows, encoder.path(), options,
+                                              {.threads = threads,
+                                               .type = "f16",
+                                               .checkpoint = path.string() + ".checkpoint",
+                                               .description = description,
+                                               .label = "teacher"},
+                                              ignored));
   const TaskArtifact artifact{.head = &fitted.head,
                               .labels = result.labels,
                               .task = task.to_json(),
@@ -157,88 +105,78 @@ Result<std::filesystem::path> prepare_teacher(const Task& task,
   return path;
 }
 
-// Trains the task's model: with a teacher when it wants one, and with the layers it keeps.
+// The teachers' files: those the task names, or trained ones.
+Result<std::vector<std::filesystem::path>> prepare_teachers(
+    const Task& task, const std::shared_ptr<const Model>& base, const Data& rows,
+    const BuildOptions& options, int threads, BuildResult& result) {
+  std::vector<std::filesystem::path> paths;
+  for (const std::string& model : task.teacher.models) {
+    TACK_TRY(paths.emplace_back(), resolve_model(model));
+  }
+  for (std::int64_t i = 0; task.teacher.models.empty() && i < task.teacher.count; ++i) {
+    TACK_TRY(paths.emplace_back(), train_teacher(task, i, base, rows, options, threads, result));
+  }
+  return paths;
+}
+
+// What the teachers say to the training rows, to texts without labels and to changed rows; the
+// first is the model to start from.
+Result<Teaching> be_taught(const Task& task, const std::shared_ptr<const Model>& base,
+                           const Data& rows, const BuildOptions& options, int threads,
+                           BuildResult& result) {
+  TACK_TRY(const auto paths, prepare_teachers(task, base, rows, options, threads, result));
+  std::vector<std::string> texts;
+  if (!task.teacher.unlabelled.empty()) {
+    TACK_TRY(texts, read_unlabelled(task.teacher.unlabelled, task.train.text));
+  }
+  const auto variants =
+      text_variants(rows.train.texts, task.teacher.variants, task.training.loop.seed);
+  texts.insert(texts.end(), variants.begin(), variants.end());
+  TACK_TRY(Teaching teaching, ask_teachers(paths, result.labels, rows.train, std::move(texts),
+                                           task.teacher.temperature, threads));
+  teaching.labels = task.teacher.labels;
+  result.teacher = paths.front();
+  result.other_teachers.assign(paths.begin() + 1, paths.end());
+  std::vector<std::string> names;
+  for (const auto& path : paths) names.push_back(path.string());
+  say(options, fmt::format("teacher: {} answered {} texts", fmt::join(names, ", "),
+                           rows.train.size() + teaching.texts.size()));
+  return teaching;
+}
+
+// Trains the task's model: with a teacher when it wants one, and with the part it keeps.
 Result<Fitted> train_model(const Task& task, const std::shared_ptr<const Model>& base,
                            const Data& rows, const std::filesystem::path& path,
                            const BuildOptions& options, int threads, BuildResult& result) {
   std::optional<Teaching> teaching;
   std::shared_ptr<const Model> start = base;
-  std::string teacher_text =
-      fmt::format("layers {} {}\n", fmt::join(task.layers, " "), task.layer_count);
+  std::string depends = fmt::format("student {}\n", to_text(task.student.to_json()));
   if (task.teacher.wanted) {
-    TACK_TRY(const auto teacher, prepare_teacher(task, base, rows, options, threads, result));
-    std::vector<std::string> texts;
-    if (!task.teacher.unlabelled.empty()) {
-      TACK_TRY(texts, read_unlabelled(task.teacher.unlabelled, task.train.text));
+    TACK_TRY(teaching, be_taught(task, base, rows, options, threads, result));
+    TACK_TRY(start, Model::open(result.teacher));
+    std::vector<std::filesystem::path> files = {result.teacher};
+    files.insert(files.end(), result.other_teachers.begin(), result.other_teachers.end());
+    for (const auto& name : files) {
+      TACK_TRY(const auto file, MappedFile::open(name));
+      depends += fmt::format("teacher {}\n", sha256_hex(file.text()));
     }
-    TACK_TRY(teaching, ask_teacher(teacher, result.labels, rows.train, std::move(texts), threads));
-    teaching->temperature = task.teacher.temperature;
-    teaching->labels = task.teacher.labels;
-    TACK_TRY(start, Model::open(teacher));
-    TACK_TRY(const auto file, MappedFile::open(teacher));
-    teacher_text += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
-                                to_text(task.teacher.to_json(), 1));
-    result.teacher = teacher;
-    say(options, fmt::format("teacher: {} answered {} texts", teacher.string(),
-                             rows.train.size() + teaching->texts.size()));
+    depends += to_text(task.teacher.to_json(), 1) + '\n';
   }
-  const TemporaryFile student(options.out, ".student");
-  TACK_TRY(start, keep_layers(task, start, student.path(), options));
+  const TemporaryFile file(options.out, ".student");
+  TACK_TRY(const Student student,
+           make_student(start, task.student, rows.train.texts, file.path(), threads));
+  if (!student.description.empty()) say(options, student.description);
+  const auto inner = inner_lessons(task, start, student, options);
   return train_encoder(
-      task, task.training, start, rows, path, options,
+      task, task.training, student.model, rows, path, options,
       {.threads = threads,
        .type = task.type,
        .teaching = teaching ? &*teaching : nullptr,
+       .inner = inner ? &*inner : nullptr,
        .checkpoint = options.out.string() + ".checkpoint",
-       .description = describe_training(task, task.training, *base, summary_of(rows), teacher_text),
+       .description = describe_training(task, task.training, *base, summary_of(rows), depends),
        .label = teaching ? "student" : "training"},
       result);
-}
-
-// Whether the baseline is right on each row of any number of labels.
-Result<std::vector<bool>> baseline_sets(TaskPredictor& baseline, const Dataset& test) {
-  std::vector<std::string_view> texts(test.texts.begin(), test.texts.end());
-  TACK_TRY(const auto predictions, baseline.predict(texts));
-  std::vector<bool> right;
-  for (std::size_t i = 0; i < test.size(); ++i) {
-    std::set<std::string> truth, said;
-    for (std::int32_t k : test.label_sets[i])
-      truth.insert(test.label_names[static_cast<std::size_t>(k)]);
-    for (std::size_t k : predictions[i].labels) said.insert(baseline.labels()[k]);
-    right.push_back(truth == said);
-  }
-  return right;
-}
-
-// Whether the baseline is right on each in-scope row; its labels may be in another order.
-Result<std::vector<bool>> baseline_answers(const std::string& name, const Dataset& test,
-                                           int threads) {
-  TACK_TRY(const auto path, resolve_model(name));
-  TACK_TRY(auto baseline, TaskPredictor::open(path, {.threads = threads}));
-  if (baseline->multilabel() == test.label_sets.empty())
-    return fail(ErrorCode::kUsage, "{}: the baseline gives {} a text, the test rows have {}",
-                path.string(), baseline->multilabel() ? "any number of labels" : "one label",
-                baseline->multilabel() ? "one" : "any number");
-  if (baseline->multilabel()) return baseline_sets(*baseline, test);
-  std::vector<std::string_view> texts(test.texts.begin(), test.texts.end());
-  TACK_TRY(const auto predictions, baseline->predict(texts));
-  std::vector<bool> right;
-  for (std::size_t i = 0; i < test.size(); ++i)
-    if (const std::int32_t truth = test.labels[i]; truth >= 0)
-      right.push_back(baseline->labels()[predictions[i].label] ==
-                      test.label_names[static_cast<std::size_t>(truth)]);
-  return right;
-}
-
-Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result) {
-  const std::vector<bool> right =
-      result.label_sets ? result.label_sets->right() : result.evaluation.right();
-  if (task.gate.floor) result.gate = gate_against_floor(right, {.floor = *task.gate.floor});
-  if (task.gate.baseline) {
-    TACK_TRY(const auto baseline, baseline_answers(*task.gate.baseline, test, threads));
-    result.gate = gate_against_baseline(right, baseline, {.margin = task.gate.margin});
-  }
-  return {};
 }
 
 // Runs a task model over the test rows, whose labels may stand in another order than the model's.
@@ -312,32 +250,12 @@ Status compare(const std::shared_ptr<const Model>& base, const Data& data,
   return {};
 }
 
-// LoRA's adapters beside the merged model: OUT.lora.gguf, and OUT.lora/ for PEFT. A student has no
-// base of its own that an adapter could name.
-Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
-                      const TaskArtifact& artifact, const BuildOptions& options) {
-  if (fitted.adapters.empty() || !task.layers.empty() || task.layer_count > 0 ||
-      task.teacher.wanted)
-    return {};
-  const Adapter adapter{.rank = task.training.rank,
-                        .pairs = fitted.adapters,
-                        .labels = artifact.labels,
-                        .head_weight = fitted.head.weight,
-                        .head_bias = fitted.head.bias,
-                        .task = artifact.task,
-                        .calibration = artifact.calibration,
-                        .lineage = artifact.lineage};
-  std::filesystem::path path = options.out;
-  TACK_RETURN_IF_ERROR(write_adapter(base, adapter, path.replace_extension(".lora.gguf")));
-  say(options, fmt::format("adapter: {}, and {} for PEFT", path.string(),
-                           path.replace_extension("").string()));
-  return write_peft_adapter(base, adapter, path);
-}
-
 }  // namespace
 
 Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
   if (task.kind == TaskKind::kTag) return build_tagger(task, options);
+  if (!task.heads.empty()) return build_multitask(task, options);
+  if (task.kind == TaskKind::kSpan) return build_extractor(task, options);
   if (task.kind == TaskKind::kEmbed) return build_embedding(task, options);
   const auto start = Clock::now();
   const int threads = options.threads > 0 ? options.threads : cpu_info().logical_cores;

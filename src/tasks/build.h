@@ -6,14 +6,17 @@
 // is written to its place.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "eval/gate.h"
 #include "tasks/embedding.h"
 #include "tasks/evaluate.h"
+#include "tasks/extractor.h"
 #include "tasks/multilabel.h"
 #include "tasks/tagger.h"
 #include "tasks/task.h"
@@ -41,11 +44,13 @@ struct BuildResult {
   // The frozen base with a logistic head on the same test rows, beside a trained model.
   std::size_t baseline_bytes = 0;
   Evaluation baseline_evaluation;
-  std::filesystem::path teacher;  // empty: none
+  std::filesystem::path teacher;  // the first; empty: none
+  std::vector<std::filesystem::path> other_teachers;
   std::size_t teacher_bytes = 0;
   Evaluation teacher_evaluation;
   // Of kind "tag", in place of the evaluations above.
   std::optional<TagEvaluation> tagged, teacher_tagged;
+  std::optional<ExtractEvaluation> extracted, teacher_extracted;  // of kind "span", likewise
   // Of kind "multilabel" and of kind "embed" likewise; the base beside an encoder is the base
   // itself.
   std::optional<LabelSetEvaluation> label_sets, teacher_label_sets, baseline_label_sets;
@@ -59,8 +64,14 @@ struct BuildResult {
   double seconds = 0;
   std::size_t model_bytes = 0;
   std::string base;
+  // Of a task with several heads: what is said above about rows, labels, calibration, evaluation
+  // and gate, for each.
+  std::vector<BuildResult> heads;
 
-  bool accepted() const { return !gate || gate->accepted; }
+  bool accepted() const {
+    return (!gate || gate->accepted) &&
+           std::ranges::all_of(heads, [](const BuildResult& one) { return one.accepted(); });
+  }
 };
 
 // Errors: those of reading the task's data and models; kInterrupted. A refusal by the gate is not

@@ -110,15 +110,11 @@ Result<BuildResult> build_embedding(const Task& task, const BuildOptions& option
   TACK_TRY(const auto base_path, resolve_model(task.base));
   TACK_TRY(const auto base, Model::open(base_path));
   result.base = base->name();
-  std::string depends = fmt::format("layers {} {}\nkind {}\n", fmt::join(task.layers, " "),
-                                    task.layer_count, static_cast<int>(data.train.kind));
+  std::string depends = fmt::format("student {}\nkind {}\n", to_text(task.student.to_json()),
+                                    static_cast<int>(data.train.kind));
   std::shared_ptr<const Model> first = base, teacher;
   if (task.teacher.wanted) {
-    TACK_TRY(result.teacher,
-             built_teacher(task, options, [](const Task& t, const BuildOptions& o) -> Status {
-               TACK_RETURN_IF_ERROR(build_embedding(t, o));
-               return {};
-             }));
+    TACK_TRY(result.teacher, built_teacher(task, options, build_embedding));
     TACK_TRY(teacher, Model::open(result.teacher));
     TACK_TRY(const auto file, MappedFile::open(result.teacher));
     depends += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
@@ -126,17 +122,19 @@ Result<BuildResult> build_embedding(const Task& task, const BuildOptions& option
     first = teacher;
   }
   const TemporaryFile student(options.out, ".student"), encoder(options.out, ".encoder");
-  TACK_TRY(first, keep_layers(task, first, student.path(), options));
+  TACK_TRY(const Student cut,
+           make_student(first, task.student, data.train.texts, student.path(), threads));
+  if (!cut.description.empty()) say(options, cut.description);
   const char* const label = teacher ? "student" : "training";
-  TACK_TRY(
-      TrainedEncoder trained,
-      train_embedding(
-          first, data.train, data.validation, task.training, teacher, task.teacher, encoder.path(),
-          {.threads = threads,
-           .type = task.type,
-           .checkpoint = options.out.string() + ".checkpoint",
-           .description = describe_training(task, task.training, *base, summary_of(data), depends),
-           .label = label}));
+  TACK_TRY(TrainedEncoder trained,
+           train_embedding(cut.model, data.train, data.validation, task.training, teacher,
+                           task.teacher, encoder.path(),
+                           {.threads = threads,
+                            .type = task.type,
+                            .checkpoint = options.out.string() + ".checkpoint",
+                            .description = describe_training(task, task.training, *base,
+                                                             summary_of(data), depends),
+                            .label = label}));
   result.head = fmt::format("encoder, {} epochs, epoch {} chosen on {} validation rows",
                             trained.training.epochs.size(), trained.training.best_epoch,
                             result.validation_rows);

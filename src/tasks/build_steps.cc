@@ -1,17 +1,61 @@
 #include "tasks/build_steps.h"
 
 #include <algorithm>
+#include <chrono>
+#include <set>
 #include <system_error>
 
 #include <fmt/ranges.h>
 
 #include "base/hash.h"
 #include "base/mapped_file.h"
+#include "base/progress.h"
 #include "eval/calibration.h"
-#include "models/layers.h"
+#include "tasks/features.h"
 #include "tasks/multilabel.h"
 
 namespace tack {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Whether the baseline is right on each row of any number of labels.
+Result<std::vector<bool>> baseline_sets(TaskPredictor& baseline, const Dataset& test) {
+  std::vector<std::string_view> texts(test.texts.begin(), test.texts.end());
+  TACK_TRY(const auto predictions, baseline.predict(texts));
+  std::vector<bool> right;
+  for (std::size_t i = 0; i < test.size(); ++i) {
+    std::set<std::string> truth, said;
+    for (std::int32_t k : test.label_sets[i])
+      truth.insert(test.label_names[static_cast<std::size_t>(k)]);
+    for (std::size_t k : predictions[i].labels) said.insert(baseline.labels()[k]);
+    right.push_back(truth == said);
+  }
+  return right;
+}
+
+// Whether the baseline is right on each in-scope row; its labels may be in another order.
+Result<std::vector<bool>> baseline_answers(const std::string& name, const std::string& head,
+                                           const Dataset& test, int threads) {
+  TACK_TRY(const auto path, resolve_model(name));
+  TACK_TRY(auto baseline, TaskPredictor::open_heads(path, {.threads = threads}));
+  if (baseline->heads().size() > 1) TACK_RETURN_IF_ERROR(baseline->choose(head));
+  if (baseline->multilabel() == test.label_sets.empty())
+    return fail(ErrorCode::kUsage, "{}: the baseline gives {} a text, the test rows have {}",
+                path.string(), baseline->multilabel() ? "any number of labels" : "one label",
+                baseline->multilabel() ? "one" : "any number");
+  if (baseline->multilabel()) return baseline_sets(*baseline, test);
+  std::vector<std::string_view> texts(test.texts.begin(), test.texts.end());
+  TACK_TRY(const auto predictions, baseline->predict(texts));
+  std::vector<bool> right;
+  for (std::size_t i = 0; i < test.size(); ++i)
+    if (const std::int32_t truth = test.labels[i]; truth >= 0)
+      right.push_back(baseline->labels()[predictions[i].label] ==
+                      test.label_names[static_cast<std::size_t>(truth)]);
+  return right;
+}
+
+}  // namespace
 
 void say(const BuildOptions& options, const std::string& line) {
   if (options.message) options.message(line);
@@ -100,6 +144,51 @@ std::string calibration_text(const BuildResult& result) {
                            result.temperature, result.threshold);
 }
 
+Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& base,
+                        const Data& rows, const BuildOptions& options, int threads,
+                        BuildResult& result) {
+  std::int64_t dims = 0;
+  Features features;
+  {
+    TACK_TRY(auto encoder,
+             TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
+    dims = encoder->output_dim("embedding");
+    const auto before = Clock::now();
+    TACK_TRY(features, embed_rows(*encoder, rows.train));
+    const double seconds = std::chrono::duration<double>(Clock::now() - before).count();
+    say(options, fmt::format("encoder: {} embedded {} rows in {:.1f} s", base->name(),
+                             result.train_rows, seconds));
+  }
+  ThreadPool pool(threads);
+  const std::vector<float> targets = dense_targets(rows.train);
+  const LabelledFeatures data{features.values, features.labels, dims,
+                              static_cast<std::int32_t>(result.labels.size()), targets};
+  const int folds =
+      static_cast<int>(std::min<std::int64_t>(task.folds, std::max<std::int64_t>(2, data.rows())));
+  {
+    Progress progress("cross-validation", static_cast<std::int64_t>(task.c.size()) * folds, "fits");
+    TACK_TRY(result.search, search_logistic(data,
+                                            {.grid = task.c,
+                                             .folds = folds,
+                                             .seed = task.split_seed,
+                                             .on_fit = [&] { progress.advance(); }},
+                                            pool));
+  }
+  TACK_TRY(auto fitted, fit_logistic(data, {.c = result.search.c}, pool));
+  std::string tried;
+  for (const auto& point : result.search.points)
+    tried +=
+        fmt::format("{}C {:g}: {:.2f} %", tried.empty() ? "" : ", ", point.c, 100 * point.accuracy);
+  say(options, fmt::format("cross-validation on the training rows: {}", tried));
+  result.head = fmt::format("logistic regression, C = {:g} by cross-validation", result.search.c);
+  // Each row's logits come from a fit that did not see it, so no rows need to be kept apart.
+  return Fitted{
+      base, std::move(fitted.head),
+      targets.empty()
+          ? calibrate(task, result.search.out_of_fold_logits, features.labels, data.classes, result)
+          : calibrate_sets(result.search.out_of_fold_logits, targets, result)};
+}
+
 std::string describe_training(const Task& task, const TrainSettings& settings, const Model& base,
                               const DataSummary& data, const std::string& teacher) {
   return fmt::format("task {}\nbase {} of {} bytes\ntraining rows {}\nvalidation rows {}\n{}{}",
@@ -107,33 +196,78 @@ std::string describe_training(const Task& task, const TrainSettings& settings, c
                      data.validation.sha256, teacher, to_text(settings.to_json(), 1));
 }
 
-Result<std::shared_ptr<const Model>> keep_layers(const Task& task,
-                                                 std::shared_ptr<const Model> base,
-                                                 const std::filesystem::path& path,
-                                                 const BuildOptions& options) {
-  if (task.layers.empty() && task.layer_count == 0) return base;
-  const std::int64_t layers = layer_count(*base);
-  if (task.layer_count > layers)
-    return fail(ErrorCode::kUsage, "[student] layers is {}, but {} has {}", task.layer_count,
-                base->name(), layers);
-  const auto keep = task.layers.empty() ? spread_layers(layers, task.layer_count) : task.layers;
-  TACK_RETURN_IF_ERROR(write_layers(*base, keep, path));
-  say(options, fmt::format("student: layers {} of {}", fmt::join(keep, ", "), layers));
-  return Model::open(path);
+std::optional<InnerLessons> inner_lessons(const Task& task, std::shared_ptr<const Model> teacher,
+                                          const Student& student, const BuildOptions& options) {
+  const InnerSettings& settings = task.teacher.inner;
+  if (!task.teacher.wanted || !settings.any()) return std::nullopt;
+  std::string learns;
+  if (settings.hidden > 0)
+    learns =
+        fmt::format("hidden states of layers {} (weight {:g})",
+                    fmt::join(settings.layers.empty() ? student.layers : settings.layers, ", "),
+                    settings.hidden);
+  if (settings.relations > 0)
+    learns += fmt::format("{}relations in {} heads (weight {:g})", learns.empty() ? "" : ", ",
+                          settings.relation_heads, settings.relations);
+  say(options, fmt::format("teacher: {}", learns));
+  return InnerLessons{std::move(teacher), settings, student.layers, student.dims};
+}
+
+Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result) {
+  const std::vector<bool> right =
+      result.label_sets ? result.label_sets->right() : result.evaluation.right();
+  if (task.gate.floor) result.gate = gate_against_floor(right, {.floor = *task.gate.floor});
+  if (task.gate.baseline) {
+    TACK_TRY(const auto baseline, baseline_answers(*task.gate.baseline, task.name, test, threads));
+    result.gate = gate_against_baseline(right, baseline, {.margin = task.gate.margin});
+  }
+  return {};
+}
+
+Result<Evaluation> evaluate_teacher(const std::filesystem::path& path, const std::string& head,
+                                    const Dataset& test, int threads) {
+  TACK_TRY(auto teacher, TaskPredictor::open(path, {.threads = threads}, head));
+  Dataset rows = test;
+  for (std::int32_t& label : rows.labels)
+    if (label >= 0)
+      label = static_cast<std::int32_t>(
+          std::ranges::find(teacher->labels(), rows.label_names[static_cast<std::size_t>(label)]) -
+          teacher->labels().begin());
+  rows.label_names = teacher->labels();
+  return evaluate(*teacher, rows);
+}
+
+Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
+                      const TaskArtifact& artifact, const BuildOptions& options) {
+  if (fitted.adapters.empty() || task.student.any() || task.teacher.wanted) return {};
+  const Adapter adapter{.rank = task.training.rank,
+                        .pairs = fitted.adapters,
+                        .labels = artifact.labels,
+                        .head_weight = fitted.head.weight,
+                        .head_bias = fitted.head.bias,
+                        .task = artifact.task,
+                        .calibration = artifact.calibration,
+                        .lineage = artifact.lineage,
+                        .heads = artifact.heads};
+  std::filesystem::path path = options.out;
+  TACK_RETURN_IF_ERROR(write_adapter(base, adapter, path.replace_extension(".lora.gguf")));
+  say(options, fmt::format("adapter: {}, and {} for PEFT", path.string(),
+                           path.replace_extension("").string()));
+  return write_peft_adapter(base, adapter, path);
 }
 
 Result<std::filesystem::path> built_teacher(
     const Task& task, const BuildOptions& options,
-    const std::function<Status(const Task&, const BuildOptions&)>& build) {
-  if (!task.teacher.model.empty()) return resolve_model(task.teacher.model);
+    const std::function<Result<BuildResult>(const Task&, const BuildOptions&)>& build) {
+  if (!task.teacher.models.empty()) return resolve_model(task.teacher.models.front());
   Task teaching = task;
   teaching.name = task.name + " teacher";
   teaching.teacher = {};
   teaching.training = task.teacher.training;
-  teaching.layers.clear();
-  teaching.layer_count = 0;
+  teaching.student = {};
   teaching.type = "f16";
   teaching.gate = {};
+  for (HeadTask& head : teaching.heads) head.gate = {};
   if (!task.teacher.base.empty()) teaching.base = task.teacher.base;
   BuildOptions building = options;
   building.out.replace_extension(".teacher.gguf");
@@ -150,7 +284,7 @@ Result<std::filesystem::path> built_teacher(
                 building.out.string());
   }
   say(options, "teacher:");
-  TACK_RETURN_IF_ERROR(build(teaching, building));
+  if (auto built = build(teaching, building); !built) return std::unexpected(built.error());
   return building.out;
 }
 
@@ -180,9 +314,18 @@ Result<Json> make_lineage(const Task& task, const Model& base, const DataSummary
     json["training"] = {{"steps", result.training->steps},
                         {"epochs", result.training->epochs.size()},
                         {"settings", task.training.to_json()}};
+  if (task.student.any()) json["student"] = task.student.to_json();
   if (!result.teacher.empty()) {
-    TACK_TRY(const auto teacher, MappedFile::open(result.teacher));
-    json["teacher"] = {{"path", result.teacher.string()}, {"sha256", sha256_hex(teacher.text())}};
+    const auto described = [](const std::filesystem::path& path) -> Result<Json> {
+      TACK_TRY(const auto teacher, MappedFile::open(path));
+      return Json{{"path", path.string()}, {"sha256", sha256_hex(teacher.text())}};
+    };
+    TACK_TRY(json["teacher"], described(result.teacher));
+    json["teacher"]["settings"] = task.teacher.to_json();
+    for (const auto& path : result.other_teachers) {
+      TACK_TRY(auto other, described(path));
+      json["teacher"]["others"].push_back(std::move(other));
+    }
   }
   if (result.gate) json["gate"] = result.gate->text;
   return json;

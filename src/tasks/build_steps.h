@@ -2,11 +2,15 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "base/json.h"
+#include "tasks/artifact.h"
 #include "tasks/build.h"
+#include "tasks/inner_teacher.h"
+#include "tasks/student.h"
 
 namespace tack {
 
@@ -48,22 +52,48 @@ Json calibrate_sets(std::span<const float> logits, std::span<const float> target
 // What calibrate() or calibrate_sets() found, in words.
 std::string calibration_text(const BuildResult& result);
 
+// An encoder and a head that fits it.
+struct Fitted {
+  std::shared_ptr<const Model> encoder;  // the one the head belongs to
+  LinearHead head;
+  Json calibration;
+  std::map<std::string, Adapter::Pair> adapters = {};  // of LoRA
+};
+
+// The frozen encoder with a logistic head, C by cross-validation.
+Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& base,
+                        const Data& rows, const BuildOptions& options, int threads,
+                        BuildResult& result);
+
 // What a training depends on: a checkpoint of anything else is not continued.
 std::string describe_training(const Task& task, const TrainSettings& settings, const Model& base,
                               const DataSummary& data, const std::string& teacher);
 
-// The model to start from, with the layers that the task keeps: `base`, or written to `path`.
-Result<std::shared_ptr<const Model>> keep_layers(const Task& task,
-                                                 std::shared_ptr<const Model> base,
-                                                 const std::filesystem::path& path,
-                                                 const BuildOptions& options);
+// What the student learns from inside `teacher`, said in a line; nothing when the task wants
+// nothing.
+std::optional<InnerLessons> inner_lessons(const Task& task, std::shared_ptr<const Model> teacher,
+                                          const Student& student, const BuildOptions& options);
+
+// Whether each in-scope row is right (of label sets: each row as a whole), against the task's floor
+// or baseline. A baseline with several heads answers with the one of the task's name.
+Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result);
+
+// A teacher (its head of that name, where it has several) on test rows; its labels may be in
+// another order.
+Result<Evaluation> evaluate_teacher(const std::filesystem::path& path, const std::string& head,
+                                    const Dataset& test, int threads);
+
+// LoRA's adapters beside the merged model: OUT.lora.gguf, and OUT.lora/ for PEFT. A student has no
+// base of its own that an adapter could name.
+Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
+                      const TaskArtifact& artifact, const BuildOptions& options);
 
 // The teacher's file: the one the task names, or one that `build` makes here as a task of its own
 // and that is kept beside the result, where the next build finds it. For kinds whose teachers are
 // whole builds.
 Result<std::filesystem::path> built_teacher(
     const Task& task, const BuildOptions& options,
-    const std::function<Status(const Task&, const BuildOptions&)>& build);
+    const std::function<Result<BuildResult>(const Task&, const BuildOptions&)>& build);
 
 Result<Json> make_lineage(const Task& task, const Model& base, const DataSummary& data,
                           const BuildOptions& options, const BuildResult& result);

@@ -27,7 +27,8 @@ Result<TagEvaluation> measure(const std::filesystem::path& path, const Dataset& 
   return evaluate(*tagger, test, {.progress = [&](std::int64_t rows) { progress.advance(rows); }});
 }
 
-Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result) {
+Status ask_gate_about_spans(const Task& task, const Dataset& test, int threads,
+                            BuildResult& result) {
   if (task.gate.floor)
     result.gate = gate_against_floor(result.tagged->right(), {.floor = *task.gate.floor});
   if (task.gate.baseline) {
@@ -57,14 +58,9 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
   TACK_TRY(const auto base, Model::open(base_path));
   result.base = base->name();
   std::shared_ptr<const Model> first = base, teacher;
-  std::string depends =
-      fmt::format("layers {} {}\n", fmt::join(task.layers, " "), task.layer_count);
+  std::string depends = fmt::format("student {}\n", to_text(task.student.to_json()));
   if (task.teacher.wanted) {
-    TACK_TRY(result.teacher,
-             built_teacher(task, options, [](const Task& t, const BuildOptions& o) -> Status {
-               TACK_RETURN_IF_ERROR(build_tagger(t, o));
-               return {};
-             }));
+    TACK_TRY(result.teacher, built_teacher(task, options, build_tagger));
     TACK_TRY(teacher, Model::open(result.teacher));
     TACK_TRY(const auto file, MappedFile::open(result.teacher));
     depends += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
@@ -72,12 +68,16 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
     first = teacher;
   }
   const TemporaryFile student(options.out, ".student"), encoder(options.out, ".encoder");
-  TACK_TRY(first, keep_layers(task, first, student.path(), options));
+  TACK_TRY(const Student cut,
+           make_student(first, task.student, data.train.texts, student.path(), threads));
+  if (!cut.description.empty()) say(options, cut.description);
+  const auto inner = inner_lessons(task, teacher, cut, options);
   TACK_TRY(TrainedTagger trained,
-           train_tagger(first, rules, data.train, data.validation, task.training, teacher,
+           train_tagger(cut.model, rules, data.train, data.validation, task.training, teacher,
                         task.teacher, encoder.path(),
                         {.threads = threads,
                          .type = task.type,
+                         .inner = inner ? &*inner : nullptr,
                          .checkpoint = options.out.string() + ".checkpoint",
                          .description = describe_training(task, task.training, *base,
                                                           summary_of(data), depends),
@@ -115,7 +115,7 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
     TACK_TRY(result.teacher_tagged, measure(result.teacher, data.test, threads));
     result.teacher_bytes = std::filesystem::file_size(result.teacher, ignored);
   }
-  TACK_RETURN_IF_ERROR(ask_gate(task, data.test, threads, result));
+  TACK_RETURN_IF_ERROR(ask_gate_about_spans(task, data.test, threads, result));
   if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
   result.model_bytes = std::filesystem::file_size(candidate.path(), ignored);
   if (result.accepted()) {

@@ -1,13 +1,10 @@
 #include "tasks/distill.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <numeric>
+#include <cmath>
 #include <optional>
 #include <system_error>
-
-#include <fmt/ranges.h>
 
 #include "base/cpu.h"
 #include "base/hash.h"
@@ -16,7 +13,10 @@
 #include "models/layers.h"
 #include "tasks/artifact.h"
 #include "tasks/features.h"
+#include "tasks/finetune.h"
+#include "tasks/inner_teacher.h"
 #include "tasks/predictor.h"
+#include "tasks/student.h"
 #include "tasks/training_report.h"
 #include "train/losses.h"
 
@@ -25,20 +25,76 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// What is compared: a task's logits, those of independent labels, embeddings of one width, or how
+// alike embeddings are.
+enum class Target : std::uint8_t { kLogits, kLabelSets, kVectors, kSimilarities };
+
+// Rows of `width` floats, one for each text.
+struct Rows {
+  std::span<const float> values;
+  std::int64_t width = 0;
+
+  std::size_t count() const { return values.size() / static_cast<std::size_t>(width); }
+  std::span<const float> row(std::size_t i) const {
+    return values.subspan(i * static_cast<std::size_t>(width), static_cast<std::size_t>(width));
+  }
+  Rows from(std::size_t i) const {
+    return {values.subspan(i * static_cast<std::size_t>(width)), width};
+  }
+};
+
+// The correlation of the cosines of pairs: every row with the eight that follow it.
+double similarity_correlation(const Rows& student, const Rows& teacher) {
+  constexpr std::size_t kNeighbours = 8;
+  std::vector<float> ignored(static_cast<std::size_t>(std::max(student.width, teacher.width)));
+  const auto cosine = [&](const Rows& rows, std::size_t i, std::size_t j) {
+    return 1 - cosine_distance(rows.row(i), rows.row(j), rows.width, 1,
+                               std::span(ignored).first(static_cast<std::size_t>(rows.width)));
+  };
+  double n = 0, x = 0, y = 0, xx = 0, yy = 0, xy = 0;
+  for (std::size_t i = 0; i < student.count(); ++i)
+    for (std::size_t j = i + 1; j < std::min(student.count(), i + 1 + kNeighbours); ++j) {
+      const double a = cosine(student, i, j), b = cosine(teacher, i, j);
+      n += 1;
+      x += a;
+      y += b;
+      xx += a * a;
+      yy += b * b;
+      xy += a * b;
+    }
+  const double spread = (n * xx - x * x) * (n * yy - y * y);
+  return spread > 0 ? (n * xy - x * y) / std::sqrt(spread) : 0;
+}
+
+// On rows of both: the share with the same largest column, the mean cosine, or the correlation.
+double agreement(const Rows& student, const Rows& teacher, Target target) {
+  if (student.count() == 0) return 0;
+  if (target == Target::kSimilarities) return similarity_correlation(student, teacher);
+  std::vector<float> ignored(static_cast<std::size_t>(student.width));
+  double sum = 0;
+  for (std::size_t r = 0; r < student.count(); ++r) {
+    const auto a = student.row(r), b = teacher.row(r);
+    if (target == Target::kLogits || target == Target::kLabelSets)
+      sum += std::ranges::max_element(a) - a.begin() == std::ranges::max_element(b) - b.begin();
+    else
+      sum += 1 - cosine_distance(a, b, student.width, 1, ignored);
+  }
+  return sum / static_cast<double>(student.count());
+}
+
 // The teacher's answers are the only target; validation is agreement with them.
 class Imitation final : public Curriculum {
  public:
-  Imitation(const TrainingTexts& texts, std::size_t training, std::span<const float> answers,
-            std::int64_t width, bool of_task, bool multilabel, double temperature,
-            graph::ValueId output)
+  Imitation(const TrainingTexts& texts, std::size_t training, const Rows& answers, Target target,
+            double temperature, const Learner& learner)
       : texts_(texts),
         training_(training),
         answers_(answers),
-        width_(width),
-        of_task_(of_task),
-        multilabel_(multilabel),
+        target_(target),
         temperature_(temperature),
-        output_(output) {}
+        inner_(learner.inner.get()),
+        output_(learner.model->output()),
+        width_(learner.model->graph().value(output_).cols) {}
 
   std::size_t size() const override { return training_; }
   ExampleTokens tokens(std::size_t example) const override { return texts_[example]; }
@@ -46,18 +102,23 @@ class Imitation final : public Curriculum {
   bool has_validation() const override { return texts_.size() > training_; }
 
   double loss(Tape& tape, std::span<const std::size_t> examples, double scale) override {
-    const auto width = static_cast<std::size_t>(width_);
-    double sum = 0;
-    for (std::size_t i = 0; i < examples.size(); ++i) {
-      const auto student = tape.value(output_).subspan(i * width, width);
-      const auto teacher = answers_.subspan(examples[i] * width, width);
-      const auto slope = tape.gradient(output_).subspan(i * width, width);
-      if (!of_task_)
-        sum += cosine_distance(student, teacher, width_, scale, slope);
-      else if (multilabel_)
-        sum += binary_distillation(student, teacher, temperature_, scale, slope);
-      else
-        sum += distillation(student, teacher, width_, temperature_, scale, slope);
+    double sum = inner_ == nullptr ? 0 : inner_->loss(tape, examples, scale);
+    std::vector<float> teacher;
+    for (const std::size_t example : examples) {
+      const auto row = answers_.row(example);
+      teacher.insert(teacher.end(), row.begin(), row.end());
+    }
+    const auto student = tape.value(output_);
+    const auto slope = tape.gradient(output_);
+    switch (target_) {
+      case Target::kLogits:
+        return sum + distillation(student, teacher, width_, temperature_, scale, slope);
+      case Target::kLabelSets:
+        return sum + binary_distillation(student, teacher, temperature_, scale, slope);
+      case Target::kVectors:
+        return sum + cosine_distance(student, teacher, width_, scale, slope);
+      case Target::kSimilarities:
+        return sum + similarity(student, width_, teacher, answers_.width, scale, slope);
     }
     return sum;
   }
@@ -70,35 +131,18 @@ class Imitation final : public Curriculum {
       const auto values = tape.value(output_);
       student.insert(student.end(), values.begin(), values.end());
     }));
-    return agreement(student, answers_.subspan(training_ * static_cast<std::size_t>(width_)),
-                     width_, of_task_);
-  }
-
-  // The share of rows with the same largest column, or the mean cosine.
-  static double agreement(std::span<const float> student, std::span<const float> teacher,
-                          std::int64_t width, bool of_task) {
-    const auto cols = static_cast<std::size_t>(width);
-    const std::size_t rows = student.size() / cols;
-    std::vector<float> ignored(cols);
-    double sum = 0;
-    for (std::size_t r = 0; r < rows; ++r) {
-      const auto a = student.subspan(r * cols, cols), b = teacher.subspan(r * cols, cols);
-      if (of_task)
-        sum += std::ranges::max_element(a) - a.begin() == std::ranges::max_element(b) - b.begin();
-      else
-        sum += 1 - cosine_distance(a, b, width, 1, ignored);
-    }
-    return rows == 0 ? 0 : sum / static_cast<double>(rows);
+    return agreement({student, width_}, answers_.from(training_), target_);
   }
 
  private:
   const TrainingTexts& texts_;
   std::size_t training_;
-  std::span<const float> answers_;  // [texts, width]
-  std::int64_t width_;
-  bool of_task_, multilabel_;
+  Rows answers_;
+  Target target_;
   double temperature_;
+  InnerTeacher* inner_;
   graph::ValueId output_;
+  std::int64_t width_;
 };
 
 // One output of a model for all texts, [texts, width].
@@ -126,22 +170,48 @@ std::pair<std::vector<std::string>, std::size_t> divide(const std::vector<std::s
   return {std::move(out), order.size() - apart};
 }
 
-Status check_fit(const Model& teacher, const Model& student) {
-  const Tokenizer& a = teacher.tokenizer();
-  const Tokenizer& b = student.tokenizer();
+bool same_vocabulary(const Tokenizer& a, const Tokenizer& b) {
   bool same = a.vocab_size() == b.vocab_size();
   for (TokenId id = 0; same && id < a.vocab_size(); ++id) same = a.token(id) == b.token(id);
-  if (teacher.embedding_dim() != student.embedding_dim())
-    return fail(ErrorCode::kUsage,
-                "the teacher's vectors have {} dimensions, the student's {}: choose a student of "
-                "the same width, or layers of the teacher (--layers)",
-                teacher.embedding_dim(), student.embedding_dim());
-  if (!same && !teacher.labels().empty())
+  return same;
+}
+
+Status check_fit(const Model& teacher, const Model& student, const InnerSettings& inner) {
+  if (same_vocabulary(teacher.tokenizer(), student.tokenizer())) return {};
+  if (!teacher.labels().empty())
     return fail(ErrorCode::kUsage,
                 "teacher and student have different vocabularies: a head cannot go from one to "
                 "the other; label the texts with the teacher (tack classify) and build the student "
                 "on them, or keep layers of the teacher (--layers)");
+  if (inner.any())
+    return fail(ErrorCode::kUsage,
+                "teacher and student have different vocabularies, so their tokens cannot be "
+                "compared: leave out --hidden and --relations, or keep layers of the teacher "
+                "(--layers)");
   return {};
+}
+
+// The head a student of a task starts from: the teacher's, or where widths differ a logistic
+// regression on the student's embeddings towards the teacher's first answers.
+Result<LinearHead> first_head(const Model& teacher, const std::shared_ptr<const Model>& base,
+                              std::span<const std::string> texts, const Rows& answers,
+                              Target target, int threads) {
+  if (teacher.embedding_dim() == base->embedding_dim()) return head_of(teacher);
+  Dataset rows;
+  rows.label_names = teacher.labels();
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const auto row = answers.row(i);
+    rows.texts.push_back(texts[i]);
+    if (target == Target::kLabelSets) {
+      rows.labels.push_back(0);
+      auto& labels = rows.label_sets.emplace_back();
+      for (std::size_t k = 0; k < row.size(); ++k)
+        if (row[k] > 0) labels.push_back(static_cast<std::int32_t>(k));
+    } else {
+      rows.labels.push_back(static_cast<std::int32_t>(std::ranges::max_element(row) - row.begin()));
+    }
+  }
+  return frozen_head(base, rows, 10, threads);
 }
 
 }  // namespace
@@ -156,6 +226,10 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
   TACK_TRY(const auto teacher, Model::open(options.teacher));
   DistillResult result;
   result.of_task = !teacher->labels().empty();
+  if (teacher->tack_metadata("heads") != nullptr)
+    return fail(ErrorCode::kUsage,
+                "{} has several heads: teach its student with `tack build` and [teacher] model",
+                options.teacher.string());
   result.teacher_bytes = teacher->file_bytes();
   const auto [texts, training] = divide(given, options.held_out);
   if (training == 0) return fail(ErrorCode::kUsage, "there are no texts to learn from");
@@ -164,26 +238,28 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
   say(fmt::format("data: {} texts, {} held out", training, result.held_out));
 
   // The student, as it begins.
-  std::shared_ptr<const Model> student = teacher;
+  std::shared_ptr<const Model> whole = teacher;
   if (!options.student.empty()) {
-    TACK_TRY(student, Model::open(options.student));
+    TACK_TRY(whole, Model::open(options.student));
   }
-  TACK_RETURN_IF_ERROR(check_fit(*teacher, *student));
+  TACK_RETURN_IF_ERROR(check_fit(*teacher, *whole, options.inner));
   const TemporaryFile cut(options.out, ".student");
-  const std::int64_t layers = layer_count(*student);
-  std::vector<std::int64_t> keep = options.layers;
-  if (options.layer_count > layers)
-    return fail(ErrorCode::kUsage, "--layers {}: {} has {}", options.layer_count, student->name(),
-                layers);
-  if (keep.empty())
-    keep = spread_layers(layers, options.layer_count > 0 ? options.layer_count : layers);
-  TACK_RETURN_IF_ERROR(write_layers(*student, keep, cut.path()));
-  TACK_TRY(const auto base, Model::open(cut.path()));
-  say(fmt::format("student: layers {} of {}", fmt::join(keep, ", "), student->name()));
+  StudentShape shape = options.shape;  // written in any case: without the teacher's head
+  if (shape.layers.empty() && shape.layer_count == 0) shape.layer_count = layer_count(*whole);
+  TACK_TRY(const Student student,
+           make_student(whole, shape, std::span(texts).first(training), cut.path(), threads));
+  const std::shared_ptr<const Model>& base = student.model;
+  say(student.description);
+  TACK_TRY(const Calibration calibration, Calibration::of(*teacher));
+  const Target target = result.of_task
+                            ? calibration.multilabel ? Target::kLabelSets : Target::kLogits
+                        : base->embedding_dim() == teacher->embedding_dim() ? Target::kVectors
+                                                                            : Target::kSimilarities;
+  result.of_pairs = target == Target::kSimilarities;
 
   const char* const output = result.of_task ? "logits" : "embedding";
-  TACK_TRY(const auto answers, run_all(teacher, texts, output, "asking the teacher", threads));
-  const auto width = static_cast<std::int64_t>(answers.size() / texts.size());
+  TACK_TRY(const auto said, run_all(teacher, texts, output, "asking the teacher", threads));
+  const Rows answers{said, static_cast<std::int64_t>(said.size() / texts.size())};
 
   std::vector<Tokens> tokens;
   for (const std::string& text : texts)
@@ -191,17 +267,24 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
   const TrainingTexts packed(std::move(tokens), base->tokenizer().vocab_size());
   std::optional<LinearHead> head;
   if (result.of_task) {
-    TACK_TRY(head, head_of(*teacher));
+    TACK_TRY(head, first_head(*teacher, base, std::span(texts).first(training), answers, target,
+                              threads));
   }
-  TACK_TRY(const auto model,
-           TrainableModel::create(base, {.label = head ? &*head : nullptr}, packed,
-                                  {.method = TrainMethod::kFull,
-                                   .layer_decay = static_cast<float>(options.training.layer_decay),
-                                   .head_rate = static_cast<float>(options.training.head_rate),
-                                   .train_embeddings = options.training.embeddings}));
-  TACK_TRY(const Calibration calibration, Calibration::of(*teacher));
-  Imitation curriculum(packed, training, answers, width, result.of_task, calibration.multilabel,
-                       options.temperature, model->output());
+  ThreadPool pool(threads);
+  InnerLessons lessons{teacher, options.inner, {}, {}};
+  if (options.student.empty()) {
+    lessons.layers = student.layers;
+    lessons.dims = student.dims;
+  }
+  TACK_TRY(const Learner learner,
+           make_learner(base, {.label = head ? &*head : nullptr}, packed,
+                        {.method = TrainMethod::kFull,
+                         .layer_decay = static_cast<float>(options.training.layer_decay),
+                         .head_rate = static_cast<float>(options.training.head_rate),
+                         .train_embeddings = options.training.embeddings},
+                        options.inner.any() ? &lessons : nullptr, options.training.loop, pool));
+  TrainableModel* const model = learner.model.get();
+  Imitation curriculum(packed, training, answers, target, options.temperature, learner);
   TACK_TRY(const auto teacher_file, MappedFile::open(options.teacher));
   const std::string teacher_hash = sha256_hex(teacher_file.text());
   std::string all_texts;
@@ -210,24 +293,25 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
   TrainerOptions loop = options.training.loop;
   loop.checkpoint = options.out.string() + ".checkpoint";
   loop.label = "student";
-  loop.description = fmt::format("teacher {}\nstudent {} layers {}\ntexts {}\ntemperature {}\n{}",
-                                 teacher_hash, student->name(), fmt::join(keep, " "), data_hash,
-                                 options.temperature, to_text(options.training.to_json(), 1));
-  ThreadPool pool(threads);
-  const std::array<graph::ValueId, 1> outputs = {model->output()};
+  loop.description = fmt::format(
+      "teacher {}\nstudent {} {}\ntexts {}\ntemperature {}\ninside {}\n{}", teacher_hash,
+      whole->name(), to_text(shape.to_json()), data_hash, options.temperature,
+      to_text(options.inner.to_json()), to_text(options.training.to_json(), 1));
   TACK_TRY(result.training,
-           train(model->graph(), outputs, model->parameters(), curriculum, loop, pool));
+           train(model->graph(), learner.outputs, model->parameters(), curriculum, loop, pool));
   say(training_text("student", result.training, model->parameters().trained()));
 
   const TemporaryFile encoder(options.out, ".encoder");
   TACK_TRY(const auto written,
            model->save_encoder(encoder.path(), options.type, options.out.stem().string()));
-  const Json lineage = {
-      {"teacher", {{"name", teacher->name()}, {"sha256", teacher_hash}}},
-      {"student", {{"name", student->name()}, {"layers", keep}}},
-      {"texts", {{"rows", training}, {"sha256", data_hash}}},
-      {"training", {{"steps", result.training.steps}, {"settings", options.training.to_json()}}},
-      {"command", options.command}};
+  const Json lineage = {{"teacher", {{"name", teacher->name()}, {"sha256", teacher_hash}}},
+                        {"student", {{"name", whole->name()}, {"shape", shape.to_json()}}},
+                        {"texts", {{"rows", training}, {"sha256", data_hash}}},
+                        {"training",
+                         {{"steps", result.training.steps},
+                          {"settings", options.training.to_json()},
+                          {"inside", options.inner.to_json()}}},
+                        {"command", options.command}};
   const auto metadata = [&](const char* key) {
     const Json* json = teacher->tack_metadata(key);
     return json == nullptr ? Json::object() : *json;
@@ -253,9 +337,9 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
     TACK_TRY(const auto final_model, Model::open(candidate.path()));
     const auto apart = std::span(texts).subspan(training);
     TACK_TRY(const auto mine, run_all(final_model, apart, output, "checking", threads));
-    result.agreement = Imitation::agreement(
-        mine, std::span(answers).subspan(training * static_cast<std::size_t>(width)), width,
-        result.of_task);
+    if (!apart.empty())
+      result.agreement = agreement({mine, static_cast<std::int64_t>(mine.size() / apart.size())},
+                                   answers.from(training), target);
     result.student_bytes = final_model->file_bytes();
   }
   std::error_code error;

@@ -91,7 +91,7 @@ void multiply(std::int64_t count, std::int64_t candidates, std::int64_t dims, co
   args.c = cosines;
   args.ldc = candidates;
   args.scratch = scratch.data();
-  kernels::kernels().product(args);
+  kernels::kernels().product.multiply(args);
 }
 
 std::int64_t rank_of(const Judge& judge, const PairIndex& index, std::size_t q,

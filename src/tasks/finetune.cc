@@ -6,6 +6,7 @@
 
 #include "engine/text_encoder.h"
 #include "tasks/features.h"
+#include "tasks/inner_teacher.h"
 #include "tasks/multilabel.h"
 #include "train/losses.h"
 
@@ -20,13 +21,14 @@ class Classification final : public Curriculum {
  public:
   Classification(const TrainingTexts& texts, std::vector<std::int32_t> labels, std::size_t training,
                  std::int64_t classes, double smoothing, const Teaching* teaching,
-                 graph::ValueId logits)
+                 InnerTeacher* inner, graph::ValueId logits)
       : texts_(texts),
         labels_(std::move(labels)),
         training_(training),
         classes_(classes),
         smoothing_(smoothing),
         teaching_(teaching),
+        inner_(inner),
         logits_(logits) {}
 
   std::size_t size() const override { return training_; }
@@ -38,7 +40,7 @@ class Classification final : public Curriculum {
     const auto logits = tape.value(logits_);
     const auto gradient = tape.gradient(logits_);
     const auto width = static_cast<std::size_t>(classes_);
-    double sum = 0;
+    double sum = inner_ == nullptr ? 0 : inner_->loss(tape, examples, scale);
     for (std::size_t i = 0; i < examples.size(); ++i) {
       const std::int32_t label = labels_[examples[i]];
       const auto row = logits.subspan(i * width, width);
@@ -82,6 +84,7 @@ class Classification final : public Curriculum {
   std::int64_t classes_;
   double smoothing_;
   const Teaching* teaching_;
+  InnerTeacher* inner_;
   graph::ValueId logits_;
 };
 
@@ -155,7 +158,7 @@ class LabelSets final : public Curriculum {
 std::unique_ptr<Curriculum> make_curriculum(const TrainingTexts& texts, const Dataset& train,
                                             const Dataset& validation, std::int64_t classes,
                                             double smoothing, const Teaching* teaching,
-                                            graph::ValueId logits) {
+                                            InnerTeacher* inner, graph::ValueId logits) {
   const std::size_t unlabelled = teaching == nullptr ? 0 : teaching->texts.size();
   if (!train.label_sets.empty()) {
     std::vector<float> targets = dense_targets(train);
@@ -169,7 +172,7 @@ std::unique_ptr<Curriculum> make_curriculum(const TrainingTexts& texts, const Da
   const std::size_t training = labels.size();
   labels.insert(labels.end(), validation.labels.begin(), validation.labels.end());
   return std::make_unique<Classification>(texts, std::move(labels), training, classes, smoothing,
-                                          teaching, logits);
+                                          teaching, inner, logits);
 }
 
 }  // namespace
@@ -210,19 +213,21 @@ Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Data
   if (options.teaching != nullptr) add(options.teaching->texts);
   add(validation_rows.texts);
   const TrainingTexts texts(std::move(tokens), base->tokenizer().vocab_size());
-  TACK_TRY(const auto model,
-           TrainableModel::create(base, {.label = &start}, texts, trainable_options(settings)));
-  const auto curriculum = make_curriculum(texts, train_rows, validation_rows, start.classes,
-                                          settings.smoothing, options.teaching, model->output());
+  ThreadPool pool(options.threads);
+  TACK_TRY(const Learner learner,
+           make_learner(base, {.label = &start}, texts, trainable_options(settings), options.inner,
+                        settings.loop, pool));
+  const TrainableModel* const model = learner.model.get();
+  const auto curriculum =
+      make_curriculum(texts, train_rows, validation_rows, start.classes, settings.smoothing,
+                      options.teaching, learner.inner.get(), model->output());
   TrainerOptions loop = settings.loop;
   loop.checkpoint = options.checkpoint;
   loop.description = options.description;
   loop.label = options.label;
   FineTuned out;
-  ThreadPool pool(options.threads);
-  const std::array<graph::ValueId, 1> outputs = {model->output()};
-  TACK_TRY(out.training,
-           train(model->graph(), outputs, model->parameters(), *curriculum, loop, pool));
+  TACK_TRY(out.training, train(model->graph(), learner.outputs, learner.model->parameters(),
+                               *curriculum, loop, pool));
   out.head = model->head();
   out.adapters = model->adapters();
   out.truncated = texts.truncated();

@@ -20,6 +20,8 @@
 
 namespace tack {
 
+struct InnerLessons;
+
 // What a teacher said to the training rows, and then to further texts that have no label.
 struct Teaching {
   std::vector<float> logits;  // [training rows + texts, classes]
@@ -32,6 +34,7 @@ struct FineTuneOptions {
   int threads = 1;
   std::string type = "int8";  // of the encoder's matrices
   const Teaching* teaching = nullptr;
+  const InnerLessons* inner = nullptr;  // what is learned besides the answers; of one label
   std::filesystem::path checkpoint;
   std::string description;         // of everything the run depends on
   std::string label = "training";  // of the progress bar

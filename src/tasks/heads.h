@@ -19,8 +19,12 @@ inline constexpr std::string_view kTransitions = "tag.transitions";
 inline constexpr std::string_view kStart = "tag.start";
 inline constexpr std::string_view kEnd = "tag.end";
 
+inline constexpr std::string_view kSpanWeight = "span.output.weight";
+inline constexpr std::string_view kSpanBias = "span.output.bias";
+
 inline bool is_head(std::string_view tensor) {
-  return tensor.starts_with("cls.output.") || tensor.starts_with("tag.");
+  return tensor.starts_with("cls.output.") || tensor.starts_with("tag.") ||
+         tensor.starts_with("span.");
 }
 
 // A tagger's head: a linear layer on every token, and the CRF's scores (empty: none).
@@ -33,6 +37,12 @@ struct TagHead {
 TagHead zero_tag_head(std::int64_t tags, std::int64_t dims);
 // Errors: a tensor that cannot be read; a model without tags.
 Result<TagHead> tag_head_of(const Model& model);
+
+// An extractor's head: of every token, how well an answer begins and how well it ends there.
+LinearHead zero_span_head(std::int64_t dims);
+bool is_extractor(const Model& model);
+// Errors: a tensor that cannot be read; a model that is no extractor.
+Result<LinearHead> span_head_of(const Model& model);
 
 // The classification head of a task model. Errors: a tensor that cannot be read.
 Result<LinearHead> head_of(const Model& model);

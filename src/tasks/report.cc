@@ -318,6 +318,44 @@ std::string tag_evaluation_html(const std::string& title, const std::vector<Fact
   return out + "</table></section>\n</body></html>\n";
 }
 
+std::string extract_evaluation_text(const ExtractEvaluation& evaluation) {
+  const AnswerMetrics& m = evaluation.metrics;
+  std::string out = fmt::format("{} questions; 95 % intervals in brackets\n", m.rows);
+  out += fmt::format("  exact match        {}\n", percent(m.exact));
+  out += fmt::format("  F1                 {}\n", percent(m.f1));
+  if (m.unanswerable) {
+    out += fmt::format("  with an answer     {}  exact\n", percent(*m.answerable_exact));
+    out += fmt::format("                     {}  F1\n", percent(*m.answerable_f1));
+    out += fmt::format("  without, refused   {}\n", percent(*m.unanswerable));
+  }
+  out += fmt::format("latency: {}\n", latency_line(evaluation));
+  if (evaluation.truncated_rows > 0)
+    out += fmt::format("{} questions were too long and were cut\n", evaluation.truncated_rows);
+  return out;
+}
+
+std::string extract_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                                    const ExtractEvaluation& evaluation,
+                                    const std::string& sections) {
+  const AnswerMetrics& m = evaluation.metrics;
+  std::string out = page_head(title, facts);
+  add_row(out, "questions", fmt::format("{}", m.rows));
+  add_row(out, "exact match", percent(m.exact));
+  add_row(out, "F1", percent(m.f1));
+  if (m.unanswerable) {
+    add_row(out, "exact match, with an answer", percent(*m.answerable_exact));
+    add_row(out, "F1, with an answer", percent(*m.answerable_f1));
+    add_row(out, "without an answer, refused", percent(*m.unanswerable));
+  }
+  add_row(out, "latency", latency_line(evaluation));
+  out +=
+      "</table>\n<p>Brackets hold 95 % bootstrap intervals. Exact match and F1 are SQuAD's.</p>\n" +
+      sections;
+  out += fmt::format("<section><h2>Latency of one question</h2>{}</section>\n",
+                     latency_svg(evaluation.latency_us));
+  return out + "</body></html>\n";
+}
+
 namespace {
 
 // Names and values of a table or of lines.

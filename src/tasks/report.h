@@ -6,6 +6,7 @@
 
 #include "tasks/embedding.h"
 #include "tasks/evaluate.h"
+#include "tasks/extractor.h"
 #include "tasks/multilabel.h"
 #include "tasks/tagger.h"
 
@@ -43,5 +44,11 @@ std::string pair_evaluation_text(const PairEvaluation& evaluation);
 std::string pair_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
                                  const PairEvaluation& evaluation,
                                  const std::string& sections = "");
+
+// The same for an extractor.
+std::string extract_evaluation_text(const ExtractEvaluation& evaluation);
+std::string extract_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                                    const ExtractEvaluation& evaluation,
+                                    const std::string& sections = "");
 
 }  // namespace tack

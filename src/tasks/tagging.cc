@@ -6,6 +6,7 @@
 #include "engine/text_encoder.h"
 #include "tasks/augment.h"
 #include "tasks/features.h"
+#include "tasks/inner_teacher.h"
 #include "train/losses.h"
 
 namespace tack {
@@ -27,13 +28,15 @@ struct TaggedTexts {
 class Tagging final : public Curriculum {
  public:
   Tagging(const TrainingTexts& texts, TaggedTexts rows, std::size_t training, const TagRules& rules,
-          std::int64_t classes, const TaggedTeaching* teaching, TrainableModel& model)
+          std::int64_t classes, const TaggedTeaching* teaching, InnerTeacher* inner,
+          TrainableModel& model)
       : texts_(texts),
         rows_(std::move(rows)),
         training_(training),
         rules_(rules),
         classes_(static_cast<std::size_t>(classes)),
         teaching_(teaching),
+        inner_(inner),
         model_(model) {}
 
   std::size_t size() const override { return training_; }
@@ -51,7 +54,7 @@ class Tagging final : public Curriculum {
     const auto emissions = tape.value(model_.tags());
     const auto slopes = tape.gradient(model_.tags());
     const auto width = static_cast<std::size_t>(rules_.size());
-    double sum = 0;
+    double sum = inner_ == nullptr ? 0 : inner_->loss(tape, examples, scale);
     std::size_t first = 0;
     for (std::size_t i = 0; i < examples.size(); ++i) {
       const std::size_t example = examples[i];
@@ -137,6 +140,7 @@ class Tagging final : public Curriculum {
   const TagRules& rules_;
   std::size_t classes_;
   const TaggedTeaching* teaching_;
+  InnerTeacher* inner_;
   TrainableModel& model_;
 };
 
@@ -227,19 +231,20 @@ Result<TrainedTagger> train_tagger(const std::shared_ptr<const Model>& base, con
     TACK_TRY(label, frozen_head(base, rows_as_read, settings.start_c, options.threads));
   }
   const TrainingTexts texts(std::move(tokens), base->tokenizer().vocab_size());
-  TACK_TRY(const auto model,
-           TrainableModel::create(base, {.label = label ? &*label : nullptr, .tags = &tags}, texts,
-                                  trainable_options(settings)));
+  ThreadPool pool(options.threads);
+  TACK_TRY(const Learner learner,
+           make_learner(base, {.label = label ? &*label : nullptr, .tags = &tags}, texts,
+                        trainable_options(settings), options.inner, settings.loop, pool));
+  TrainableModel* const model = learner.model.get();
   Tagging curriculum(texts, std::move(rows), train_rows.size(), rules, classes,
-                     teaching ? &*teaching : nullptr, *model);
+                     teaching ? &*teaching : nullptr, learner.inner.get(), *model);
   TrainerOptions loop = settings.loop;
   loop.checkpoint = options.checkpoint;
   loop.description = options.description;
   loop.label = options.label;
   TrainedTagger out;
-  ThreadPool pool(options.threads);
   TACK_TRY(out.training,
-           train(model->graph(), model->outputs(), model->parameters(), curriculum, loop, pool));
+           train(model->graph(), learner.outputs, model->parameters(), curriculum, loop, pool));
   out.tags = model->tag_head();
   out.truncated = texts.truncated();
   out.trained_parameters = model->parameters().trained();

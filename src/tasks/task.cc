@@ -12,8 +12,21 @@ std::string_view task_kind_name(TaskKind kind) {
       return "multilabel";
     case TaskKind::kEmbed:
       return "embed";
+    case TaskKind::kSpan:
+      return "span";
   }
   return "?";
+}
+
+Task Task::of_head(const HeadTask& head) const {
+  Task task = *this;
+  task.heads.clear();
+  task.name = head.name;
+  task.train = head.train;
+  task.validation = head.validation;
+  task.test = head.test;
+  if (head.gate.any()) task.gate = head.gate;
+  return task;
 }
 
 DataSource Task::test_source() const {
@@ -61,19 +74,53 @@ Json TrainSettings::to_json() const {
                {"patience", loop.patience},
                {"validation", validation},
                {"seed", loop.seed}};
+  if (!loop.bf16) json["bf16"] = false;
+  if (length > 0) {  // of questions
+    json["length"] = length;
+    json["overlap"] = overlap;
+  }
   // Of pairs only; checkpoints of other kinds stay as they were.
   if (temperature != kContrastTemperature) json["temperature"] = temperature;
   return json;
 }
 
+Json InnerSettings::to_json() const {
+  Json json = Json::object();
+  if (hidden > 0) {
+    json["hidden"] = hidden;
+    json["hidden_loss"] = cosine ? "cosine" : "mse";
+    if (!layers.empty()) json["layers"] = layers;
+  }
+  if (relations > 0) {
+    json["relations"] = relations;
+    json["relation_heads"] = relation_heads;
+    json["relation_layer"] = relation_layer;
+  }
+  return json;
+}
+
 Json TeacherSettings::to_json() const {
   Json json = {{"temperature", temperature}, {"labels", labels}, {"unlabelled", unlabelled}};
-  if (model.empty()) {
+  if (variants > 0) json["variants"] = variants;
+  if (inner.any()) json["inner"] = inner.to_json();
+  if (models.empty()) {
     json["base"] = base;
     json["train"] = training.to_json();
+    if (count > 1) json["count"] = count;
+  } else if (models.size() == 1) {
+    json["model"] = models.front();
   } else {
-    json["model"] = model;
+    json["models"] = models;
   }
+  return json;
+}
+
+Json StudentShape::to_json() const {
+  Json json = Json::object();
+  if (!layers.empty()) json["layers"] = layers;
+  if (layer_count > 0) json["layers"] = layer_count;
+  if (width > 0) json["width"] = width;
+  if (ffn > 0) json["ffn"] = ffn;
   return json;
 }
 
@@ -113,12 +160,23 @@ Json Task::to_json() const {
     json["data"]["validation"] = validation;
     json["model"]["type"] = type;
     json["train"] = training.to_json();
-    if (!layers.empty()) json["student"]["layers"] = layers;
-    if (layer_count > 0) json["student"]["layers"] = layer_count;
+    if (student.any()) json["student"] = student.to_json();
     if (teacher.wanted) json["teacher"] = teacher.to_json();
   }
+  if (limit > 0) json["data"]["limit"] = limit;
   if (gate.floor) json["gate"]["floor"] = *gate.floor;
   if (gate.baseline) json["gate"] = {{"baseline", *gate.baseline}, {"margin", gate.margin}};
+  for (const HeadTask& head : heads) {
+    // In order, and each with all it has: what [data] says is for reading the file only.
+    const Json whole = of_head(head).to_json();
+    Json one = {{"name", head.name}, {"data", whole["data"]}, {"weight", head.weight}};
+    if (whole.contains("gate")) one["gate"] = whole["gate"];
+    json["heads"].push_back(std::move(one));
+  }
+  if (!heads.empty()) {
+    json.erase("data");
+    json.erase("gate");
+  }
   return json;
 }
 

@@ -78,6 +78,21 @@ class Section {
     return {};
   }
 
+  // Texts in a list.
+  Status read(const char* key, std::vector<std::string>& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return {};
+    std::vector<std::string> values;
+    if (const toml::array* array = node->as_array())
+      for (const toml::node& element : *array)
+        if (auto value = element.value_exact<std::string>(); value && !value->empty())
+          values.push_back(*std::move(value));
+    if (values.empty() || values.size() != node->as_array()->size())
+      return wrong(*node, key, "a list of texts in quotes");
+    out = std::move(values);
+    return {};
+  }
+
   // One of several words.
   template <class Choice>
   Status read(const char* key, std::initializer_list<std::pair<const char*, Choice>> choices,
@@ -177,10 +192,14 @@ Status read_train(Section& section, TaskKind kind, TrainSettings& train) {
   TACK_RETURN_IF_ERROR(section.read("embeddings", train.embeddings));
   TACK_RETURN_IF_ERROR(section.read("rank", 1, 1024, train.rank));
   TACK_RETURN_IF_ERROR(section.read("augment", 0, 100, train.augment));
+  TACK_RETURN_IF_ERROR(section.read("length", 64, 4096, train.length));
+  TACK_RETURN_IF_ERROR(section.read("overlap", 0, 2048, train.overlap));
   TACK_RETURN_IF_ERROR(section.read("average", 0, 0.999999, loop.average));
   TACK_RETURN_IF_ERROR(section.read("patience", 0, 10000, loop.patience));
   TACK_RETURN_IF_ERROR(section.read("validation", 0.01, 0.5, train.validation));
   TACK_RETURN_IF_ERROR(section.read("seed", 0, INT32_MAX, seed));
+  TACK_RETURN_IF_ERROR(section.read("bf16", loop.bf16));
+  TACK_RETURN_IF_ERROR(section.read("recompute", loop.recompute));
   TACK_RETURN_IF_ERROR(section.read("checkpoint_seconds", 0, 1e6, loop.checkpoint_seconds));
   loop.adamw.decay = static_cast<float>(decay);
   loop.adamw.clip = static_cast<float>(clip);
@@ -188,30 +207,57 @@ Status read_train(Section& section, TaskKind kind, TrainSettings& train) {
   return {};
 }
 
+Status read_inner(Section& section, InnerSettings& inner) {
+  TACK_RETURN_IF_ERROR(section.read("hidden", 0, 1e6, inner.hidden));
+  TACK_RETURN_IF_ERROR(section.read(
+      "hidden_loss", {std::pair{"mse", false}, std::pair{"cosine", true}}, inner.cosine));
+  TACK_RETURN_IF_ERROR(section.read("layers", inner.layers));
+  TACK_RETURN_IF_ERROR(section.read("relations", 0, 1e6, inner.relations));
+  TACK_RETURN_IF_ERROR(section.read("relation_heads", 1, 1024, inner.relation_heads));
+  TACK_RETURN_IF_ERROR(section.read("relation_layer", 0, 511, inner.relation_layer));
+  for (const char* key : {"hidden_loss", "layers"})
+    if (section.has(key) && inner.hidden == 0)
+      return section.wrong(key, "left out unless hidden is above 0");
+  for (const char* key : {"relation_heads", "relation_layer"})
+    if (section.has(key) && inner.relations == 0)
+      return section.wrong(key, "left out unless relations is above 0");
+  return {};
+}
+
 Status read_teacher(Section& section, TaskKind kind, TeacherSettings& teacher) {
   teacher.training.method = TrainMethod::kFull;
-  TACK_RETURN_IF_ERROR(section.read("model", teacher.model));
+  std::string model;
+  TACK_RETURN_IF_ERROR(section.read("model", model));
+  TACK_RETURN_IF_ERROR(section.read("models", teacher.models));
+  if (!model.empty() && !teacher.models.empty())
+    return section.wrong("models", "left out when there is a model");
+  if (!model.empty()) teacher.models = {model};
   // Of a teacher that is trained on pairs, [teacher] temperature is that of its training.
   if (kind != TaskKind::kEmbed) {
     TACK_RETURN_IF_ERROR(section.read("temperature", 0.1, 100, teacher.temperature));
     TACK_RETURN_IF_ERROR(section.read("unlabelled", teacher.unlabelled));
   }
   TACK_RETURN_IF_ERROR(section.read("labels", 0, 1, teacher.labels));
+  TACK_RETURN_IF_ERROR(section.read("variants", 0, 100, teacher.variants));
+  TACK_RETURN_IF_ERROR(read_inner(section, teacher.inner));
   // A teacher that exists is not trained: keys for that would be ignored.
-  if (teacher.model.empty()) {
+  if (teacher.models.empty()) {
+    TACK_RETURN_IF_ERROR(section.read("count", 1, 100, teacher.count));
     TACK_RETURN_IF_ERROR(section.read("base", teacher.base));
     TACK_RETURN_IF_ERROR(read_train(section, kind, teacher.training));
   }
   return section.finish();
 }
 
-Status read_student(Section& section, Task& task) {
+Status read_student(Section& section, StudentShape& student) {
   std::vector<std::int64_t> layers;
   TACK_RETURN_IF_ERROR(section.read("layers", layers));
   if (layers.size() == 1)
-    task.layer_count = layers.front();
+    student.layer_count = layers.front();
   else
-    task.layers = layers;
+    student.layers = layers;
+  TACK_RETURN_IF_ERROR(section.read("width", 32, 65536, student.width));
+  TACK_RETURN_IF_ERROR(section.read("ffn", 32, 131072, student.ffn));
   return section.finish();
 }
 
@@ -234,9 +280,89 @@ Status read_pair_columns(Section& data, Task& task) {
   return {};
 }
 
+// What [data] and [heads.NAME] have in common. Questions have no columns of text and label, pairs
+// have a label only where it says which texts belong together.
+Status read_rows(Section& section, TaskKind kind, DataSource& train, std::string& validation,
+                 std::string& test) {
+  TACK_RETURN_IF_ERROR(section.read("train", train.path));
+  TACK_RETURN_IF_ERROR(section.read("validation", validation));
+  TACK_RETURN_IF_ERROR(section.read("test", test));
+  if (kind != TaskKind::kSpan) TACK_RETURN_IF_ERROR(section.read("text", train.text));
+  const bool labelled =
+      kind != TaskKind::kSpan && (kind != TaskKind::kEmbed || train.pairs.kind == PairKind::kLabel);
+  if (labelled) TACK_RETURN_IF_ERROR(section.read("label", train.label));
+  // A row of any number of labels that belongs to none has none.
+  if (labelled && kind != TaskKind::kMultilabel)
+    TACK_RETURN_IF_ERROR(section.read("oos_label", train.oos_label));
+  std::string format = "auto";
+  TACK_RETURN_IF_ERROR(section.read("format", format));
+  if (!section.has("format")) return {};
+  const auto parsed = parse_row_format(format);
+  if (!parsed) return section.wrong("format", "auto, csv, tsv, jsonl, json, text or conll");
+  train.format = *parsed;
+  return {};
+}
+
+Status read_gate(Section& section, GateRule& gate) {
+  double floor = 0;
+  std::string baseline;
+  TACK_RETURN_IF_ERROR(section.read("floor", 0, 1, floor));
+  TACK_RETURN_IF_ERROR(section.read("baseline", baseline));
+  TACK_RETURN_IF_ERROR(section.read("margin", -1, 1, gate.margin));
+  if (section.has("floor")) gate.floor = floor;
+  if (section.has("baseline")) gate.baseline = baseline;
+  if (section.has("floor") && section.has("baseline"))
+    return section.wrong("baseline", "left out when there is a floor");
+  return {};
+}
+
+// Fit for columns of CSV, names of files and flags.
+bool is_head_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+  });
+}
+
+// [heads.NAME], in the order of the file. The task's rows are read by now: heads inherit them.
+Status read_heads(const toml::table& heads, std::string_view file, Task& task) {
+  for (const auto& [key, node] : heads) {
+    const std::string name(key.str());
+    const toml::table* table = node.as_table();
+    if (table == nullptr)
+      return fail(ErrorCode::kUsage, "{}: line {}: [heads] has one section a head: [heads.{}]",
+                  file, node.source().begin.line, name);
+    if (!is_head_name(name))
+      return fail(ErrorCode::kUsage,
+                  "{}: line {}: a head's name has letters, digits, '_' and '-', at most 64: '{}'",
+                  file, node.source().begin.line, name);
+    Section section(table, "heads." + name, file);
+    HeadTask head{name, task.train, task.validation, task.test, 1, {}};
+    TACK_RETURN_IF_ERROR(
+        read_rows(section, TaskKind::kClassify, head.train, head.validation, head.test));
+    TACK_RETURN_IF_ERROR(section.read("weight", 1e-6, 1e6, head.weight));
+    TACK_RETURN_IF_ERROR(read_gate(section, head.gate));
+    TACK_RETURN_IF_ERROR(section.finish());
+    if (head.train.path.empty())
+      return fail(ErrorCode::kUsage,
+                  "{}: line {}: [heads.{}] train is missing, and [data] has none either", file,
+                  node.source().begin.line, name);
+    task.heads.push_back(std::move(head));
+  }
+  std::ranges::stable_sort(task.heads, {}, [&](const HeadTask& head) {
+    return heads.get(head.name)->source().begin.line;
+  });
+  if (task.heads.size() < 2)
+    return fail(ErrorCode::kUsage,
+                "{}: [heads] has {} of them; they are for two or more, one question needs none",
+                file, task.heads.size());
+  return {};
+}
+
 Status read_sections(const toml::table& root, std::string_view name, Task& task) {
-  constexpr std::array<std::string_view, 9> kSections = {
-      "task", "data", "model", "train", "student", "teacher", "head", "calibration", "gate"};
+  constexpr std::array<std::string_view, 10> kSections = {
+      "task",    "data", "model",       "train", "student",
+      "teacher", "head", "calibration", "gate",  "heads"};
   for (const auto& [key, node] : root) {
     if (std::ranges::find(kSections, key.str()) == kSections.end())
       return fail(ErrorCode::kUsage, "{}: line {}: unknown section [{}]; known are: {}", name,
@@ -256,17 +382,13 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   TACK_RETURN_IF_ERROR(head_line.read(
       "kind",
       {std::pair{"classify", TaskKind::kClassify}, std::pair{"multilabel", TaskKind::kMultilabel},
-       std::pair{"tag", TaskKind::kTag}, std::pair{"embed", TaskKind::kEmbed}},
+       std::pair{"tag", TaskKind::kTag}, std::pair{"span", TaskKind::kSpan},
+       std::pair{"embed", TaskKind::kEmbed}},
       task.kind));
   TACK_RETURN_IF_ERROR(head_line.finish());
 
   Section data = section("data");
-  std::string format = "auto";
   std::int64_t seed = 1;
-  TACK_RETURN_IF_ERROR(data.read("train", task.train.path));
-  TACK_RETURN_IF_ERROR(data.read("validation", task.validation));
-  TACK_RETURN_IF_ERROR(data.read("test", task.test));
-  TACK_RETURN_IF_ERROR(data.read("text", task.train.text));
   if (task.kind == TaskKind::kTag) {
     task.train.label.clear();  // texts have one only where the file says so
     task.train.spans = "spans";
@@ -278,24 +400,22 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
     TACK_RETURN_IF_ERROR(data.read("separator", task.train.separator));
   }
   if (task.kind == TaskKind::kEmbed) TACK_RETURN_IF_ERROR(read_pair_columns(data, task));
-  const bool labelled = task.kind != TaskKind::kEmbed || task.train.pairs.kind == PairKind::kLabel;
-  if (labelled) TACK_RETURN_IF_ERROR(data.read("label", task.train.label));
-  // A row of any number of labels that belongs to none has none.
-  if (labelled && task.kind != TaskKind::kMultilabel)
-    TACK_RETURN_IF_ERROR(data.read("oos_label", task.train.oos_label));
-  TACK_RETURN_IF_ERROR(data.read("format", format));
+  TACK_RETURN_IF_ERROR(read_rows(data, task.kind, task.train, task.validation, task.test));
+  if (task.kind == TaskKind::kSpan)
+    TACK_RETURN_IF_ERROR(data.read("limit", 1, INT32_MAX, task.limit));
   TACK_RETURN_IF_ERROR(data.read("licence", task.licence));
   TACK_RETURN_IF_ERROR(data.read("split_test", 0.01, 0.9, task.split_test));
   TACK_RETURN_IF_ERROR(data.read("split_seed", 0, INT64_MAX, seed));
   TACK_RETURN_IF_ERROR(data.finish());
-  if (task.train.path.empty())
+  task.split_seed = static_cast<std::uint64_t>(seed);
+  if (root.contains("heads")) {
+    if (task.kind != TaskKind::kClassify)
+      return fail(ErrorCode::kUsage, "{}: [heads] need kind = \"classify\"", name);
+    TACK_RETURN_IF_ERROR(read_heads(*root.get("heads")->as_table(), name, task));
+  } else if (task.train.path.empty()) {
     return fail(ErrorCode::kUsage, "{}: [data] train is missing: the file with the labelled rows",
                 name);
-  if (const auto parsed = parse_row_format(format))
-    task.train.format = *parsed;
-  else
-    return data.wrong("format", "auto, csv, tsv, jsonl, json, text or conll");
-  task.split_seed = static_cast<std::uint64_t>(seed);
+  }
 
   Section model = section("model");
   const char* type = "int8";
@@ -314,24 +434,41 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   TACK_RETURN_IF_ERROR(train.finish());
 
   Section student = section("student");
-  TACK_RETURN_IF_ERROR(read_student(student, task));
+  TACK_RETURN_IF_ERROR(read_student(student, task.student));
   Section teacher = section("teacher");
   task.teacher.wanted = root.contains("teacher");
   TACK_RETURN_IF_ERROR(read_teacher(teacher, task.kind, task.teacher));
   const bool trains = task.training.method != TrainMethod::kHead;
-  if (task.kind == TaskKind::kTag && !trains)
+  if ((task.kind == TaskKind::kTag || task.kind == TaskKind::kSpan) && !trains)
     return fail(ErrorCode::kUsage,
-                "{}: kind = \"tag\" needs [train] method = \"full\" or \"lora\": vectors of a "
+                "{}: kind = \"{}\" needs [train] method = \"full\" or \"lora\": vectors of a "
                 "frozen encoder are made for whole texts",
-                name);
+                name, task_kind_name(task.kind));
   if (task.kind == TaskKind::kEmbed && !trains)
     return fail(ErrorCode::kUsage,
                 "{}: kind = \"embed\" needs [train] method = \"full\" or \"lora\": it is the "
                 "encoder that is made",
                 name);
+  if (task.kind != TaskKind::kSpan &&
+      (task.training.length > 0 || task.teacher.training.length > 0))
+    return fail(ErrorCode::kUsage,
+                "{}: [train] length is of windows: only kind = \"span\" has some", name);
   if (task.kind != TaskKind::kTag &&
       (task.training.augment > 0 || task.teacher.training.augment > 0))
     return fail(ErrorCode::kUsage, "{}: [train] augment swaps spans: only kind = \"tag\" has some",
+                name);
+  const bool one_label = task.kind == TaskKind::kClassify && task.heads.empty();
+  if (!one_label &&
+      (task.teacher.models.size() > 1 || task.teacher.count > 1 || task.teacher.variants > 0))
+    return fail(
+        ErrorCode::kUsage,
+        "{}: [teacher] models, count and variants are for kind = \"classify\" with one head; "
+        "this task has one teacher (a tagger has [train] augment for more texts)",
+        name);
+  if (!one_label && task.kind != TaskKind::kTag && task.teacher.inner.any())
+    return fail(ErrorCode::kUsage,
+                "{}: [teacher] hidden and relations are for kind = \"tag\" and for kind = "
+                "\"classify\" with one head; leave them out",
                 name);
   if (!trains && (root.contains("student") || root.contains("teacher")))
     return fail(ErrorCode::kUsage,
@@ -354,17 +491,8 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   TACK_RETURN_IF_ERROR(calibration.finish());
 
   Section gate = section("gate");
-  double floor = 0;
-  std::string baseline;
-  TACK_RETURN_IF_ERROR(gate.read("floor", 0, 1, floor));
-  TACK_RETURN_IF_ERROR(gate.read("baseline", baseline));
-  TACK_RETURN_IF_ERROR(gate.read("margin", -1, 1, task.gate.margin));
-  TACK_RETURN_IF_ERROR(gate.finish());
-  if (gate.has("floor")) task.gate.floor = floor;
-  if (gate.has("baseline")) task.gate.baseline = baseline;
-  if (gate.has("floor") && gate.has("baseline"))
-    return gate.wrong("baseline", "left out when there is a floor");
-  return {};
+  TACK_RETURN_IF_ERROR(read_gate(gate, task.gate));
+  return gate.finish();
 }
 
 // Replaces ${NAME}; what is relative then is relative to the file.
@@ -391,16 +519,22 @@ Result<std::string> resolve_path(const std::string& text, const std::filesystem:
   return (directory / out).lexically_normal().string();
 }
 
-// "train.seed=2": the value as TOML, or as a text when it is none.
+// "train.seed=2": the value as TOML, or as a text when it is none. "heads.NAME.weight=2" too.
 Status apply_override(const std::string& text, toml::table& root) {
-  const auto dot = text.find('.'), equals = text.find('=');
-  if (dot == std::string::npos || equals == std::string::npos || dot > equals || dot == 0 ||
-      equals == dot + 1)
+  const auto equals = text.find('=');
+  const auto dot = text.rfind('.', equals);
+  if (dot == std::string::npos || equals == std::string::npos || dot == 0 || equals == dot + 1)
     return fail(ErrorCode::kUsage, "--set {}: expected SECTION.KEY=VALUE", text);
   const std::string section = text.substr(0, dot), key = text.substr(dot + 1, equals - dot - 1),
                     value = text.substr(equals + 1);
-  if (root.get(section) == nullptr) root.insert(section, toml::table{});
-  toml::table* const table = root.get(section)->as_table();
+  toml::table* table = &root;
+  for (std::size_t at = 0; table != nullptr && at <= section.size();) {
+    const std::size_t end = std::min(section.find('.', at), section.size());
+    const std::string name = section.substr(at, end - at);
+    if (table->get(name) == nullptr) table->insert(name, toml::table{});
+    table = table->get(name)->as_table();
+    at = end + 1;
+  }
   if (table == nullptr) return fail(ErrorCode::kUsage, "--set {}: no such section", text);
   try {
     const toml::table parsed = toml::parse("value = " + value);
@@ -434,14 +568,20 @@ Result<Task> read_task(const std::filesystem::path& path,
   TACK_TRY(const std::string text, read_file(path, kMaxBytes));
   TACK_TRY(Task task, parse_task(text, path.string(), overrides));
   const std::filesystem::path directory = path.parent_path();
-  TACK_TRY(task.train.path, resolve_path(task.train.path, directory, path.string()));
-  TACK_TRY(task.validation, resolve_path(task.validation, directory, path.string()));
-  TACK_TRY(task.test, resolve_path(task.test, directory, path.string()));
-  TACK_TRY(task.teacher.unlabelled,
-           resolve_path(task.teacher.unlabelled, directory, path.string()));
+  std::vector<std::string*> files = {&task.train.path, &task.validation, &task.test,
+                                     &task.teacher.unlabelled};
+  std::vector<std::string*> models = {&task.base, &task.teacher.base,
+                                      task.gate.baseline ? &*task.gate.baseline : nullptr};
+  for (HeadTask& head : task.heads) {
+    files.insert(files.end(), {&head.train.path, &head.validation, &head.test});
+    if (head.gate.baseline) models.push_back(&*head.gate.baseline);
+  }
+  for (std::string* file : files) {
+    TACK_TRY(*file, resolve_path(*file, directory, path.string()));
+  }
   // A model with a slash is a path, else a short name.
-  for (std::string* model : {&task.base, &task.teacher.model, &task.teacher.base,
-                             task.gate.baseline ? &*task.gate.baseline : nullptr})
+  for (std::string& model : task.teacher.models) models.push_back(&model);
+  for (std::string* model : models)
     if (model != nullptr && (model->contains('/') || model->contains('$'))) {
       TACK_TRY(*model, resolve_path(*model, directory, path.string()));
     }

@@ -57,6 +57,65 @@ margin = -0.02
   EXPECT_EQ(task->to_json()["data"]["label"], "l");
 }
 
+TEST(TaskToml, HowItIsComputedDoesNotBelongToTheTask) {
+  const auto plain = parse_task("[data]\ntrain='a'\n[train]\nmethod='full'", "t.toml");
+  const auto less =
+      parse_task("[data]\ntrain='a'\n[train]\nmethod='full'\nrecompute=true", "t.toml");
+  const auto f32 = parse_task("[data]\ntrain='a'\n[train]\nmethod='full'\nbf16=false", "t.toml");
+  ASSERT_TRUE(plain && less && f32);
+  EXPECT_TRUE(less->training.loop.recompute);
+  // The same bits: a checkpoint of one is a checkpoint of the other.
+  EXPECT_EQ(plain->to_json(), less->to_json());
+  EXPECT_FALSE(f32->training.loop.bf16);
+  EXPECT_NE(plain->to_json(), f32->to_json());
+}
+
+TEST(TaskToml, HeadsTakeTheirRowsFromDataWhereTheySayNothing) {
+  constexpr std::string_view kToml = R"(
+[data]
+train = "a.csv"
+text = "t"
+oos_label = "oos"
+[heads.zeal]
+label = "z"
+[heads.intent]
+train = "b.csv"
+test = "c.csv"
+weight = 0.5
+floor = 0.9
+[gate]
+floor = 0.7
+)";
+  const auto task = parse_task(kToml, "t.toml", {"heads.intent.oos_label=none"});
+  ASSERT_TRUE(task) << task.error().message;
+  ASSERT_EQ(task->heads.size(), 2U);
+  const HeadTask &zeal = task->heads[0], &intent = task->heads[1];  // as the file has them
+  EXPECT_EQ(zeal.name, "zeal");
+  EXPECT_EQ(zeal.train.path, "a.csv");
+  EXPECT_EQ(zeal.train.label, "z");
+  EXPECT_EQ(zeal.train.oos_label, "oos");
+  EXPECT_EQ(intent.train.path, "b.csv");
+  EXPECT_EQ(intent.train.text, "t");
+  EXPECT_EQ(intent.train.oos_label, "none");
+  EXPECT_EQ(intent.weight, 0.5);
+  EXPECT_EQ(*task->of_head(zeal).gate.floor, 0.7);
+  EXPECT_EQ(*task->of_head(intent).gate.floor, 0.9);
+  EXPECT_EQ(task->of_head(intent).test_source().path, "c.csv");
+  EXPECT_EQ(task->to_json()["heads"][1]["data"]["test"], "c.csv");
+
+  const std::string two = "[heads.a]\ntrain='a'\n[heads.b]\ntrain='b'\n";
+  EXPECT_EQ(error_of(two), "");
+  EXPECT_TRUE(error_of("[heads.a]\ntrain='a'").contains("two or more"));
+  EXPECT_TRUE(error_of("[heads.a]\n[heads.b]\ntrain='b'").contains("[heads.a] train is missing"));
+  EXPECT_TRUE(error_of(two + "wait = 1").contains("line 5: unknown key 'wait' in [heads.b]"));
+  EXPECT_TRUE(error_of(two + "weight = 0").contains("line 5: [heads.b] weight"));
+  EXPECT_TRUE(error_of(two + "[heads.'c d']\ntrain='c'").contains("a head's name has letters"));
+  EXPECT_TRUE(error_of("[heads]\na = 1").contains("one section a head"));
+  EXPECT_TRUE(error_of("heads = 1").contains("must be a section"));
+  EXPECT_TRUE(error_of("[task]\nkind='tag'\n[train]\nmethod='full'\n" + two)
+                  .contains("need kind = \"classify\""));
+}
+
 TEST(TaskToml, ErrorsNameTheLine) {
   EXPECT_TRUE(error_of("").contains("[data] train is missing"));
   EXPECT_TRUE(error_of("[data]\ntrain = 3").contains("line 2: [data] train"));
@@ -107,6 +166,67 @@ TEST(TaskToml, KindsOfPairsAndLabelSets) {
   EXPECT_EQ(sets->to_json()["kind"], "multilabel");
   EXPECT_TRUE(error_of("[task]\nkind='multilabel'\n[data]\ntrain='a'\noos_label='o'")
                   .contains("unknown key 'oos_label'"));
+  for (const std::string kind : {"multilabel", "embed"}) {
+    const std::string whole =
+        "[task]\nkind='" + kind + "'\n[data]\ntrain='a'\n[train]\nmethod='full'\n[teacher]\n";
+    EXPECT_TRUE(parse_task(whole + "model='m'\n", "t.toml"));
+    EXPECT_TRUE(error_of(whole + "models=['m', 'n']").contains("are for kind = \"classify\""));
+    EXPECT_TRUE(error_of(whole + "model='m'\nhidden=1").contains("are for kind = \"tag\""));
+    EXPECT_TRUE(error_of("[task]\nkind='" + kind +
+                         "'\n[data]\ntrain='a'\n[train]\nmethod='full'\n"
+                         "length=128")
+                    .contains("only kind = \"span\""));
+  }
+}
+
+TEST(TaskToml, ReadsStudentsAndTeachers) {
+  const std::string data = "[data]\ntrain='a'\n[train]\nmethod='full'\n";
+  const auto task = parse_task(data + R"(
+[student]
+layers = [0, 3]
+width = 192
+ffn = 768
+[teacher]
+models = ["a.gguf", "b.gguf"]
+variants = 2
+hidden = 1.5
+hidden_loss = "cosine"
+layers = [2, 5]
+relations = 0.5
+relation_heads = 6
+relation_layer = 4
+)",
+                               "t.toml");
+  ASSERT_TRUE(task) << task.error().message;
+  EXPECT_EQ(task->student.layers, (std::vector<std::int64_t>{0, 3}));
+  EXPECT_EQ(task->student.width, 192);
+  EXPECT_EQ(task->student.ffn, 768);
+  EXPECT_EQ(task->teacher.models, (std::vector<std::string>{"a.gguf", "b.gguf"}));
+  EXPECT_EQ(task->teacher.variants, 2);
+  EXPECT_EQ(task->teacher.inner.hidden, 1.5);
+  EXPECT_TRUE(task->teacher.inner.cosine);
+  EXPECT_EQ(task->teacher.inner.layers, (std::vector<std::int64_t>{2, 5}));
+  EXPECT_EQ(task->teacher.inner.relations, 0.5);
+  EXPECT_EQ(task->teacher.inner.relation_heads, 6);
+  EXPECT_EQ(task->teacher.inner.relation_layer, 4);
+  const Json json = task->to_json();
+  EXPECT_EQ(json["student"]["width"], 192);
+  EXPECT_EQ(json["teacher"]["inner"]["hidden_loss"], "cosine");
+  EXPECT_EQ(json["teacher"]["models"].size(), 2U);
+  const auto one = parse_task(data + "[teacher]\nmodel='m'\n", "t.toml");
+  ASSERT_TRUE(one);
+  EXPECT_EQ(one->teacher.models, std::vector<std::string>{"m"});
+  EXPECT_FALSE(one->teacher.inner.any());
+
+  EXPECT_TRUE(error_of(data + "[teacher]\nmodel='m'\nmodels=['n']").contains("line 7"));
+  EXPECT_TRUE(error_of(data + "[teacher]\nmodels=['n', 3]").contains("a list of texts"));
+  EXPECT_TRUE(error_of(data + "[teacher]\nmodels=[]").contains("a list of texts"));
+  EXPECT_TRUE(error_of(data + "[teacher]\nmodel='m'\ncount=2").contains("unknown key 'count'"));
+  EXPECT_TRUE(error_of(data + "[teacher]\nlayers=[1]").contains("hidden is above 0"));
+  EXPECT_TRUE(error_of(data + "[teacher]\nrelation_heads=3").contains("relations is above 0"));
+  EXPECT_TRUE(error_of(data + "[student]\nwidth=8").contains("from 32"));
+  EXPECT_TRUE(error_of("[task]\nkind='tag'\n" + data + "[teacher]\nvariants=1")
+                  .contains("are for kind = \"classify\""));
 }
 
 class Build : public testing::Test {

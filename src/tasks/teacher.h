@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,12 +12,18 @@
 
 namespace tack {
 
-// Runs the task model `path` once over the training rows and `texts`; its labels may be in another
-// order. Errors: kUsage when its labels are not those of `labels`, naming one that differs, or one
-// of the two is multilabel and the other is not.
-Result<Teaching> ask_teacher(const std::filesystem::path& path,
-                             const std::vector<std::string>& labels, const Dataset& train,
-                             std::vector<std::string> texts, int threads);
+// Runs the task models `paths` once over the training rows and `texts`; their labels may be in
+// another order. Of several, the mean of the probabilities at `temperature` counts: the logits are
+// those that give it; multilabel models come alone. Errors: kUsage when a teacher's labels are not
+// those of `labels`, naming one that differs, or one of the two is multilabel and the other is not.
+Result<Teaching> ask_teachers(const std::vector<std::filesystem::path>& paths,
+                              const std::vector<std::string>& labels, const Dataset& train,
+                              std::vector<std::string> texts, double temperature, int threads);
+
+// The logits whose softmax at `temperature` is the mean of that of each of `logits`
+// ([rows, classes]); one teacher's are taken as they are.
+std::vector<float> mean_answer(std::span<const std::vector<float>> logits, std::size_t classes,
+                               double temperature);
 
 // The texts of a file with one column (plain text: lines), without those that are empty.
 Result<std::vector<std::string>> read_unlabelled(const std::string& path,

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "graph/weights.h"
 #include "kernels/kernels.h"
+#include "models/layers.h"
 #include "tasks/artifact.h"
 #include "tasks/features.h"
 #include "tensor/convert.h"
@@ -16,6 +17,8 @@ namespace tack {
 namespace {
 
 constexpr std::string_view kTokenTable = "token_embd.weight";
+constexpr std::string_view kProjection = "distill.projection.weight";
+
 graph::WeightSource source_of(const Model& model) {
   return
       [&model](const graph::Weight& weight) -> const TensorView& { return model.tensor(weight); };
@@ -40,6 +43,18 @@ std::vector<float> adapter_start(const graph::Weight& weight, Random& random) {
 }
 
 }  // namespace
+
+Result<std::vector<float>> load_weight(const Model& model, const graph::Weight& weight,
+                                       std::span<const TokenId> used) {
+  if (weight.name != kTokenTable) return graph::load_vector(weight, source_of(model));
+  const TensorView& view = model.tensor(weight);
+  const auto cols = static_cast<std::size_t>(view.cols());
+  std::vector<float> rows(used.size() * cols);
+  for (std::size_t r = 0; r < used.size(); ++r)
+    TACK_RETURN_IF_ERROR(
+        to_f32(view.dtype, view.row(used[r]), std::span(rows).subspan(r * cols, cols)));
+  return rows;
+}
 
 TrainingTexts::TrainingTexts(std::vector<Tokens> texts, std::int64_t vocab)
     : texts_(std::move(texts)) {
@@ -87,23 +102,34 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
   };
   if (heads.label != nullptr)
     model->output_ = add_head(*heads.label, embedding->value, kHeadWeight, kHeadBias);
-  else if (heads.tags == nullptr)
+  else if (heads.tags == nullptr && heads.spans == nullptr)
     model->output_ = embedding->value;
-  if (heads.tags != nullptr) {
+  if (heads.tags != nullptr || heads.spans != nullptr) {
     const graph::Output* hidden = g.find_output("hidden");
     if (hidden == nullptr)
-      return fail(ErrorCode::kUsage, "{}: has no vectors of tokens to tag",
+      return fail(ErrorCode::kUsage, "{}: has no vectors of tokens to find spans with",
                   model->base_->path().string());
-    model->tags_ = add_head(heads.tags->emissions, hidden->value, kTagWeight, kTagBias);
+    if (heads.tags != nullptr)
+      model->tags_ = add_head(heads.tags->emissions, hidden->value, kTagWeight, kTagBias);
+    if (heads.spans != nullptr)
+      model->spans_ = add_head(*heads.spans, hidden->value, kSpanWeight, kSpanBias);
   }
   if (options.method == TrainMethod::kLora) {
     AdaptedGraph adapted =
         add_lora(g, options.rank, [](std::string_view name) { return layer_of(name) >= 0; });
     g = std::move(adapted.graph);
-    for (graph::ValueId* output : {&model->output_, &model->tags_})
+    for (graph::ValueId* output : {&model->output_, &model->tags_, &model->spans_})
       if (output->index >= 0) *output = adapted.values[static_cast<std::size_t>(output->index)];
   }
-  std::vector<bool> used = used_weights(g, model->outputs());
+  if (heads.projection != nullptr) {
+    const graph::WeightId w =
+        g.weight(std::string(kProjection), {heads.projection->dims, model->base_->embedding_dim()});
+    for (const LayerValues& layer : layer_values(g))
+      model->projected_.push_back(g.linear(layer.hidden, w));
+  }
+  std::vector<graph::ValueId> all = model->outputs();
+  all.insert(all.end(), model->projected_.begin(), model->projected_.end());
+  std::vector<bool> used = used_weights(g, all);
   if (heads.tags != nullptr) {
     const std::int64_t tags = heads.tags->emissions.classes;
     g.weight(std::string(kTransitions), {tags, tags});
@@ -120,21 +146,18 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
     if (w.name == kHeadBias) return heads.label->bias;
     if (w.name == kTagWeight) return heads.tags->emissions.weight;
     if (w.name == kTagBias) return heads.tags->emissions.bias;
+    if (w.name == kSpanWeight) return heads.spans->weight;
+    if (w.name == kSpanBias) return heads.spans->bias;
     if (w.name == kTransitions) return heads.tags->transitions;
     if (w.name == kStart) return heads.tags->start;
     if (w.name == kEnd) return heads.tags->end;
     if (w.name.ends_with(".lora_a") || w.name.ends_with(".lora_b")) return adapter_start(w, random);
-    const TensorView& view = model->base_->tensor(w);
-    if (w.name != kTokenTable) return graph::load_vector(w, source_of(*model->base_));
-    const auto cols = static_cast<std::size_t>(view.cols());
-    std::vector<float> rows(model->used_tokens_.size() * cols);
-    for (std::size_t r = 0; r < model->used_tokens_.size(); ++r)
-      TACK_RETURN_IF_ERROR(to_f32(view.dtype, view.row(model->used_tokens_[r]),
-                                  std::span(rows).subspan(r * cols, cols)));
-    return rows;
+    if (w.name == kProjection) return heads.projection->weight;
+    return load_weight(*model->base_, w, model->used_tokens_);
   };
   const auto rule = [&](const graph::Weight& w) -> TrainRule {
-    if (is_head(w.name)) return {.trains = true, .decays = false, .rate_factor = options.head_rate};
+    if (is_head(w.name) || w.name == kProjection)
+      return {.trains = true, .decays = false, .rate_factor = options.head_rate};
     const std::int64_t layer = layer_of(w.name);
     const bool adapter = w.name.ends_with(".lora_a") || w.name.ends_with(".lora_b");
     const bool table = layer < 0 && w.shape.size() == 2;
@@ -159,9 +182,13 @@ TagHead TrainableModel::tag_head() const {
           values_of(kEnd)};
 }
 
+LinearHead TrainableModel::span_head() const {
+  return head_named(kSpanWeight, kSpanBias);
+}
+
 std::vector<graph::ValueId> TrainableModel::outputs() const {
   std::vector<graph::ValueId> out;
-  for (const graph::ValueId output : {output_, tags_})
+  for (const graph::ValueId output : {output_, tags_, spans_})
     if (output.index >= 0) out.push_back(output);
   return out;
 }
@@ -185,7 +212,7 @@ LinearHead TrainableModel::head_named(std::string_view weight, std::string_view 
 Result<std::map<std::string, std::vector<float>>> TrainableModel::tensors() const {
   std::map<std::string, std::vector<float>> out;
   for (const auto& w : parameters_->weights()) {
-    if (!w.rule.trains || is_head(w.name) || w.name.ends_with(".lora_a") ||
+    if (!w.rule.trains || is_head(w.name) || w.name == kProjection || w.name.ends_with(".lora_a") ||
         w.name.ends_with(".lora_b"))
       continue;
     const auto values = parameters_->values(w);

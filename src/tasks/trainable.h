@@ -49,11 +49,25 @@ struct TrainableOptions {
   bool train_embeddings = true;
 };
 
-// Where the heads start from; null: no such head. With neither, the embedding is trained.
+// A linear map from the hidden vectors of every layer to a teacher's width, one for all layers:
+// trained with the rest, and left behind.
+struct HiddenProjection {
+  std::int64_t dims = 0;      // the teacher's
+  std::vector<float> weight;  // [dims, the model's width]: where it starts
+};
+
+// Where the heads start from; null: no such head. With none of the first three, the embedding is
+// trained.
 struct Heads {
   const LinearHead* label = nullptr;
   const TagHead* tags = nullptr;
+  const LinearHead* spans = nullptr;
+  const HiddenProjection* projection = nullptr;
 };
+
+// The values of a weight in f32; of the token table only the rows `used`.
+Result<std::vector<float>> load_weight(const Model& model, const graph::Weight& weight,
+                                       std::span<const TokenId> used);
 
 class TrainableModel {
  public:
@@ -65,14 +79,18 @@ class TrainableModel {
   const graph::Graph& graph() const { return graph_; }
   // "logits" of the head, or "embedding" without any head.
   graph::ValueId output() const { return output_; }
-  graph::ValueId tags() const { return tags_; }  // emissions, of a tagger
-  // What a training reads: those of the two that there are.
+  graph::ValueId tags() const { return tags_; }    // emissions, of a tagger
+  graph::ValueId spans() const { return spans_; }  // starts and ends, of an extractor
+  // What a training reads: those of the three that there are.
   std::vector<graph::ValueId> outputs() const;
+  // The hidden vectors of each layer in the teacher's width; empty without a projection.
+  const std::vector<graph::ValueId>& projected() const { return projected_; }
   ParameterSet& parameters() { return *parameters_; }
   const ParameterSet& parameters() const { return *parameters_; }
 
   LinearHead head() const;
   TagHead tag_head() const;
+  LinearHead span_head() const;
   // The trained tensors of the base by their names, whole (f32, the base's shapes); adapters are
   // merged: W + B A.
   Result<std::map<std::string, std::vector<float>>> tensors() const;
@@ -91,7 +109,8 @@ class TrainableModel {
 
   std::shared_ptr<const Model> base_;
   graph::Graph graph_;
-  graph::ValueId output_, tags_;
+  graph::ValueId output_, tags_, spans_;
+  std::vector<graph::ValueId> projected_;
   std::vector<TokenId> used_tokens_;
   std::unique_ptr<ParameterSet> parameters_;
 };

@@ -79,6 +79,14 @@ Json line_of(const char* name, std::size_t bytes, const TagEvaluation& e) {
           {"texts_per_second", e.texts_per_second}};
 }
 
+Json line_of(const char* name, std::size_t bytes, const ExtractEvaluation& e) {
+  return {{"name", name},
+          {"bytes", bytes},
+          {"exact", e.metrics.exact.value},
+          {"p50_us", percentile(e.latency_us, 0.5)},
+          {"texts_per_second", e.texts_per_second}};
+}
+
 Json line_of(const char* name, std::size_t bytes, const LabelSetEvaluation& e) {
   return {{"name", name},
           {"bytes", bytes},
@@ -119,8 +127,9 @@ std::string name_of(const Json& line) {
 
 // The key of the quality, and how it is called.
 std::pair<const char*, const char*> quality_of(const Json& line) {
-  for (const auto& quality : {std::pair{"f1", "span F1"}, std::pair{"micro_f1", "micro F1"},
-                              std::pair{"mrr", "MRR"}, std::pair{"spearman", "Spearman"}})
+  for (const auto& quality :
+       {std::pair{"exact", "exact"}, std::pair{"f1", "span F1"}, std::pair{"micro_f1", "micro F1"},
+        std::pair{"mrr", "MRR"}, std::pair{"spearman", "Spearman"}})
     if (line.contains(quality.first)) return quality;
   return {"accuracy", "accuracy"};
 }
@@ -164,12 +173,16 @@ Json comparison_json(const BuildResult& result) {
     lines.push_back(line_of("frozen encoder", result.baseline_bytes, result.baseline_evaluation));
   if (result.teacher_tagged)
     lines.push_back(line_of("teacher", result.teacher_bytes, *result.teacher_tagged));
+  else if (result.teacher_extracted)
+    lines.push_back(line_of("teacher", result.teacher_bytes, *result.teacher_extracted));
   else if (!result.teacher.empty())
-    lines.push_back(line_of("teacher", result.teacher_bytes, result.teacher_evaluation));
+    lines.push_back(line_of(result.other_teachers.empty() ? "teacher" : "first teacher",
+                            result.teacher_bytes, result.teacher_evaluation));
   if (lines.empty()) return lines;
   const char* const name = result.teacher.empty() ? "trained" : "student";
-  lines.push_back(result.tagged ? line_of(name, result.model_bytes, *result.tagged)
-                                : line_of(name, result.model_bytes, result.evaluation));
+  lines.push_back(result.tagged      ? line_of(name, result.model_bytes, *result.tagged)
+                  : result.extracted ? line_of(name, result.model_bytes, *result.extracted)
+                                     : line_of(name, result.model_bytes, result.evaluation));
   return lines;
 }
 

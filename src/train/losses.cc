@@ -10,7 +10,8 @@
 namespace tack {
 namespace {
 
-std::size_t at(std::int64_t i) {
+template <class Index>
+std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
 }
 
@@ -58,6 +59,23 @@ double cross_entropy(std::span<const float> logits, std::span<const std::int32_t
       add(gradient[row + c], scale * (p[c] - target));
     }
   }
+  return scale * loss;
+}
+
+double cross_entropy_any(std::span<const float> logits, std::span<const std::int32_t> targets,
+                         double smoothing, double scale, std::span<float> gradient) {
+  std::vector<double> p;
+  softmax(logits, 1, p);
+  double any = 0;
+  for (std::int32_t t : targets) any += p[at(t)];
+  double loss = -(1 - smoothing) * safe_log(any);
+  const double floor = smoothing / static_cast<double>(logits.size());
+  for (std::size_t c = 0; c < p.size(); ++c) {
+    if (floor > 0) loss -= floor * safe_log(p[c]);
+    add(gradient[c], scale * (p[c] - floor));
+  }
+  for (std::int32_t t : targets)
+    add(gradient[at(t)], -scale * (1 - smoothing) * p[at(t)] / std::max(any, 1e-300));
   return scale * loss;
 }
 
@@ -202,7 +220,7 @@ void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, bo
   args.c = c;
   args.ldc = n;
   args.scratch = scratch.as<std::byte>();
-  kernels::kernels().product(args);
+  kernels::kernels().product.multiply(args);
 }
 
 // `toward` [rows, cols] is the gradient of rows of length 1; what it says along a row is lost, the
@@ -296,43 +314,146 @@ double cosent(std::span<const float> left, std::span<const float> right,
   return factor * (most + std::log(total));
 }
 
+double similarity(std::span<const float> student, std::int64_t student_cols,
+                  std::span<const float> teacher, std::int64_t teacher_cols, double scale,
+                  std::span<float> gradient) {
+  const std::size_t width = at(student_cols), n = student.size() / width;
+  if (n < 2) return 0;
+  const double share = 1 / static_cast<double>(n - 1);
+  double loss = 0;
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j < i; ++j) {
+      const auto a = student.subspan(i * width, width), b = student.subspan(j * width, width);
+      const Cosine mine = cosine(a, b);
+      const double gap =
+          mine.value - cosine(teacher.subspan(i * at(teacher_cols), at(teacher_cols)),
+                              teacher.subspan(j * at(teacher_cols), at(teacher_cols)))
+                           .value;
+      loss += 2 * share * gap * gap;  // i with j, and j with i
+      const double factor = scale * 4 * share * gap;
+      add_cosine_gradient(a, b, mine, factor, gradient.subspan(i * width, width));
+      add_cosine_gradient(b, a, {mine.value, mine.right, mine.left}, factor,
+                          gradient.subspan(j * width, width));
+    }
+  return scale * loss;
+}
+
+namespace {
+
+// The relations of one head in one sequence of n rows, for student and teacher.
+class RelationHead {
+ public:
+  RelationHead(std::int64_t longest, std::int64_t widest)
+      : ld_((longest + 15) / 16 * 16),
+        matrices_(at(4 * longest * ld_) * sizeof(float)),
+        stats_(at(4 * longest)),
+        scratch_(kernels::product_scratch_bytes(longest, std::max(longest, widest))) {}
+
+  // x: row 0 of the sequence at the head's first column. Adds factor times the gradient of the sum
+  // over rows of the divergence, which it returns.
+  double run(std::int64_t n, const float* student, std::int64_t student_cols,
+             std::int64_t student_dim, const float* teacher, std::int64_t teacher_cols,
+             std::int64_t teacher_dim, double factor, float* gradient) {
+    ld_ = (n + 15) / 16 * 16;
+    const float student_scale = scale_of(student_dim), teacher_scale = scale_of(teacher_dim);
+    const Side mine = relate(0, n, student, student_cols, student_dim, student_scale);
+    const Side theirs = relate(1, n, teacher, teacher_cols, teacher_dim, teacher_scale);
+    double loss = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      // sum p (log p - log q), with log p = score - log of the sum of e^score
+      const std::int64_t row = i * ld_;
+      double divergence = log_sum(mine, i) - log_sum(theirs, i);
+      for (std::int64_t j = row; j < row + n; ++j)
+        divergence += static_cast<double>(theirs.p[j]) *
+                      (static_cast<double>(teacher_scale) * static_cast<double>(theirs.scores[j]) -
+                       static_cast<double>(student_scale) * static_cast<double>(mine.scores[j]));
+      loss += divergence;
+    }
+    // The gradient of score (i, j) goes to rows i and j: made symmetric, one product serves both.
+    const auto slope = static_cast<float>(factor * static_cast<double>(student_scale));
+    float* const both = mine.scores;
+    for (std::int64_t i = 0; i < n; ++i)
+      for (std::int64_t j = 0; j <= i; ++j) {
+        const std::int64_t a = i * ld_ + j, b = j * ld_ + i;
+        both[a] = both[b] = slope * ((mine.p[a] - theirs.p[a]) + (mine.p[b] - theirs.p[b]));
+      }
+    kernels::ProductArgs args{.m = n, .n = student_dim, .k = n};
+    args.a = both;
+    args.lda = ld_;
+    args.b = student;
+    args.ldb = student_cols;
+    args.accumulate = true;
+    args.c = gradient;
+    args.ldc = student_cols;
+    args.scratch = scratch_.data();
+    kernels::kernels().product.multiply(args);
+    return loss;
+  }
+
+ private:
+  struct Side {
+    float *scores, *p, *stats;  // [n, ld], [n, ld], [n, 2]
+  };
+
+  static float scale_of(std::int64_t dim) {
+    return static_cast<float>(1 / std::sqrt(static_cast<double>(dim)));
+  }
+  static double log_sum(const Side& side, std::int64_t row) {
+    return static_cast<double>(side.stats[2 * row]) +
+           std::log(static_cast<double>(side.stats[2 * row + 1]));
+  }
+
+  Side relate(std::int64_t side, std::int64_t n, const float* x, std::int64_t cols,
+              std::int64_t dim, float scale) {
+    float* const scores = matrices_.as<float>() + 2 * side * n * ld_;
+    const Side out{scores, scores + n * ld_, stats_.data() + 2 * side * n};
+    kernels::ProductArgs args{.m = n, .n = n, .k = dim};
+    args.a = args.b = x;
+    args.lda = args.ldb = cols;
+    args.b_transposed = true;
+    args.c = out.scores;
+    args.ldc = ld_;
+    args.scratch = scratch_.data();
+    kernels::kernels().product.multiply(args);
+    kernels::kernels().backward.softmax(out.scores, n, n, ld_, scale, out.p, out.stats);
+    return out;
+  }
+
+  std::int64_t ld_;
+  AlignedBuffer matrices_;
+  std::vector<float> stats_;
+  AlignedBuffer scratch_;
+};
+
+}  // namespace
+
 double relation(std::span<const float> student, std::int64_t student_cols,
                 std::span<const float> teacher, std::int64_t teacher_cols, std::int64_t heads,
-                double scale, std::span<float> gradient) {
-  const std::int64_t n = static_cast<std::int64_t>(student.size()) / student_cols;
-  const double share = 1 / static_cast<double>(heads * n);
-  std::vector<float> row(at(n));
-  std::vector<double> p, q;
-  const auto scores = [&](std::span<const float> x, std::int64_t cols, std::int64_t head,
-                          std::int64_t i) {
-    const std::int64_t dim = cols / heads;
-    const double factor = 1 / std::sqrt(static_cast<double>(dim));
-    for (std::int64_t j = 0; j < n; ++j) {
-      double dot = 0;
-      for (std::int64_t d = head * dim; d < (head + 1) * dim; ++d)
-        dot += static_cast<double>(x[at(i * cols + d)]) * static_cast<double>(x[at(j * cols + d)]);
-      row[at(j)] = static_cast<float>(dot * factor);
+                std::span<const std::int64_t> starts, double scale, std::span<float> gradient,
+                ThreadPool& pool) {
+  const std::int64_t sequences = static_cast<std::int64_t>(starts.size()) - 1;
+  const std::int64_t mine = student_cols / heads, theirs = teacher_cols / heads;
+  std::int64_t longest = 0;
+  for (std::int64_t s = 0; s < sequences; ++s)
+    longest = std::max(longest, starts[at(s + 1)] - starts[at(s)]);
+  std::vector<RelationHead> workers;
+  for (int w = 0; w < pool.size(); ++w) workers.emplace_back(longest, std::max(mine, theirs));
+  std::vector<double> losses(at(sequences * heads));
+  pool.run([&](int worker) {
+    for (std::int64_t task = worker; task < sequences * heads; task += pool.size()) {
+      const std::int64_t head = task % heads, first = starts[at(task / heads)],
+                         n = starts[at(task / heads + 1)] - first;
+      if (n == 0) continue;
+      const double share = 1 / static_cast<double>(heads * n);
+      const std::int64_t to = first * student_cols + head * mine;
+      losses[at(task)] = share * workers[at(worker)].run(
+                                     n, student.data() + to, student_cols, mine,
+                                     teacher.data() + first * teacher_cols + head * theirs,
+                                     teacher_cols, theirs, scale * share, gradient.data() + to);
     }
-  };
+  });
   double loss = 0;
-  const std::int64_t dim = student_cols / heads;
-  const double factor = scale * share / std::sqrt(static_cast<double>(dim));
-  for (std::int64_t head = 0; head < heads; ++head)
-    for (std::int64_t i = 0; i < n; ++i) {
-      scores(teacher, teacher_cols, head, i);
-      softmax(row, 1, p);
-      scores(student, student_cols, head, i);
-      softmax(row, 1, q);
-      loss += share * kl(p, q);
-      for (std::int64_t j = 0; j < n; ++j) {
-        const double slope = factor * (q[at(j)] - p[at(j)]);
-        for (std::int64_t d = head * dim; d < (head + 1) * dim; ++d) {
-          const std::size_t a = at(i * student_cols + d), b = at(j * student_cols + d);
-          add(gradient[a], slope * static_cast<double>(student[b]));
-          add(gradient[b], slope * static_cast<double>(student[a]));
-        }
-      }
-    }
+  for (double l : losses) loss += l;
   return scale * loss;
 }
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "base/thread_pool.h"
+
 namespace tack {
 
 // -log softmax(logits)[label] per row of `classes`; a label below 0 leaves its row out.
@@ -12,6 +14,11 @@ namespace tack {
 double cross_entropy(std::span<const float> logits, std::span<const std::int32_t> labels,
                      std::int64_t classes, double smoothing, double scale,
                      std::span<float> gradient);
+
+// -log of the sum of softmax(logits) over `targets` (not empty, different): any of them is right
+// (Clark and Gardner 2018, arXiv:1710.10723). One row of any length; `smoothing` as above.
+double cross_entropy_any(std::span<const float> logits, std::span<const std::int32_t> targets,
+                         double smoothing, double scale, std::span<float> gradient);
 
 // Binary cross-entropy of every logit against a target in [0, 1], summed (multi-label).
 double binary_cross_entropy(std::span<const float> logits, std::span<const float> targets,
@@ -58,11 +65,20 @@ double cosent(std::span<const float> left, std::span<const float> right,
               std::span<const float> scores, std::int64_t cols, double temperature, double scale,
               std::span<float> left_gradient, std::span<float> right_gradient);
 
-// MiniLM's relation loss (Wang et al. 2021, arXiv:2012.15828) of one sequence: rows of student and
-// teacher are cut into `heads` relation heads each; KL between softmax(teacher teacher^T / sqrt(d))
-// and the student's, averaged over heads and rows. Widths need not match, only divide by `heads`.
+// Cosines within one side: row i of student and teacher say how alike their rows i and j are. The
+// mean over j of (cos(student i, j) - cos(teacher i, j))^2, per row. Widths need not match.
+double similarity(std::span<const float> student, std::int64_t student_cols,
+                  std::span<const float> teacher, std::int64_t teacher_cols, double scale,
+                  std::span<float> gradient);
+
+// MiniLM's relation loss (Wang et al. 2021, arXiv:2012.15828), summed over sequences (sequence s is
+// rows [starts[s], starts[s + 1])): rows of student and teacher are cut into `heads` relation heads
+// each; KL between softmax(teacher teacher^T / sqrt(d)) and the student's, averaged over heads and
+// rows. Widths need not match, only divide by `heads`. In f32, sequences and heads among the
+// workers; the same bits for any number of them.
 double relation(std::span<const float> student, std::int64_t student_cols,
                 std::span<const float> teacher, std::int64_t teacher_cols, std::int64_t heads,
-                double scale, std::span<float> gradient);
+                std::span<const std::int64_t> starts, double scale, std::span<float> gradient,
+                ThreadPool& pool);
 
 }  // namespace tack

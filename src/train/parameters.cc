@@ -81,15 +81,8 @@ double ParameterSet::gradient_norm(ThreadPool& pool) const {
   std::vector<double> sums(chunks_.size());
   pool.parallel_for(static_cast<std::int64_t>(chunks_.size()), [&](std::int64_t i) {
     const Chunk& chunk = chunks_[static_cast<std::size_t>(i)];
-    const float* const g = gradients_.as<float>() + chunk.offset;
-    // Eight sums in f64, which the compiler keeps in registers.
-    double part[8] = {};
-    std::int64_t k = 0;
-    for (; k + 8 <= chunk.size; k += 8)
-      for (int j = 0; j < 8; ++j)
-        part[j] += static_cast<double>(g[k + j]) * static_cast<double>(g[k + j]);
-    for (; k < chunk.size; ++k) part[0] += static_cast<double>(g[k]) * static_cast<double>(g[k]);
-    for (double p : part) sums[static_cast<std::size_t>(i)] += p;
+    sums[static_cast<std::size_t>(i)] =
+        kernels::kernels().backward.square_sum(gradients_.as<float>() + chunk.offset, chunk.size);
   });
   double total = 0;
   for (double s : sums) total += s;

@@ -34,6 +34,9 @@ struct TapeOptions {
   std::int64_t max_tokens = 0, max_sequences = 0;  // of a batch
   std::int64_t max_length = 0;                     // of a sequence
   bool bf16 = true;  // matrix products of linear layers in bf16 where the processor has it
+  // Keeps only what one layer passes to the next and computes the rest again in backward(): about a
+  // third more time, the same bits.
+  bool recompute = false;
 };
 
 class Tape {

@@ -95,7 +95,15 @@ double loss(const Graph& g, const std::vector<std::vector<double>>& weights, con
   return sum;
 }
 
-void run_backward(const Graph& g, Store& store, const Batch& batch, ThreadPool& pool, bool bf16) {
+struct RunOptions {
+  bool bf16 = false;
+  bool recompute = false;
+  float dropout = 0;
+};
+
+// Returns the bytes of the tape.
+std::size_t run_backward(const Graph& g, Store& store, const Batch& batch, ThreadPool& pool,
+                         RunOptions options) {
   std::int64_t longest = 0;
   for (std::size_t s = 1; s < batch.starts.size(); ++s)
     longest = std::max(longest, batch.starts[s] - batch.starts[s - 1]);
@@ -104,17 +112,22 @@ void run_backward(const Graph& g, Store& store, const Batch& batch, ThreadPool& 
                            {.max_tokens = static_cast<std::int64_t>(batch.ids.size()) + 5,
                             .max_sequences = static_cast<std::int64_t>(batch.starts.size()) + 1,
                             .max_length = longest,
-                            .bf16 = bf16},
+                            .bf16 = options.bf16,
+                            .recompute = options.recompute},
                            pool);
-  ASSERT_TRUE(tape) << tape.error().message;
+  if (!tape) {
+    ADD_FAILURE() << tape.error().message;
+    return 0;
+  }
   for (auto& gradient : store.gradients) std::ranges::fill(gradient, 0.0F);
-  (*tape)->forward(batch.view());
+  (*tape)->forward(batch.view(), options.dropout, 5);
   for (ValueId output : outputs) {
     const auto dy = (*tape)->gradient(output);
     const auto r = loss_weights(dy.size());
     for (std::size_t i = 0; i < dy.size(); ++i) dy[i] += static_cast<float>(r[i]);
   }
   (*tape)->backward();
+  return (*tape)->bytes();
 }
 
 // Every parameter of every weight, by central differences in f64.
@@ -122,7 +135,7 @@ void check_gradients(const Graph& g, const Batch& batch, double tolerance) {
   auto weights = random_weights(g);
   Store store(g, weights);
   ThreadPool pool(2);
-  run_backward(g, store, batch, pool, false);
+  run_backward(g, store, batch, pool, {});
   for (std::size_t w = 0; w < weights.size(); ++w) {
     double difference = 0, norm = 0;
     for (std::size_t i = 0; i < weights[w].size(); ++i) {
@@ -140,7 +153,7 @@ void check_gradients(const Graph& g, const Batch& batch, double tolerance) {
   }
 }
 
-Graph encoder(Activation activation, graph::PoolKind pool) {
+Graph encoder(Activation activation, graph::PoolKind pool, int layers = 1) {
   Graph g;
   const std::int64_t d = 20, ff = 28, heads = 2, labels = 5;
   const auto linear = [&](ValueId x, const std::string& name, std::int64_t out, std::int64_t in) {
@@ -153,18 +166,23 @@ Graph encoder(Activation activation, graph::PoolKind pool) {
   x = g.add(x, g.embedding(g.weight("types", {2, d}), graph::Index::kTokenType));
   x = g.add(x, g.embedding(g.weight("positions", {16, d}), graph::Index::kPosition));
   x = norm(x, "first");
-  const ValueId q = linear(x, "q", d, d), k = linear(x, "k", d, d), v = linear(x, "v", d, d);
-  const ValueId mixed = g.attention(q, k, v, {heads, heads, d / heads, 0.3F, false, 0});
-  x = norm(g.add(linear(mixed, "out", d, d), x), "second");
-  const ValueId up = g.activate(linear(x, "up", ff, d), activation);
-  x = norm(g.add(linear(up, "down", d, ff), x), "third");
+  for (int l = 0; l < layers; ++l) {
+    const std::string of = l == 0 ? "" : std::to_string(l) + ".";
+    const ValueId q = linear(x, of + "q", d, d), k = linear(x, of + "k", d, d),
+                  v = linear(x, of + "v", d, d);
+    const ValueId mixed = g.attention(q, k, v, {heads, heads, d / heads, 0.3F, false, 0});
+    x = norm(g.add(linear(mixed, of + "out", d, d), x), of + "second");
+    const ValueId up = g.activate(linear(x, of + "up", ff, d), activation);
+    x = norm(g.add(linear(up, of + "down", d, ff), x), of + "third");
+  }
   const ValueId pooled = g.l2_normalize(g.pool(x, pool));
   g.output("hidden", x);
   g.output("logits", linear(pooled, "head", labels, d));
   return g;
 }
 
-Graph decoder(Activation activation, bool causal, std::int64_t window, bool interleaved) {
+Graph decoder(Activation activation, bool causal, std::int64_t window, bool interleaved,
+              int layers = 1) {
   Graph g;
   const std::int64_t d = 16, ff = 20, heads = 4, kv = 2, dim = 6;
   const auto linear = [&](ValueId x, const std::string& name, std::int64_t out, std::int64_t in) {
@@ -172,16 +190,20 @@ Graph decoder(Activation activation, bool causal, std::int64_t window, bool inte
   };
   const graph::WeightId table = g.weight("tokens", {11, d});
   ValueId x = g.embedding(table, graph::Index::kTokenId);
-  const ValueId n = g.rms_norm(x, g.weight("first.norm", {d}), 1e-5F);
   const std::vector<float> frequency = {1.0F, 0.4F, 0.05F};
-  const ValueId q = g.rope(linear(n, "q", heads * dim, d), {heads, dim, interleaved, frequency});
-  const ValueId k = g.rope(linear(n, "k", kv * dim, d), {kv, dim, interleaved, frequency});
-  const ValueId v = linear(n, "v", kv * dim, d);
-  const ValueId mixed = g.attention(q, k, v, {heads, kv, dim, 0.4F, causal, window});
-  x = g.add(x, linear(mixed, "out", d, heads * dim));
-  const ValueId m = g.rms_norm(x, g.weight("second.norm", {d}), 1e-5F);
-  const ValueId gate = g.activate(linear(m, "gate", ff, d), activation);
-  x = g.add(x, linear(g.multiply(gate, linear(m, "up", ff, d)), "down", d, ff));
+  for (int l = 0; l < layers; ++l) {
+    const std::string of = l == 0 ? "" : std::to_string(l) + ".";
+    const ValueId n = g.rms_norm(x, g.weight(of + "first.norm", {d}), 1e-5F);
+    const ValueId q =
+        g.rope(linear(n, of + "q", heads * dim, d), {heads, dim, interleaved, frequency});
+    const ValueId k = g.rope(linear(n, of + "k", kv * dim, d), {kv, dim, interleaved, frequency});
+    const ValueId v = linear(n, of + "v", kv * dim, d);
+    const ValueId mixed = g.attention(q, k, v, {heads, kv, dim, 0.4F, causal, window});
+    x = g.add(x, linear(mixed, of + "out", d, heads * dim));
+    const ValueId m = g.rms_norm(x, g.weight(of + "second.norm", {d}), 1e-5F);
+    const ValueId gate = g.activate(linear(m, of + "gate", ff, d), activation);
+    x = g.add(x, linear(g.multiply(gate, linear(m, of + "up", ff, d)), of + "down", d, ff));
+  }
   // A tied head: the gradients of both uses of the table add up.
   g.output("logits", g.linear(x, table));
   return g;
@@ -193,6 +215,24 @@ TEST(Tape, EncoderGradientsMatchFiniteDifferences) {
   for (const auto activation :
        {Activation::kGeluTanh, Activation::kSilu, Activation::kTanh, Activation::kNone})
     check_gradients(encoder(activation, graph::PoolKind::kMean), make_batch({4, 7}, 11), 2e-5);
+}
+
+// What distillation reads: values that others read too, with gradients of their own.
+TEST(Tape, OutputsInTheMiddleAddTheirGradients) {
+  Graph g = encoder(Activation::kGeluErf, graph::PoolKind::kMean);
+  int added = 0;
+  for (const graph::Node& node : std::vector(g.nodes()))
+    if (std::holds_alternative<graph::Attention>(node.op) ||
+        std::holds_alternative<graph::LayerNorm>(node.op)) {
+      g.output("middle " + std::to_string(added++), node.output);
+      if (!std::holds_alternative<graph::Attention>(node.op)) continue;
+      for (const ValueId input : node.inputs) g.output("q, k or v", input);
+    }
+  const ValueId hidden = g.find_output("middle 2")->value;
+  const graph::WeightId w = g.weight("projection", {7, 20});
+  g.output("projected", g.linear(hidden, w));
+  g.output("projected too", g.linear(g.find_output("hidden")->value, w));
+  check_gradients(g, make_batch({3, 1, 9}, 11), 2e-5);
 }
 
 TEST(Tape, DecoderGradientsMatchFiniteDifferences) {
@@ -218,7 +258,7 @@ TEST(Tape, GradientsMatchPyTorch) {
       weights.push_back(entry["weights"][w.name].get<std::vector<double>>());
     Store store(g, weights);
     ThreadPool pool(1);
-    run_backward(g, store, batch, pool, false);
+    run_backward(g, store, batch, pool, {});
     for (std::size_t w = 0; w < weights.size(); ++w) {
       const auto expected = entry["gradients"][g.weights()[w].name].get<std::vector<double>>();
       ASSERT_EQ(expected.size(), weights[w].size());
@@ -240,8 +280,8 @@ TEST(Tape, ThreadsDoNotChangeABit) {
   for (const bool bf16 : {false, true}) {
     Store one(g, weights), three(g, weights);
     ThreadPool single(1), several(3);
-    run_backward(g, one, batch, single, bf16);
-    run_backward(g, three, batch, several, bf16);
+    run_backward(g, one, batch, single, {.bf16 = bf16});
+    run_backward(g, three, batch, several, {.bf16 = bf16});
     EXPECT_EQ(one.gradients, three.gradients) << bf16;
   }
 }
@@ -253,8 +293,8 @@ TEST(Tape, Bf16IsCloseToF32) {
   const auto weights = random_weights(g);
   Store full(g, weights), half(g, weights);
   ThreadPool pool(2);
-  run_backward(g, full, batch, pool, false);
-  run_backward(g, half, batch, pool, true);
+  run_backward(g, full, batch, pool, {});
+  run_backward(g, half, batch, pool, {.bf16 = true});
   for (std::size_t w = 0; w < weights.size(); ++w) {
     double difference = 0, norm = 0;
     for (std::size_t i = 0; i < weights[w].size(); ++i) {
@@ -265,27 +305,53 @@ TEST(Tape, Bf16IsCloseToF32) {
   }
 }
 
+// The same bits from less memory: with dropout, outputs in the middle, and a part that is frozen.
+TEST(Tape, RecomputationDoesNotChangeABit) {
+  Graph middle = encoder(Activation::kGeluErf, graph::PoolKind::kCls, 3);
+  for (const graph::Node& node : middle.nodes())
+    if (std::holds_alternative<graph::Attention>(node.op)) middle.output("mixed", node.output);
+  const Batch batch = make_batch({3, 1, 16, 5}, 11);
+  ThreadPool pool(2);
+  for (const Graph& g : {encoder(Activation::kGeluErf, graph::PoolKind::kMean, 3), middle,
+                         decoder(Activation::kSilu, true, 3, true, 3)})
+    for (const bool frozen : {false, true})
+      for (const bool bf16 : {false, true}) {
+        if (bf16 && kernels::bf16_product() == nullptr) continue;
+        const auto weights = random_weights(g);
+        Store kept(g, weights), again(g, weights);
+        for (std::size_t w = 0; w < weights.size() / 2; ++w)
+          if (frozen) kept.parameters[w].gradient = again.parameters[w].gradient = nullptr;
+        RunOptions options{.bf16 = bf16, .dropout = 0.2F};
+        const std::size_t all = run_backward(g, kept, batch, pool, options);
+        options.recompute = true;
+        const std::size_t less = run_backward(g, again, batch, pool, options);
+        EXPECT_EQ(kept.gradients, again.gradients) << frozen << bf16;
+        EXPECT_LT(less, all);
+      }
+}
+
+// Everything before one weight is frozen: also where one input of an attention has a gradient and
+// another has none.
 TEST(Tape, FrozenWeightsGetNoGradientAndChangeNothingElse) {
-  const Graph g = encoder(Activation::kGeluErf, graph::PoolKind::kMean);
+  const Graph g = encoder(Activation::kGeluErf, graph::PoolKind::kMean, 2);
   const Batch batch = make_batch({3, 1, 9}, 11);
   const auto weights = random_weights(g);
-  Store all(g, weights), some(g, weights);
+  Store all(g, weights);
   ThreadPool pool(2);
-  run_backward(g, all, batch, pool, false);
-  // Everything below the feed-forward part is frozen.
-  bool trains = false;
-  for (std::size_t w = 0; w < weights.size(); ++w) {
-    trains |= g.weights()[w].name == "up";
-    if (!trains) some.parameters[w].gradient = nullptr;
-  }
-  run_backward(g, some, batch, pool, false);
-  trains = false;
-  for (std::size_t w = 0; w < weights.size(); ++w) {
-    trains |= g.weights()[w].name == "up";
-    if (trains)
-      EXPECT_EQ(all.gradients[w], some.gradients[w]) << g.weights()[w].name;
-    else
-      EXPECT_EQ(some.gradients[w], std::vector<float>(weights[w].size(), 0.0F));
+  run_backward(g, all, batch, pool, {});
+  for (const std::string first : {"k", "v", "up", "1.k", "1.v", "1.down"}) {
+    Store some(g, weights);
+    const auto frozen = [&](std::size_t w) {
+      return std::ranges::find(g.weights(), first, &graph::Weight::name) - g.weights().begin() >
+             static_cast<std::ptrdiff_t>(w);
+    };
+    for (std::size_t w = 0; w < weights.size(); ++w)
+      if (frozen(w)) some.parameters[w].gradient = nullptr;
+    run_backward(g, some, batch, pool, {});
+    for (std::size_t w = 0; w < weights.size(); ++w)
+      EXPECT_EQ(some.gradients[w],
+                frozen(w) ? std::vector<float>(weights[w].size(), 0.0F) : all.gradients[w])
+          << g.weights()[w].name << ", trained from " << first;
   }
 }
 

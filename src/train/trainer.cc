@@ -22,25 +22,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-struct PackedExamples {
-  std::vector<std::int32_t> ids, type_ids;
-  std::vector<std::int64_t> starts = {0};
-
-  void clear() {
-    ids.clear();
-    type_ids.clear();
-    starts.assign(1, 0);
-  }
-  void add(const ExampleTokens& tokens) {
-    ids.insert(ids.end(), tokens.ids.begin(), tokens.ids.end());
-    type_ids.insert(type_ids.end(), tokens.type_ids.begin(), tokens.type_ids.end());
-    type_ids.resize(ids.size(), 0);
-    starts.push_back(static_cast<std::int64_t>(ids.size()));
-  }
-  std::int64_t tokens() const { return starts.back(); }
-  graph::Batch view() const { return {.ids = ids, .type_ids = type_ids, .starts = starts}; }
-};
-
 class Run {
  public:
   Run(ParameterSet& parameters, Curriculum& curriculum, const TrainerOptions& options,
@@ -67,7 +48,9 @@ class Run {
     TACK_TRY(tape_, Tape::create(graph, outputs, parameters_.tape_parameters(),
                                  {.max_tokens = std::max(options_.micro_tokens, longest_),
                                   .max_sequences = most_sequences(),
-                                  .max_length = longest_},
+                                  .max_length = longest_,
+                                  .bf16 = options_.bf16,
+                                  .recompute = options_.recompute},
                                  pool_));
     result_.memory_bytes =
         tape_->bytes() + parameters_.bytes() + (average_.size() + best_.size()) * sizeof(float);
@@ -148,7 +131,8 @@ class Run {
     result_.steps = step;
     result_.tokens += tokens;
     result_.losses.push_back(loss);
-    result_.seconds += seconds_since(start);
+    result_.step_seconds.push_back(seconds_since(start));
+    result_.seconds += result_.step_seconds.back();
     progress.advance(tokens);
     return {};
   }

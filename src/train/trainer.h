@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "graph/batch.h"
 #include "train/parameters.h"
 #include "train/tape.h"
 
@@ -24,6 +25,26 @@ namespace tack {
 struct ExampleTokens {
   std::span<const std::int32_t> ids;
   std::span<const std::int32_t> type_ids;  // empty: all 0
+};
+
+// The tokens of several examples, one after another.
+struct PackedExamples {
+  std::vector<std::int32_t> ids, type_ids;
+  std::vector<std::int64_t> starts = {0};
+
+  void clear() {
+    ids.clear();
+    type_ids.clear();
+    starts.assign(1, 0);
+  }
+  void add(const ExampleTokens& tokens) {
+    ids.insert(ids.end(), tokens.ids.begin(), tokens.ids.end());
+    type_ids.insert(type_ids.end(), tokens.type_ids.begin(), tokens.type_ids.end());
+    type_ids.resize(ids.size(), 0);
+    starts.push_back(static_cast<std::int64_t>(ids.size()));
+  }
+  std::int64_t tokens() const { return starts.back(); }
+  graph::Batch view() const { return {.ids = ids, .type_ids = type_ids, .starts = starts}; }
 };
 
 class Curriculum {
@@ -75,6 +96,8 @@ struct TrainerOptions {
   std::int64_t patience = 0;  // epochs without a better validation before stopping; 0: never stops
   std::uint64_t seed = 1;
   std::int64_t micro_tokens = 1024;  // of one forward; longer sequences go alone
+  bool bf16 = true;                  // matrix products in bf16 where the processor has it
+  bool recompute = false;            // less memory, more time, the same bits (TapeOptions)
   std::filesystem::path checkpoint;  // empty: none
   double checkpoint_seconds = 60;
   // What the run depends on besides; a checkpoint of another description is refused.
@@ -94,7 +117,8 @@ struct TrainingResult {
   std::int64_t best_epoch = 0;
   double best_validation = 0;
   std::int64_t steps = 0, tokens = 0;
-  double seconds = 0;  // of this process, without validation
+  double seconds = 0;                // of this process, without validation
+  std::vector<double> step_seconds;  // what they are the sum of
   bool resumed = false, stopped_early = false;
   std::size_t memory_bytes = 0;  // of parameters and tape
 };

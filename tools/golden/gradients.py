@@ -1,5 +1,6 @@
 """Writes src/train/golden/gradients.json: the graphs of src/train/tape_test.cc in PyTorch (f64),
-with their weights and the gradients of sum(sin(1 + 1.7 i) * output_i).
+with their weights and the gradients of sum(sin(1 + 1.7 i) * output_i); and losses.json: losses of
+src/train/losses.h on random rows, with their gradients.
 
     python tools/golden/gradients.py
 """
@@ -106,3 +107,40 @@ for name, shapes, model in (("encoder", ENCODER, encoder), ("decoder", DECODER, 
     }
 path = pathlib.Path(__file__).resolve().parents[2] / "src/train/golden/gradients.json"
 path.write_text(json.dumps(golden) + "\n")
+
+
+def relation(student, teacher, heads):
+    """Wang et al. 2021, summed over sequences."""
+    total = 0
+    for a, b in zip(STARTS, STARTS[1:]):
+        def scores(x):
+            x = x[a:b].view(b - a, heads, -1).transpose(0, 1)
+            return x @ x.transpose(1, 2) / math.sqrt(x.shape[-1])
+
+        p, q = (F.log_softmax(scores(x), -1) for x in (teacher, student))
+        total = total + F.kl_div(q, p, log_target=True, reduction="sum") / (heads * (b - a))
+    return total
+
+
+def similarity(student, teacher):
+    def cosines(x):
+        x = F.normalize(x, dim=1)
+        return x @ x.T
+
+    return ((cosines(student) - cosines(teacher)) ** 2).sum() / (len(student) - 1)
+
+
+COLS, FEW = 16, 8
+student, teacher, narrow = (torch.randn(STARTS[-1], c).float().double() for c in (COLS, COLS, FEW))
+losses = {"starts": STARTS, "cols": COLS, "few": FEW, "student": flat(student),
+          "teacher": flat(teacher), "narrow": flat(narrow)}
+for name, rows, function in (
+        ("mean_squared", student, lambda x: F.mse_loss(x, teacher, reduction="sum") / COLS),
+        ("cosine", student, lambda x: (1 - F.cosine_similarity(x, teacher)).sum()),
+        ("relation", narrow, lambda x: relation(x, teacher, 4)),
+        ("similarity", narrow, lambda x: similarity(x, teacher))):
+    x = rows.clone().requires_grad_()
+    value = function(x)
+    value.backward()
+    losses[name] = {"value": value.item(), "gradient": flat(x.grad)}
+path.with_name("losses.json").write_text(json.dumps(losses) + "\n")

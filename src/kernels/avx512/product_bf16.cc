@@ -27,12 +27,13 @@ __m512i interleave(__m512 low, __m512 high) {
   return _mm512_permutexvar_epi16(order, both);
 }
 
-// to[pair][column] of `columns` <= `width` columns from rows k of `from`; the rest is zero.
+// to[pair][column] of `columns` <= `width` columns from rows k of `from`; the rest is zero. Pairs
+// are `step` apart.
 void pack_rows(const float* from, std::int64_t ld, std::int64_t k, std::int64_t columns,
-               std::int64_t width, std::uint32_t* to) {
+               std::int64_t width, std::uint32_t* to, std::int64_t step) {
   const std::int64_t whole = columns / 16 * 16;
   const __mmask16 some = mask(columns - whole);
-  for (std::int64_t p = 0; p < k; p += 2, to += width) {
+  for (std::int64_t p = 0; p < k; p += 2, to += step) {
     const float* const even = from + p * ld;
     const bool pair = p + 1 < k;
     const float* const odd = pair ? even + ld : even;
@@ -139,55 +140,72 @@ void rows_of(std::int64_t rows, const std::uint32_t* a, std::int64_t row, std::i
   }
 }
 
-}  // namespace
-
-void product_bf16(const ProductArgs& args) {
+// Rows [begin, end) of A, in blocks of kBlock rows: [row][pair], or [pair][row] when transposed.
+void pack(const ProductArgs& args, std::int64_t begin, std::int64_t end, std::byte* packed) {
   const std::int64_t pairs = (args.k + 1) / 2;
-  // All of A in scratch, then one panel of B at a time: the panel stays in the second-level cache
-  // while A streams by.
+  auto* const to = reinterpret_cast<std::uint32_t*>(packed);
+  if (!args.a_transposed) {
+    for (std::int64_t i = begin; i < end; ++i)
+      convert_row(args.a + i * args.lda, args.k, to + i * pairs);
+    return;
+  }
+  for (std::int64_t i = begin; i < end;) {
+    const std::int64_t inside = i % kBlock;
+    const std::int64_t rows = end - i < kBlock - inside ? end - i : kBlock - inside;
+    pack_rows(args.a + i, args.lda, args.k, rows, (rows + 15) / 16 * 16,
+              to + (i - inside) * pairs + inside, kBlock);
+    i += rows;
+  }
+}
+
+// c's columns of one panel.
+void multiply_panel(std::int64_t vectors, const std::uint32_t* left, const std::uint32_t* panel,
+                    const ProductArgs& args, float* c, const float* bias, __mmask16 tail) {
+  const std::int64_t pairs = (args.k + 1) / 2;
+  const std::int64_t row = args.a_transposed ? 1 : pairs;
+  const std::int64_t step = args.a_transposed ? kBlock : 1;
+  for (std::int64_t i = 0; i < args.m;) {
+    const std::int64_t at = args.packed_row + i, inside = at % kBlock;
+    const std::int64_t rows = args.m - i < kBlock - inside ? args.m - i : kBlock - inside;
+    const std::uint32_t* const a = left + (at - inside) * pairs + inside * row;
+    float* const to = c + i * args.ldc;
+    if (vectors == 1)
+      rows_of<1>(rows, a, row, step, panel, args, to, bias, tail);
+    else if (vectors == 2)
+      rows_of<2>(rows, a, row, step, panel, args, to, bias, tail);
+    else if (vectors == 3)
+      rows_of<3>(rows, a, row, step, panel, args, to, bias, tail);
+    else
+      rows_of<4>(rows, a, row, step, panel, args, to, bias, tail);
+    i += rows;
+  }
+}
+
+// One panel of B at a time: it stays in the second-level cache while A streams by.
+void multiply(const ProductArgs& args) {
+  const std::int64_t pairs = (args.k + 1) / 2;
   auto* const panel = reinterpret_cast<std::uint32_t*>(args.scratch);  // [pairs, kPanel]
-  std::uint32_t* const left = panel + pairs * kPanel;                  // [m, pairs] in blocks
-  for (std::int64_t i = 0; i < args.m; i += kBlock) {
-    const std::int64_t rows = args.m - i < kBlock ? args.m - i : kBlock;
-    std::uint32_t* const to = left + i * pairs;
-    if (args.a_transposed) {
-      pack_rows(args.a + i, args.lda, args.k, rows, kBlock, to);
-    } else {
-      for (std::int64_t r = 0; r < rows; ++r)
-        convert_row(args.a + (i + r) * args.lda, args.k, to + r * pairs);
-    }
+  const auto* left = reinterpret_cast<const std::uint32_t*>(args.packed);
+  if (left == nullptr) {
+    left = panel + pairs * kPanel;
+    pack(args, 0, args.m, args.scratch + pairs * kPanel * 4);
   }
   for (std::int64_t j = 0; j < args.n; j += kPanel) {
     const std::int64_t columns = args.n - j < kPanel ? args.n - j : kPanel;
-    const std::int64_t vectors = (columns + 15) / 16;
-    const __mmask16 tail = mask(columns - (vectors - 1) * 16);
+    const std::int64_t vectors = (columns + 15) / 16, width = vectors * 16;
     if (args.b_transposed)
-      pack_transposed(args.b + j * args.ldb, args.ldb, args.k, columns, vectors * 16, panel);
+      pack_transposed(args.b + j * args.ldb, args.ldb, args.k, columns, width, panel);
     else
-      pack_rows(args.b + j, args.ldb, args.k, columns, vectors * 16, panel);
-    const float* const bias = args.bias == nullptr ? nullptr : args.bias + j;
-    for (std::int64_t i = 0; i < args.m; i += kBlock) {
-      const std::int64_t rows = args.m - i < kBlock ? args.m - i : kBlock;
-      const std::uint32_t* const a = left + i * pairs;
-      const std::int64_t row = args.a_transposed ? 1 : pairs;
-      const std::int64_t step = args.a_transposed ? kBlock : 1;
-      float* const c = args.c + i * args.ldc + j;
-      switch (vectors) {
-        case 1:
-          rows_of<1>(rows, a, row, step, panel, args, c, bias, tail);
-          break;
-        case 2:
-          rows_of<2>(rows, a, row, step, panel, args, c, bias, tail);
-          break;
-        case 3:
-          rows_of<3>(rows, a, row, step, panel, args, c, bias, tail);
-          break;
-        default:
-          rows_of<4>(rows, a, row, step, panel, args, c, bias, tail);
-          break;
-      }
-    }
+      pack_rows(args.b + j, args.ldb, args.k, columns, width, panel, width);
+    multiply_panel(vectors, left, panel, args, args.c + j,
+                   args.bias == nullptr ? nullptr : args.bias + j,
+                   mask(columns - (vectors - 1) * 16));
   }
 }
+
+}  // namespace
+
+extern const Product kProductBf16;
+const Product kProductBf16 = {multiply, pack, 2, true};
 
 }  // namespace tack::kernels::avx512

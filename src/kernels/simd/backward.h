@@ -129,36 +129,73 @@ void norm_backward(const NormBackwardArgs& args) {
   }
 }
 
+// Sums over rows read a strip of columns at a time: whole cache lines, and as many sums as hide the
+// latency of an addition. A column's sum is in the order of rows either way.
+inline constexpr int kStripVectors = 4;
+
+// Calls strip.operator()<vectors>(first column, columns of each vector).
+template <class V, class Strip>
+inline void for_strips(std::int64_t begin, std::int64_t end, const Strip& strip) {
+  constexpr std::int64_t kStrip = std::int64_t{kStripVectors} * V::kWidth;
+  std::int64_t c = begin;
+  for (; c + kStrip <= end; c += kStrip) strip.template operator()<kStripVectors>(c, V::kWidth);
+  for (; c + V::kWidth <= end; c += V::kWidth) strip.template operator()<1>(c, V::kWidth);
+  if (c < end) strip.template operator()<1>(c, static_cast<int>(end - c));
+}
+
 template <class V>
 void norm_parameters(const NormBackwardArgs& args, std::int64_t begin, std::int64_t end,
                      float* dgamma, float* dbeta) {
   using F = typename V::F;
-  for_vectors<V>(end - begin, [&](std::int64_t i, int n) {
-    const std::int64_t c = begin + i;
-    F gamma = load_some<V>(dgamma + c, n);
-    F beta = dbeta == nullptr ? V::zero() : load_some<V>(dbeta + c, n);
-    for (std::int64_t r = 0; r < args.rows; ++r) {
-      const F dy = load_some<V>(args.dy + r * args.cols + c, n);
-      const F h =
-          V::mul(V::sub(load_some<V>(args.x + r * args.cols + c, n), V::set1(args.stats[2 * r])),
-                 V::set1(args.stats[2 * r + 1]));
-      gamma = V::fma(dy, h, gamma);
-      beta = V::add(beta, dy);
+  for_strips<V>(begin, end, [&]<int kVectors>(std::int64_t c, int n) {
+    F gamma[kVectors], beta[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      gamma[v] = load_some<V>(dgamma + c + v * V::kWidth, n);
+      beta[v] = dbeta == nullptr ? V::zero() : load_some<V>(dbeta + c + v * V::kWidth, n);
     }
-    store_some<V>(dgamma + c, gamma, n);
-    if (dbeta != nullptr) store_some<V>(dbeta + c, beta, n);
+    for (std::int64_t r = 0; r < args.rows; ++r) {
+      const float* const x = args.x + r * args.cols + c;
+      const float* const dy = args.dy + r * args.cols + c;
+      const F mean = V::set1(args.stats[2 * r]), scale = V::set1(args.stats[2 * r + 1]);
+      for (int v = 0; v < kVectors; ++v) {
+        const F d = load_some<V>(dy + v * V::kWidth, n);
+        const F h = V::mul(V::sub(load_some<V>(x + v * V::kWidth, n), mean), scale);
+        gamma[v] = V::fma(d, h, gamma[v]);
+        beta[v] = V::add(beta[v], d);
+      }
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      store_some<V>(dgamma + c + v * V::kWidth, gamma[v], n);
+      if (dbeta != nullptr) store_some<V>(dbeta + c + v * V::kWidth, beta[v], n);
+    }
   });
 }
 
 template <class V>
 void column_sums(const float* x, std::int64_t rows, std::int64_t ld, std::int64_t begin,
                  std::int64_t end, float* sum) {
-  for_vectors<V>(end - begin, [&](std::int64_t i, int n) {
-    auto total = load_some<V>(sum + begin + i, n);
+  for_strips<V>(begin, end, [&]<int kVectors>(std::int64_t c, int n) {
+    typename V::F total[kVectors];
+    for (int v = 0; v < kVectors; ++v) total[v] = load_some<V>(sum + c + v * V::kWidth, n);
     for (std::int64_t r = 0; r < rows; ++r)
-      total = V::add(total, load_some<V>(x + r * ld + begin + i, n));
-    store_some<V>(sum + begin + i, total, n);
+      for (int v = 0; v < kVectors; ++v)
+        total[v] = V::add(total[v], load_some<V>(x + r * ld + c + v * V::kWidth, n));
+    for (int v = 0; v < kVectors; ++v) store_some<V>(sum + c + v * V::kWidth, total[v], n);
   });
+}
+
+// Written for the compiler's vectoriser: doubles, which V does not have.
+template <class V>
+double square_sum(const float* x, std::int64_t n) {
+  double part[8] = {};
+  std::int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int j = 0; j < 8; ++j)
+      part[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
+  for (; i < n; ++i) part[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  double sum = 0;
+  for (double p : part) sum += p;
+  return sum;
 }
 
 template <class V>
@@ -265,6 +302,33 @@ void attention_backward(const AttentionBackwardArgs& args) {
 }
 
 template <class V>
+void softmax(const float* x, std::int64_t rows, std::int64_t cols, std::int64_t ld, float scale,
+             float* y, float* stats) {
+  using F = typename V::F;
+  const F factor = V::set1(scale);
+  for (std::int64_t r = 0; r < rows; ++r, x += ld, y += ld, stats += 2) {
+    for_vectors<V>(cols, [&](std::int64_t j, int n) {
+      store_some<V>(y + j, V::mul(load_some<V>(x + j, n), factor), n);
+    });
+    for (std::int64_t j = cols; j < ld; ++j) y[j] = -1e30F;
+    F top = V::set1(-1e30F);
+    for (std::int64_t j = 0; j < ld; j += V::kWidth) top = V::max(top, V::load(y + j));
+    stats[0] = V::reduce_max(top);
+    const F most = V::set1(stats[0]);
+    stats[1] = sum_lanes<V>(ld, [&](F so_far, std::int64_t j, int) {
+      const F p = exp<V>(V::sub(V::load(y + j), most));
+      V::store(y + j, p);
+      return V::add(so_far, p);
+    });
+    const F inverse = V::set1(1.0F / stats[1]);
+    for (std::int64_t j = 0; j < ld; j += V::kWidth)
+      V::store(y + j, V::mul(V::load(y + j), inverse));
+    // A masked score left e^-87.
+    for (std::int64_t j = cols; j < ld; ++j) y[j] = 0.0F;
+  }
+}
+
+template <class V>
 void adamw(const AdamWArgs& args) {
   using F = typename V::F;
   const F keep = V::set1(1.0F - args.rate * args.decay), beta1 = V::set1(args.beta1),
@@ -293,10 +357,12 @@ constexpr Backward make_backward() {
       .rms_norm = rms_norm<V>,
       .activate = activate_backward<V>,
       .column_sums = column_sums<V>,
+      .square_sum = square_sum<V>,
       .axpy = axpy<V>,
       .multiply = multiply_elements<V>,
       .dropout = dropout<V>,
       .attention = attention_backward<V>,
+      .softmax = softmax<V>,
       .adamw = adamw<V>,
   };
 }

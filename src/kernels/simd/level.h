@@ -25,7 +25,7 @@ constexpr Kernels make_level(Isa isa, Int8PackFn pack) {
       .layer_norm = layer_norm<V>,
       .l2_normalize = l2_normalize<V>,
       .activate = activate<V>,
-      .product = product<V>,
+      .product = {product<V>, product_pack<V>, sizeof(float), false},
       .backward = make_backward<V>(),
   };
 }

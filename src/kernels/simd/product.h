@@ -1,5 +1,5 @@
 // The f32 matrix product over a vector type V (see f32.h). B is copied a panel of kColumns vectors
-// at a time, A a block of kRows rows when it is transposed.
+// at a time, A in blocks of kProductBlock rows when it is transposed.
 #pragma once
 
 #include "kernels/product.h"
@@ -61,20 +61,50 @@ inline void product_rows(std::int64_t rows, const float* a, std::int64_t row, st
   }
 }
 
+// Rows [begin, end) of a transposed A, in blocks [k, kProductBlock].
+template <class V>
+void product_pack(const ProductArgs& args, std::int64_t begin, std::int64_t end,
+                  std::byte* packed) {
+  if (!args.a_transposed) return;
+  for (std::int64_t i = begin; i < end;) {
+    const std::int64_t inside = i % kProductBlock, left = kProductBlock - inside;
+    const std::int64_t rows = end - i < left ? end - i : left;
+    float* const to = reinterpret_cast<float*>(packed) + (i - inside) * args.k + inside;
+    for (std::int64_t k = 0; k < args.k; ++k)
+      for_vectors<V>(rows, [&](std::int64_t r, int n) {
+        store_some<V>(to + k * kProductBlock + r, load_some<V>(args.a + k * args.lda + i + r, n),
+                      n);
+      });
+    i += rows;
+  }
+}
+
+// One panel of c: `vectors` vectors of columns, the last with `tail`.
+template <class V>
+inline void product_panel(int vectors, std::int64_t rows, const float* a, std::int64_t row,
+                          std::int64_t step, const float* panel, const ProductArgs& args, float* c,
+                          const float* bias, int tail) {
+  constexpr int kColumns = V::kAttentionColumns;
+  const std::int64_t ldp = std::int64_t{vectors} * V::kWidth;
+  if (vectors == 1)
+    product_rows<V, 1>(rows, a, row, step, panel, ldp, args, c, bias, tail);
+  else if (kColumns > 2 && vectors == 2)
+    product_rows < V, kColumns<2 ? 1 : 2>(rows, a, row, step, panel, ldp, args, c, bias, tail);
+  else if (kColumns > 3 && vectors == 3)
+    product_rows < V, kColumns<3 ? 1 : 3>(rows, a, row, step, panel, ldp, args, c, bias, tail);
+  else
+    product_rows<V, kColumns>(rows, a, row, step, panel, ldp, args, c, bias, tail);
+}
+
 template <class V>
 void product(const ProductArgs& args) {
-  constexpr int kColumns = V::kAttentionColumns;
-  constexpr std::int64_t kPanel = std::int64_t{kColumns} * V::kWidth;
+  constexpr std::int64_t kPanel = std::int64_t{V::kAttentionColumns} * V::kWidth;
   auto* const panel = reinterpret_cast<float*>(args.scratch);  // [k, kPanel]
-  float* const left = panel + args.k * kPanel;  // a transposed A, in blocks [k, kProductBlock]
-  if (args.a_transposed)
-    for (std::int64_t i = 0; i < args.m; i += kProductBlock)
-      for (std::int64_t k = 0; k < args.k; ++k)
-        for_vectors<V>(args.m - i < kProductBlock ? args.m - i : kProductBlock,
-                       [&](std::int64_t r, int n) {
-                         store_some<V>(left + i * args.k + k * kProductBlock + r,
-                                       load_some<V>(args.a + k * args.lda + i + r, n), n);
-                       });
+  const auto* packed = reinterpret_cast<const float*>(args.packed);
+  if (args.a_transposed && packed == nullptr) {
+    packed = panel + args.k * kPanel;
+    product_pack<V>(args, 0, args.m, args.scratch + args.k * kPanel * 4);
+  }
   for (std::int64_t j = 0; j < args.n; j += kPanel) {
     const std::int64_t columns = args.n - j < kPanel ? args.n - j : kPanel;
     const auto vectors = static_cast<int>((columns + V::kWidth - 1) / V::kWidth);
@@ -88,21 +118,17 @@ void product(const ProductArgs& args) {
           V::store(panel + k * ldp + c, load_some<V>(args.b + k * args.ldb + j + c, n));
         });
     const float* const bias = args.bias == nullptr ? nullptr : args.bias + j;
-    const std::int64_t block = args.a_transposed ? kProductBlock : args.m;
-    for (std::int64_t i = 0; i < args.m; i += block) {
-      const std::int64_t rows = args.m - i < block ? args.m - i : block;
-      const float* const a = args.a_transposed ? left + i * args.k : args.a;
-      const std::int64_t row = args.a_transposed ? 1 : args.lda;
-      const std::int64_t step = args.a_transposed ? kProductBlock : 1;
-      float* const c = args.c + i * args.ldc + j;
-      if (vectors == 1)
-        product_rows<V, 1>(rows, a, row, step, panel, ldp, args, c, bias, tail);
-      else if (kColumns > 2 && vectors == 2)
-        product_rows < V, kColumns<2 ? 1 : 2>(rows, a, row, step, panel, ldp, args, c, bias, tail);
-      else if (kColumns > 3 && vectors == 3)
-        product_rows < V, kColumns<3 ? 1 : 3>(rows, a, row, step, panel, ldp, args, c, bias, tail);
-      else
-        product_rows<V, kColumns>(rows, a, row, step, panel, ldp, args, c, bias, tail);
+    if (!args.a_transposed) {
+      product_panel<V>(vectors, args.m, args.a, args.lda, 1, panel, args, args.c + j, bias, tail);
+      continue;
+    }
+    for (std::int64_t i = 0; i < args.m;) {
+      const std::int64_t at = args.packed_row + i, inside = at % kProductBlock;
+      const std::int64_t left = kProductBlock - inside;
+      const std::int64_t rows = args.m - i < left ? args.m - i : left;
+      product_panel<V>(vectors, rows, packed + (at - inside) * args.k + inside, 1, kProductBlock,
+                       panel, args, args.c + i * args.ldc + j, bias, tail);
+      i += rows;
     }
   }
 }
