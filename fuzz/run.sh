@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions wordpiece task_toml chat_answer}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs wordpiece task_toml chat_answer}
 
 cmake --preset fuzz >/dev/null
 targets=""
@@ -27,6 +27,11 @@ printf '\002{"text":"ab c","spans":[{"start":0,"end":2,"label":"x"}],"label":"y"
 printf '\000{"tokens":["a","b"],"tags":["B-x","O"]}\n' | seed tagged tokens
 printf '\000{"data":[{"title":"t","paragraphs":[{"context":"ab c","qas":[{"id":"1","question":"q","answers":[{"text":"c","answer_start":3}],"is_impossible":false}]}]}]}' | seed questions squad
 printf '\001{"context":"ab c","question":"q","answers":[{"text":"b","start":1}]}\n{"context":"x","question":"q"}\n' | seed questions lines
+printf '\000text,labels\nhi,"a|b"\nyo,"[""c""]"\n' | seed label_sets csv
+printf '\002{"text":"hi","labels":["a","b"]}\n' | seed label_sets jsonl
+printf '\003[["hi",["a"]],{"text":"b","labels":"c, a"}]' | seed label_sets json
+printf '\010text,other,negative\na,b,c\n' | seed pairs csv
+printf '\006{"text":"a","other":"b","score":0.5}\n' | seed pairs scored
 printf '{"choices":[{"message":{"content":"{\\"label\\": \\"a\\"}"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}}' | seed chat_answer body
 seed task_toml tickets <tasks/tickets.toml
 printf '[data]\ntrain="a"\n[heads.b]\nlabel="c"\nweight=2\n[heads.d]\ntrain="e"\nfloor=0.5\n' | seed task_toml heads

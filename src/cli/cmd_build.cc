@@ -7,6 +7,7 @@
 #include "cli/lines.h"
 #include "cli/verb.h"
 #include "tasks/build.h"
+#include "tasks/build_steps.h"
 #include "tasks/report.h"
 #include "tasks/training_report.h"
 
@@ -57,13 +58,12 @@ std::vector<Fact> facts(const BuildResult& result) {
       {"base", result.base},
       {"training rows", fmt::format("{}", result.train_rows)},
       {"head", result.head},
-      {"calibration", result.labels.empty()
-                          ? "none: texts have no label"
-                          : fmt::format("temperature {:.3f}, out of scope below a score of {:.2f}",
-                                        result.temperature, result.threshold)},
-      {"smallest loss the test can tell",
-       fmt::format("{:.2f} points", 100 * result.detectable_loss)},
+      {"calibration",
+       result.labels.empty() ? "none: texts have no label" : calibration_text(result)},
   };
+  if (result.detectable_loss > 0)
+    out.push_back({"smallest loss the test can tell",
+                   fmt::format("{:.2f} points", 100 * result.detectable_loss)});
   if (result.gate) out.push_back({"gate", result.gate->text});
   return out;
 }
@@ -80,6 +80,52 @@ Json training_json(const TrainingResult& training) {
           {"best_validation", training.best_validation},
           {"memory_bytes", training.memory_bytes},
           {"epochs", epochs}};
+}
+
+// What was measured, of whatever kind the task is.
+std::string measured_text(const BuildResult& result) {
+  if (result.tagged) return tag_evaluation_text(*result.tagged);
+  if (result.extracted) return extract_evaluation_text(*result.extracted);
+  if (result.label_sets) return label_set_evaluation_text(*result.label_sets, result.labels);
+  if (result.pairs) return pair_evaluation_text(*result.pairs);
+  return evaluation_text(result.evaluation, result.labels);
+}
+
+std::string measured_html(const BuildResult& result) {
+  const std::string& title = result.task.name;
+  const std::string training = training_html(result);
+  if (result.tagged) return tag_evaluation_html(title, facts(result), *result.tagged, training);
+  if (result.extracted)
+    return extract_evaluation_html(title, facts(result), *result.extracted, training);
+  if (result.label_sets)
+    return label_set_evaluation_html(title, facts(result), *result.label_sets, result.labels,
+                                     training);
+  if (result.pairs) return pair_evaluation_html(title, facts(result), *result.pairs, training);
+  return evaluation_html(title, facts(result), result.evaluation, result.labels, training);
+}
+
+Json measured_json(const BuildResult& result) {
+  if (result.tagged) return result.tagged->to_json();
+  if (result.extracted) return result.extracted->to_json();
+  if (result.label_sets) return result.label_sets->to_json(result.labels);
+  if (result.pairs) return result.pairs->to_json();
+  return result.evaluation.to_json(result.labels);
+}
+
+// The teacher and the base on the same rows, where there were some.
+void add_compared(const BuildResult& result, Json& json) {
+  const auto sets_json = [&](const LabelSetEvaluation& e) { return e.to_json(result.labels); };
+  const auto pairs_json = [](const PairEvaluation& e) { return e.to_json(); };
+  const auto add = [&](const char* key, const auto& evaluation, const auto& to_json,
+                       std::size_t bytes) {
+    if (!evaluation) return;
+    json[key] = to_json(*evaluation);
+    json[key]["bytes"] = bytes;
+  };
+  add("teacher", result.teacher_label_sets, sets_json, result.teacher_bytes);
+  add("frozen_encoder", result.baseline_label_sets, sets_json, result.baseline_bytes);
+  add("teacher", result.teacher_pairs, pairs_json, result.teacher_bytes);
+  add("frozen_encoder", result.baseline_pairs, pairs_json, result.baseline_bytes);
 }
 
 std::string heads_text(const BuildResult& result) {
@@ -151,13 +197,10 @@ Status write_head_pages(const BuildResult& result, const Options& options) {
   }
   return {};
 }
-
 Status print(const BuildResult& result, const Options& options) {
   if (!result.heads.empty()) return print_heads(result, options);
   if (!options.json) {
-    fmt::print("\n{}", result.tagged      ? tag_evaluation_text(*result.tagged)
-                       : result.extracted ? extract_evaluation_text(*result.extracted)
-                                          : evaluation_text(result.evaluation, result.labels));
+    fmt::print("\n{}", measured_text(result));
     fmt::print("{}", comparison_text(comparison_json(result)));
     if (result.gate) fmt::print("gate {}\n", result.gate->text);
     if (result.accepted())
@@ -165,9 +208,7 @@ Status print(const BuildResult& result, const Options& options) {
                  static_cast<double>(result.model_bytes) / 1e6, result.seconds);
     return {};
   }
-  Json json = result.tagged      ? result.tagged->to_json()
-              : result.extracted ? result.extracted->to_json()
-                                 : result.evaluation.to_json(result.labels);
+  Json json = measured_json(result);
   json["model"] = result.accepted() ? Json(options.out) : Json();
   json["model_bytes"] = result.model_bytes;
   json["train_rows"] = result.train_rows;
@@ -179,11 +220,14 @@ Status print(const BuildResult& result, const Options& options) {
   } else if (result.teacher_extracted) {
     json["teacher"] = result.teacher_extracted->to_json();
     json["teacher"]["bytes"] = result.teacher_bytes;
-  } else if (!result.teacher.empty())
+  } else if (result.label_sets || result.pairs) {
+    add_compared(result, json);
+  } else if (!result.teacher.empty()) {
     json["teacher"] = {{"model", result.teacher.string()},
                        {"bytes", result.teacher_bytes},
                        {"accuracy", result.teacher_evaluation.metrics.accuracy.value}};
-  if (result.baseline_bytes > 0)
+  }
+  if (result.baseline_bytes > 0 && !json.contains("frozen_encoder"))
     json["frozen_encoder"] = {{"bytes", result.baseline_bytes},
                               {"accuracy", result.baseline_evaluation.metrics.accuracy.value}};
   json["temperature"] = result.temperature;
@@ -226,14 +270,7 @@ Status run(Options& options) {
   if (!options.html.empty() && !result.heads.empty()) {
     TACK_RETURN_IF_ERROR(write_head_pages(result, options));
   } else if (!options.html.empty()) {
-    const std::string sections = training_html(result);
-    TACK_RETURN_IF_ERROR(write_file(
-        options.html,
-        result.tagged ? tag_evaluation_html(task.name, facts(result), *result.tagged, sections)
-        : result.extracted
-            ? extract_evaluation_html(task.name, facts(result), *result.extracted, sections)
-            : evaluation_html(task.name, facts(result), result.evaluation, result.labels,
-                              sections)));
+    TACK_RETURN_IF_ERROR(write_file(options.html, measured_html(result)));
     fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
   }
   if (!result.accepted())

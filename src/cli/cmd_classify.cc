@@ -1,4 +1,4 @@
-// `tack classify`: a label and its probability for each row, streamed.
+// `tack classify`: a label and its probability for each row, or all labels that count, streamed.
 
 #include <algorithm>
 #include <cmath>
@@ -41,10 +41,11 @@ double rounded(float p) {
 class Writer {
  public:
   Writer(const Options& options, std::span<const TaskHead> heads)
-      : options_(options), heads_(heads) {}
+      : options_(options), heads_(heads), multilabel_(heads.front().calibration.multilabel) {}
 
   Status begin() const {
     if (options_.output != "csv") return {};
+    if (multilabel_) return print_line("text,labels,probabilities");
     if (heads_.size() == 1) return print_line("text,label,probability,out_of_scope");
     std::string line = "text";
     for (const TaskHead& head : heads_)
@@ -54,6 +55,7 @@ class Writer {
 
   // `answers` has one for each head.
   Status write(std::int64_t index, const std::string& text, std::span<const Prediction> answers) {
+    if (multilabel_) return write_set(index, text, answers[0]);
     if (options_.output == "csv") return print_line(csv(text, answers));
     if (options_.output == "text") return print_line(line(text, answers));
     Json json = {{"index", index}};
@@ -67,6 +69,31 @@ class Writer {
   }
 
  private:
+  // Labels that count, most probable first: "a 0.98, b 0.71"; in CSV apart by |, as data has them.
+  Status write_set(std::int64_t index, const std::string& text, const Prediction& p) {
+    const std::vector<std::string>& label_names = heads_[0].labels;
+    if (options_.output == "jsonl") {
+      Json labels = Json::array();
+      for (std::size_t k : p.labels)
+        labels.push_back({{"label", label_names[k]}, {"probability", rounded(p.probabilities[k])}});
+      return print_line(to_text({{"index", index},
+                                 {"labels", std::move(labels)},
+                                 {"tokens", p.tokens},
+                                 {"truncated", p.truncated},
+                                 {"top", top(heads_[0], p)}}));
+    }
+    const bool csv = options_.output == "csv";
+    std::string names, numbers;
+    for (std::size_t k : p.labels) {
+      const char* const between = names.empty() ? "" : csv ? "|" : ", ";
+      names += csv ? fmt::format("{}{}", between, label_names[k])
+                   : fmt::format("{}{} {:.3f}", between, label_names[k], p.probabilities[k]);
+      numbers += fmt::format("{}{:.4f}", between, p.probabilities[k]);
+    }
+    return print_line(csv ? fmt::format("{},{},{}", csv_field(text), csv_field(names), numbers)
+                          : fmt::format("{}\t{}", names.empty() ? "-" : names, text));
+  }
+
   std::string csv(const std::string& text, std::span<const Prediction> answers) const {
     std::string line = csv_field(text);
     for (std::size_t h = 0; h < heads_.size(); ++h) {
@@ -119,6 +146,7 @@ class Writer {
 
   const Options& options_;
   std::span<const TaskHead> heads_;
+  bool multilabel_;  // then there is one head
   std::vector<std::size_t> order_;
 };
 
@@ -169,7 +197,7 @@ Verb make_classify(CLI::App& root) {
       ->check(CLI::IsMember({"text", "csv", "jsonl"}))
       ->capture_default_str();
   verb->add_flag("--json", options->json, "The same as --output jsonl");
-  verb->add_option("--top", options->top, "Labels listed per row of JSON; 0: all")
+  verb->add_option("--top", options->top, "Labels listed under \"top\" per row of JSON; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   verb->add_option("--batch", options->batch, "Rows computed together; 1 answers each row at once")

@@ -1,4 +1,7 @@
-// `tack eval`: how good a task model is on labelled rows.
+// `tack eval`: how good a task model is on labelled rows, or an encoder on texts that belong
+// together.
+
+#include <functional>
 
 #include "base/atomic_file.h"
 #include "base/progress.h"
@@ -12,6 +15,8 @@ namespace {
 
 struct Options {
   std::string model, head, data, text, label, oos_label, format = "auto", html;
+  std::string separator, positive, other, score;
+  bool label_pairs = false;
   int threads = 0;
   bool json = false;
 };
@@ -33,6 +38,97 @@ Result<DataSource> source_of(const Options& options, const Model& model) {
   return source;
 }
 
+// What each kind of evaluation ends with. `html` gives the page.
+Status report(const Options& options, const Json& json, const std::string& text,
+              const std::function<std::string(const std::vector<Fact>&)>& html,
+              const std::filesystem::path& path) {
+  if (options.json)
+    TACK_RETURN_IF_ERROR(print_line(to_text(json, 2)));
+  else
+    fmt::print("{}", text);
+  if (options.html.empty()) return {};
+  TACK_RETURN_IF_ERROR(
+      write_file(options.html, html({{"model", path.string()}, {"data", options.data}})));
+  fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
+  return {};
+}
+
+Status run_label_sets(const Options& options, TaskPredictor& predictor,
+                      const std::filesystem::path& path) {
+  TACK_TRY(DataSource source, source_of(options, predictor.model()));
+  source.label_sets = true;
+  source.oos_label.clear();
+  const std::string stored = task_data(predictor.model(), "separator", options.head);
+  if (!stored.empty()) source.separator = stored;
+  if (!options.separator.empty()) source.separator = options.separator;
+  TACK_TRY(const Dataset data, read_dataset(source, predictor.labels()));
+  Progress progress("evaluating", static_cast<std::int64_t>(data.size()), "rows");
+  TACK_TRY(const LabelSetEvaluation evaluation,
+           evaluate_label_sets(predictor, data,
+                               {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
+  progress.finish();
+  const auto& labels = predictor.labels();
+  return report(
+      options, evaluation.to_json(labels), label_set_evaluation_text(evaluation, labels),
+      [&](const std::vector<Fact>& facts) {
+        return label_set_evaluation_html(predictor.model().name(), facts, evaluation, labels);
+      },
+      path);
+}
+
+// Which texts belong together: as the flags say, else as the encoder's own task does.
+PairColumns pairs_of(const Options& options, const Model& model) {
+  PairColumns pairs;
+  const auto set = [&](PairKind kind, const std::string& other, const std::string& score) {
+    pairs.kind = kind;
+    if (!other.empty()) pairs.other = other;
+    pairs.score = score;
+  };
+  if (options.label_pairs)
+    set(PairKind::kLabel, "", "");
+  else if (!options.score.empty() || !options.other.empty())
+    set(PairKind::kScored, options.other.empty() ? "other" : options.other,
+        options.score.empty() ? "score" : options.score);
+  else if (!options.positive.empty())
+    set(PairKind::kPositive, options.positive, "");
+  if (pairs.kind != PairKind::kNone) return pairs;
+  const Json* task = model.tack_metadata("task");
+  if (task == nullptr || !task->is_object() || !task->contains("data") ||
+      !(*task)["data"].is_object() || !(*task)["data"].contains("pairs"))
+    return pairs;
+  const Json& stored = (*task)["data"]["pairs"];
+  const auto text = [&](const char* key) {
+    return stored.is_object() && stored.contains(key) && stored[key].is_string()
+               ? stored[key].get<std::string>()
+               : "";
+  };
+  const std::string kind = text("kind");
+  if (kind == "label") set(PairKind::kLabel, "", "");
+  if (kind == "scored") set(PairKind::kScored, text("other"), text("score"));
+  if (kind == "positive") set(PairKind::kPositive, text("other"), "");
+  return pairs;
+}
+
+Status run_pairs(const Options& options, const std::shared_ptr<const Model>& model,
+                 const std::filesystem::path& path) {
+  TACK_TRY(DataSource source, source_of(options, *model));
+  source.pairs = pairs_of(options, *model);
+  if (source.pairs.kind == PairKind::kNone)
+    return fail(ErrorCode::kUsage,
+                "{} is an encoder without labels: say what it is measured on with --positive, "
+                "--other and --score, or --pairs-by-label",
+                path.string());
+  TACK_TRY(const PairSet pairs, read_pairs(source));
+  TACK_TRY(auto encoder, TextEncoder::create(model, {.threads = options.threads}));
+  TACK_TRY(const PairEvaluation evaluation, evaluate_pairs(*encoder, pairs));
+  return report(
+      options, evaluation.to_json(), pair_evaluation_text(evaluation),
+      [&](const std::vector<Fact>& facts) {
+        return pair_evaluation_html(model->name(), facts, evaluation);
+      },
+      path);
+}
+
 Status run_tagger(const Options& options, const std::filesystem::path& path) {
   TACK_TRY(auto tagger, Tagger::open(path, {.threads = options.threads}));
   TACK_TRY(const DataSource source, source_of(options, tagger->model()));
@@ -42,17 +138,12 @@ Status run_tagger(const Options& options, const std::filesystem::path& path) {
       const TagEvaluation evaluation,
       evaluate(*tagger, data, {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
   progress.finish();
-  if (options.json)
-    TACK_RETURN_IF_ERROR(print_line(to_text(evaluation.to_json(), 2)));
-  else
-    fmt::print("{}", tag_evaluation_text(evaluation));
-  if (options.html.empty()) return {};
-  TACK_RETURN_IF_ERROR(write_file(
-      options.html,
-      tag_evaluation_html(tagger->model().name(),
-                          {{"model", path.string()}, {"data", options.data}}, evaluation)));
-  fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
-  return {};
+  return report(
+      options, evaluation.to_json(), tag_evaluation_text(evaluation),
+      [&](const std::vector<Fact>& facts) {
+        return tag_evaluation_html(tagger->model().name(), facts, evaluation);
+      },
+      path);
 }
 
 Status run_extractor(const Options& options, const std::filesystem::path& path) {
@@ -66,17 +157,12 @@ Status run_extractor(const Options& options, const std::filesystem::path& path) 
       const ExtractEvaluation evaluation,
       evaluate(*extractor, data, {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
   progress.finish();
-  if (options.json)
-    TACK_RETURN_IF_ERROR(print_line(to_text(evaluation.to_json(), 2)));
-  else
-    fmt::print("{}", extract_evaluation_text(evaluation));
-  if (options.html.empty()) return {};
-  TACK_RETURN_IF_ERROR(write_file(
-      options.html,
-      extract_evaluation_html(extractor->model().name(),
-                              {{"model", path.string()}, {"data", options.data}}, evaluation)));
-  fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
-  return {};
+  return report(
+      options, evaluation.to_json(), extract_evaluation_text(evaluation),
+      [&](const std::vector<Fact>& facts) {
+        return extract_evaluation_html(extractor->model().name(), facts, evaluation);
+      },
+      path);
 }
 
 Status run(const Options& options) {
@@ -87,8 +173,12 @@ Status run(const Options& options) {
       return fail(ErrorCode::kUsage, "{} is a tagger: --head does not go with it", path.string());
     if (!model->tags().empty()) return run_tagger(options, path);
     if (is_extractor(*model)) return run_extractor(options, path);
+    if (model->labels().empty() && !options.head.empty())
+      return fail(ErrorCode::kUsage, "{} is an encoder: --head does not go with it", path.string());
+    if (model->labels().empty()) return run_pairs(options, model, path);
   }
   TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = options.threads}, options.head));
+  if (predictor->multilabel()) return run_label_sets(options, *predictor, path);
   TACK_TRY(const DataSource source, source_of(options, predictor->model()));
   TACK_TRY(const Dataset data, read_dataset(source, predictor->labels()));
   Progress progress("evaluating", static_cast<std::int64_t>(data.size()), "rows");
@@ -96,18 +186,13 @@ Status run(const Options& options) {
       const Evaluation evaluation,
       evaluate(*predictor, data, {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
   progress.finish();
-  if (options.json)
-    TACK_RETURN_IF_ERROR(print_line(to_text(evaluation.to_json(predictor->labels()), 2)));
-  else
-    fmt::print("{}", evaluation_text(evaluation, predictor->labels()));
-  if (!options.html.empty()) {
-    const std::vector<Fact> facts = {{"model", path.string()}, {"data", options.data}};
-    TACK_RETURN_IF_ERROR(write_file(
-        options.html,
-        evaluation_html(predictor->model().name(), facts, evaluation, predictor->labels())));
-    fmt::print(options.json ? stderr : stdout, "report: {}\n", options.html);
-  }
-  return {};
+  const auto& labels = predictor->labels();
+  return report(
+      options, evaluation.to_json(labels), evaluation_text(evaluation, labels),
+      [&](const std::vector<Fact>& facts) {
+        return evaluation_html(predictor->model().name(), facts, evaluation, labels);
+      },
+      path);
 }
 
 }  // namespace
@@ -116,7 +201,8 @@ Verb make_eval(CLI::App& root) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = root.add_subcommand("eval", "Measure a task model on labelled rows");
   add_model_option(*verb, options->model, "Task model (path or name)")->required();
-  verb->add_option("data,--data", options->data, "CSV, TSV, JSONL or JSON with labelled rows")
+  verb->add_option("data,--data", options->data,
+                   "CSV, TSV, JSONL or JSON with labelled rows or pairs")
       ->required();
   verb->add_option("--head", options->head, "Which question, of a model with several");
   verb->add_option("--text", options->text,
@@ -124,6 +210,14 @@ Verb make_eval(CLI::App& root) {
   verb->add_option("--label", options->label, "Column of the label; default likewise");
   verb->add_option("--oos-label", options->oos_label,
                    "Label of rows out of scope; default likewise");
+  verb->add_option("--separator", options->separator,
+                   "Between the labels of a field, of a multilabel model; default likewise");
+  verb->add_option("--positive", options->positive,
+                   "Of an encoder: column of the text that belongs to each text");
+  verb->add_option("--other", options->other, "Of an encoder: column of the second text of a pair");
+  verb->add_option("--score", options->score, "Of an encoder: column of the pair's score");
+  verb->add_flag("--pairs-by-label", options->label_pairs,
+                 "Of an encoder: texts of one label belong together");
   verb->add_option("--format", options->format, "auto, csv, tsv, jsonl or json")
       ->capture_default_str();
   verb->add_option("--html", options->html, "Also write the report as one HTML page");

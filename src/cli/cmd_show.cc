@@ -59,7 +59,18 @@ void print_metrics(const Json& metrics) {
     fmt::print("measured      span F1 {:.2f} %, all of a text right {:.2f} % on {} rows\n",
                100 * number("f1"), 100 * number("exact"),
                static_cast<std::int64_t>(number("rows")));
-  if (!metrics.contains("macro_f1")) return;
+  const auto rows = static_cast<std::int64_t>(number("rows"));
+  if (metrics.contains("micro_f1"))
+    fmt::print(
+        "measured      micro F1 {:.2f} %, macro F1 {:.2f} %, all of a text right {:.2f} % on {} "
+        "rows\n",
+        100 * number("micro_f1"), 100 * number("macro_f1"), 100 * number("exact"), rows);
+  if (metrics.contains("mrr"))
+    fmt::print("measured      recall at 1 {:.2f} %, at 10 {:.2f} %, MRR {:.2f} % of {} queries\n",
+               100 * number("recall_1"), 100 * number("recall_10"), 100 * number("mrr"), rows);
+  if (metrics.contains("spearman"))
+    fmt::print("measured      Spearman {:.2f} % on {} pairs\n", 100 * number("spearman"), rows);
+  if (!metrics.contains("macro_f1") || metrics.contains("micro_f1")) return;
   fmt::print(
       "measured      accuracy {:.2f} %, macro F1 {:.2f} %, calibration error {:.2f} % on {} "
       "rows\n",

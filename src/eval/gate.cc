@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -87,6 +88,48 @@ GateResult gate_against_floor(const std::vector<bool>& candidate, const GateOpti
       "{}: accuracy {:.2f} % on {} rows is at least {:.2f} % (95 %), {:.2f} % is required",
       result.accepted ? "passed" : "refused", 100 * result.candidate, result.rows,
       100 * (result.lower_bound + options.floor), 100 * options.floor);
+  return result;
+}
+
+GateResult gate_statistic(const std::string& what, std::int64_t rows, const RowStatistic& candidate,
+                          const RowStatistic& baseline, const GateOptions& options) {
+  GateResult result;
+  result.against_baseline = static_cast<bool>(baseline);
+  result.rows = rows;
+  result.required = baseline ? options.margin : 0;
+  const auto difference = [&](std::span<const std::int64_t> picked) {
+    return candidate(picked) - (baseline ? baseline(picked) : options.floor);
+  };
+  std::vector<std::int64_t> picked(static_cast<std::size_t>(rows));
+  std::iota(picked.begin(), picked.end(), 0);
+  result.candidate = candidate(picked);
+  if (baseline) result.baseline = baseline(picked);
+  const double value = difference(picked);
+  std::vector<double> values;
+  Random random(options.seed);
+  for (int i = 0; i < options.resamples && rows > 0; ++i) {
+    for (std::int64_t& row : picked)
+      row = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(rows)));
+    values.push_back(difference(picked));
+  }
+  if (!values.empty()) {
+    std::ranges::sort(values);
+    result.difference = {value, percentile(values, 0.025), percentile(values, 0.975)};
+    result.lower_bound = percentile(values, 0.05);
+    result.accepted = baseline ? result.lower_bound > options.margin : result.lower_bound >= 0;
+  }
+  const char* const verdict = result.accepted ? "passed" : "refused";
+  result.text = baseline
+                    ? fmt::format(
+                          "{}: {} {:.2f} % against the baseline's {:.2f} % on {} rows; the "
+                          "difference is at least {:+.2f} points (95 %), {:+.2f} is required",
+                          verdict, what, 100 * result.candidate, 100 * result.baseline, rows,
+                          100 * result.lower_bound, 100 * options.margin)
+                    : fmt::format(
+                          "{}: {} {:.2f} % on {} rows is at least {:.2f} % (95 %), {:.2f} % is "
+                          "required",
+                          verdict, what, 100 * result.candidate, rows,
+                          100 * (result.lower_bound + options.floor), 100 * options.floor);
   return result;
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,13 @@ struct GateResult {
 GateResult gate_against_baseline(const std::vector<bool>& candidate,
                                  const std::vector<bool>& baseline, const GateOptions& options);
 GateResult gate_against_floor(const std::vector<bool>& candidate, const GateOptions& options);
+
+// The same for any statistic of rows (a mean of reciprocal ranks, a correlation), which get row
+// numbers in [0, rows) as bootstrap() gives them. Without a baseline, `options.floor` is the
+// requirement. `what` names the statistic in the sentence.
+using RowStatistic = std::function<double(std::span<const std::int64_t>)>;
+GateResult gate_statistic(const std::string& what, std::int64_t rows, const RowStatistic& candidate,
+                          const RowStatistic& baseline, const GateOptions& options);
 
 // The smallest loss of accuracy that a paired test on `rows` rows can tell from none, when a share
 // `discordant` of the answers differ: the half width of the bound, z(0.95) sqrt(discordant / rows).

@@ -244,8 +244,8 @@ Result<std::optional<std::string>> read_line(Source& source, const std::string& 
   return text;
 }
 
-Status field_of(const Json& object, const std::string& key, const std::string& where,
-                std::string& out) {
+Status field_of(const Json& object, const std::string& key, JsonLists lists,
+                const std::string& where, std::string& out) {
   const auto found = object.find(key);
   if (found == object.end()) {
     std::vector<std::string> keys;
@@ -255,8 +255,9 @@ Status field_of(const Json& object, const std::string& key, const std::string& w
   }
   if (found->is_string())
     out = found->get<std::string>();
-  else if (found->is_number() || found->is_boolean())
-    out = found->dump();
+  else if (found->is_number() || found->is_boolean() ||
+           (found->is_array() && lists == JsonLists::kAsText))
+    out = to_text(*found);
   else
     return fail("{}: '{}' is neither text nor a number", where, key);
   return {};
@@ -264,8 +265,12 @@ Status field_of(const Json& object, const std::string& key, const std::string& w
 
 class JsonLinesReader final : public RowReader {
  public:
-  JsonLinesReader(Source source, std::string name, std::vector<std::string> columns)
-      : source_(std::move(source)), name_(std::move(name)), columns_(std::move(columns)) {}
+  JsonLinesReader(Source source, std::string name, std::vector<std::string> columns,
+                  JsonLists lists)
+      : source_(std::move(source)),
+        name_(std::move(name)),
+        columns_(std::move(columns)),
+        lists_(lists) {}
 
   Result<bool> next(std::vector<std::string>& fields) override {
     for (;;) {
@@ -278,7 +283,7 @@ class JsonLinesReader final : public RowReader {
       if (!object.is_object()) return fail("{}: not a JSON object", where);
       fields.resize(columns_.size());
       for (std::size_t i = 0; i < columns_.size(); ++i)
-        TACK_RETURN_IF_ERROR(field_of(object, columns_[i], where, fields[i]));
+        TACK_RETURN_IF_ERROR(field_of(object, columns_[i], lists_, where, fields[i]));
       return true;
     }
   }
@@ -287,6 +292,7 @@ class JsonLinesReader final : public RowReader {
   Source source_;
   std::string name_;
   std::vector<std::string> columns_;
+  JsonLists lists_;
 };
 
 class TextReader final : public RowReader {
@@ -309,8 +315,8 @@ class TextReader final : public RowReader {
 
 class JsonReader final : public RowReader {
  public:
-  JsonReader(std::string name, std::vector<std::string> columns)
-      : name_(std::move(name)), columns_(std::move(columns)) {}
+  JsonReader(std::string name, std::vector<std::string> columns, JsonLists json_lists)
+      : name_(std::move(name)), columns_(std::move(columns)), json_lists_(json_lists) {}
 
   Status init(std::string_view text, std::string_view fragment) {
     TACK_TRY(json_, parse_json(text, name_));
@@ -345,14 +351,18 @@ class JsonReader final : public RowReader {
     fields.resize(columns_.size());
     if (row.is_object()) {
       for (std::size_t i = 0; i < columns_.size(); ++i)
-        TACK_RETURN_IF_ERROR(field_of(row, columns_[i], where, fields[i]));
+        TACK_RETURN_IF_ERROR(field_of(row, columns_[i], json_lists_, where, fields[i]));
       return true;
     }
     if (!row.is_array() || row.size() < columns_.size())
       return fail("{}: neither an object nor a list of {} fields", where, columns_.size());
     for (std::size_t i = 0; i < columns_.size(); ++i) {
-      if (!row[i].is_string()) return fail("{}: field {} is not text", where, i + 1);
-      fields[i] = row[i].get<std::string>();
+      if (row[i].is_array() && json_lists_ == JsonLists::kAsText)
+        fields[i] = to_text(row[i]);
+      else if (row[i].is_string())
+        fields[i] = row[i].get<std::string>();
+      else
+        return fail("{}: field {} is not text", where, i + 1);
     }
     return true;
   }
@@ -360,6 +370,7 @@ class JsonReader final : public RowReader {
  private:
   std::string name_;
   std::vector<std::string> columns_;
+  JsonLists json_lists_;
   Json json_;
   std::vector<const Json*> lists_;
   std::size_t list_ = 0, row_ = 0;
@@ -387,9 +398,9 @@ std::pair<std::string, std::string> split_fragment(const std::string& path) {
 
 Result<std::unique_ptr<RowReader>> make_reader(Source source, std::string name,
                                                const std::vector<std::string>& columns,
-                                               RowFormat format) {
+                                               RowFormat format, JsonLists lists) {
   if (format == RowFormat::kJsonl)
-    return std::make_unique<JsonLinesReader>(std::move(source), std::move(name), columns);
+    return std::make_unique<JsonLinesReader>(std::move(source), std::move(name), columns, lists);
   if (format == RowFormat::kText) {
     if (columns.size() > 1)
       return fail(ErrorCode::kUsage, "{}: plain text has no column '{}'", name, columns[1]);
@@ -429,30 +440,31 @@ Result<RowFormat> parse_row_format(std::string_view name) {
 
 Result<std::unique_ptr<RowReader>> RowReader::open(const std::string& path,
                                                    const std::vector<std::string>& columns,
-                                                   RowFormat format) {
+                                                   RowFormat format, JsonLists lists) {
   const auto [file, fragment] = split_fragment(path);
   if (format == RowFormat::kAuto) format = format_of(file);
   if (format == RowFormat::kConll)
     return fail(ErrorCode::kUsage, "{}: CoNLL holds tagged texts, not columns of text", path);
   if (format == RowFormat::kJson) {
     TACK_TRY(const std::string text, read_file(file));
-    auto reader = std::make_unique<JsonReader>(file, columns);
+    auto reader = std::make_unique<JsonReader>(file, columns, lists);
     TACK_RETURN_IF_ERROR(reader->init(text, fragment));
     return reader;
   }
   TACK_TRY(Source source, Source::open(path));
-  return make_reader(std::move(source), path == "-" ? "standard input" : path, columns, format);
+  return make_reader(std::move(source), path == "-" ? "standard input" : path, columns, format,
+                     lists);
 }
 
 Result<std::unique_ptr<RowReader>> RowReader::parse(std::string_view text, std::string_view name,
                                                     const std::vector<std::string>& columns,
-                                                    RowFormat format) {
+                                                    RowFormat format, JsonLists lists) {
   if (format == RowFormat::kJson) {
-    auto reader = std::make_unique<JsonReader>(std::string(name), columns);
+    auto reader = std::make_unique<JsonReader>(std::string(name), columns, lists);
     TACK_RETURN_IF_ERROR(reader->init(text, ""));
     return reader;
   }
-  return make_reader(Source(text), std::string(name), columns, format);
+  return make_reader(Source(text), std::string(name), columns, format, lists);
 }
 
 Result<std::string> guess_column(const std::string& path, RowFormat format,

@@ -18,6 +18,9 @@ enum class RowFormat : std::uint8_t { kAuto, kCsv, kTsv, kJsonl, kJson, kText, k
 // "conll").
 Result<RowFormat> parse_row_format(std::string_view name);
 
+// What a list in a field of JSON is: an error, or its text ("[\"a\",\"b\"]").
+enum class JsonLists : std::uint8_t { kRefused, kAsText };
+
 class RowReader {
  public:
   virtual ~RowReader() = default;
@@ -37,11 +40,13 @@ class RowReader {
   // kUsage for a missing column, naming those there are.
   static Result<std::unique_ptr<RowReader>> open(const std::string& path,
                                                  const std::vector<std::string>& columns,
-                                                 RowFormat format = RowFormat::kAuto);
+                                                 RowFormat format = RowFormat::kAuto,
+                                                 JsonLists lists = JsonLists::kRefused);
   // The same over text in memory; `name` stands in error messages. JSON without a #fragment.
   static Result<std::unique_ptr<RowReader>> parse(std::string_view text, std::string_view name,
                                                   const std::vector<std::string>& columns,
-                                                  RowFormat format);
+                                                  RowFormat format,
+                                                  JsonLists lists = JsonLists::kRefused);
 
  protected:
   std::size_t line_ = 0;

@@ -159,6 +159,25 @@ TEST_F(ApiTest, Classifies) {
   EXPECT_EQ(all["data"][0]["probabilities"].size(), 3u);
 }
 
+TEST(Classifications, OfAnyNumberOfLabelsAreLists) {
+  ModelInfo model{.id = "sets", .labels = {"a", "b \"quoted\"", "c"}, .multilabel = true};
+  Prediction two, none;
+  two.probabilities = {0.75F, 0.125F, 0.875F};
+  two.labels = {2, 0};
+  two.tokens = 4;
+  none.probabilities = {0.25F, 0.125F, 0.125F};
+  none.tokens = 3;
+  const Json json = Json::parse(classifications_json({two, none}, model, 2));
+  EXPECT_EQ(json["data"][0]["labels"], Json::parse(R"([{"label":"c","probability":0.875},
+                                                       {"label":"a","probability":0.75}])"));
+  EXPECT_FALSE(json["data"][0].contains("label"));
+  EXPECT_EQ(json["data"][1]["labels"], Json::array());
+  EXPECT_EQ(json["data"][1]["probabilities"], Json::parse(R"([{"label":"a","probability":0.25},
+                            {"label":"b \"quoted\"","probability":0.125}])"));
+  EXPECT_EQ(json["usage"]["total_tokens"], 7);
+  EXPECT_EQ(model_json(model)["task"], "multilabel");
+}
+
 TEST_F(ApiTest, AnswersEveryHeadOrTheOneAskedFor) {
   start(false, {.batch_texts = 2}, true);  // batches end between the texts of a request
   const Json json = ok("/v1/classify", R"({"input":["12345","?","1234567890"],"top_k":1})");

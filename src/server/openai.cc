@@ -123,36 +123,50 @@ std::string quoted(const std::string& text) {
   return to_text(Json(text));
 }
 
+// "key":[{"label":...,"probability":...},...]
+void append_list(std::string& out, std::string_view key, std::span<const std::size_t> labels,
+                 const std::vector<std::string>& names, const std::vector<float>& probabilities) {
+  out.append("\"").append(key).append("\":[");
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (i > 0) out.push_back(',');
+    out.append("{\"label\":").append(names[labels[i]]);
+    append_float(out.append(",\"probability\":"), probabilities[labels[i]]);
+    out.push_back('}');
+  }
+  out.push_back(']');
+}
+
 // The members of one answer: "label", "probability", "out_of_scope" and "probabilities".
 class LabelWriter {
  public:
-  LabelWriter(const std::vector<std::string>& labels, std::size_t top_k)
-      : names_(labels.size()), order_(labels.size()), shown_(std::min(top_k, labels.size())) {
-    std::ranges::transform(labels, names_.begin(), quoted);
+  LabelWriter(const TaskHead& head, std::size_t top_k)
+      : names_(head.labels.size()),
+        order_(head.labels.size()),
+        shown_(std::min(top_k, head.labels.size())),
+        multilabel_(head.calibration.multilabel) {
+    std::ranges::transform(head.labels, names_.begin(), quoted);
   }
 
   void append(std::string& out, const Prediction& p) {
-    append_float(out.append("\"label\":").append(names_[p.label]).append(",\"probability\":"),
-                 p.probabilities[p.label]);
-    fmt::format_to(std::back_inserter(out), R"(,"out_of_scope":{},"probabilities":)",
-                   p.out_of_scope);
+    if (multilabel_) {
+      append_list(out, "labels", p.labels, names_, p.probabilities);
+    } else {
+      append_float(out.append("\"label\":").append(names_[p.label]).append(",\"probability\":"),
+                   p.probabilities[p.label]);
+      fmt::format_to(std::back_inserter(out), R"(,"out_of_scope":{})", p.out_of_scope);
+    }
     std::iota(order_.begin(), order_.end(), std::size_t{0});
     std::ranges::partial_sort(order_, order_.begin() + static_cast<std::ptrdiff_t>(shown_), {},
                               [&](std::size_t k) { return std::pair(-p.probabilities[k], k); });
-    char separator = '[';
-    for (std::size_t k = 0; k < shown_; ++k) {
-      out.append(1, separator).append("{\"label\":").append(names_[order_[k]]);
-      append_float(out.append(",\"probability\":"), p.probabilities[order_[k]]);
-      out.push_back('}');
-      separator = ',';
-    }
-    out.push_back(']');
+    out.push_back(',');
+    append_list(out, "probabilities", std::span(order_).first(shown_), names_, p.probabilities);
   }
 
  private:
   std::vector<std::string> names_;  // as JSON
   std::vector<std::size_t> order_;
   std::size_t shown_;
+  bool multilabel_;
 };
 
 // Closes an answer: the sums over its texts. `truncated` counts texts that were cut.
@@ -307,10 +321,10 @@ std::string embeddings_json(const Embedded& embedded, const ModelInfo& model, bo
 
 std::string classifications_json(const std::vector<Prediction>& predictions, const ModelInfo& model,
                                  std::size_t top_k, std::string_view head) {
-  const std::vector<TaskHead> one = {{"", 0, model.labels, {}}};
+  const std::vector<TaskHead> one = {{"", 0, model.labels, {.multilabel = model.multilabel}}};
   const std::vector<TaskHead>& heads = model.heads.empty() ? one : model.heads;
   std::vector<LabelWriter> writers;
-  for (const TaskHead& h : heads) writers.emplace_back(h.labels, top_k);
+  for (const TaskHead& h : heads) writers.emplace_back(h, top_k);
   const std::size_t chosen =
       static_cast<std::size_t>(std::ranges::find(heads, head, &TaskHead::name) - heads.begin());
   std::string out = R"({"object":"list","data":[)";
@@ -367,6 +381,7 @@ Json model_json(const ModelInfo& model) {
   json["task"] = model.extracts         ? "extract"
                  : model.tags           ? "tag"
                  : model.labels.empty() ? "embed"
+                 : model.multilabel     ? "multilabel"
                                         : "classify";
   json["context_length"] = model.context_length;
   if (model.embedding_dim > 0) json["embedding_dim"] = model.embedding_dim;

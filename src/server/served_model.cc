@@ -58,6 +58,7 @@ class TaskModel final : public ServedModel {
       : predictor_(std::move(predictor)),
         info_(describe(predictor_->model(), predictor_->encoder(), std::move(id))) {
     info_.labels = predictor_->model().labels();
+    info_.multilabel = predictor_->multilabel();
     if (predictor_->heads().size() > 1) info_.heads = predictor_->heads();
   }
 

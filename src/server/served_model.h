@@ -26,6 +26,7 @@ struct ModelInfo {
   std::vector<std::string> labels;  // empty: does not classify
   std::vector<TaskHead> heads;      // the questions that labels answer, of a model with several
   bool tags = false;                // finds spans
+  bool multilabel = false;          // a text has any number of labels
   bool extracts = false;            // answers questions
 };
 

@@ -53,6 +53,19 @@ Status write_encoder_lineage(const Model& encoder, const Json& lineage,
   return writer.write(path);
 }
 
+Status write_task_encoder(const Model& encoder, const TaskArtifact& artifact,
+                          const std::filesystem::path& path) {
+  TACK_TRY(const GgufFile* gguf, gguf_of(encoder));
+  GgufWriter writer;
+  for (const auto& [key, value] : gguf->metadata()) writer.set(key, value);
+  writer.set("general.name", GgufValue::string(artifact.name));
+  writer.set("tack.task", GgufValue::string(to_text(artifact.task)));
+  writer.set("tack.metrics", GgufValue::string(to_text(artifact.metrics)));
+  writer.set("tack.lineage", GgufValue::string(to_text(artifact.lineage)));
+  for (const GgufTensor& tensor : gguf->tensors()) writer.add_tensor_view(tensor.name, tensor.view);
+  return writer.write(path);
+}
+
 Status write_task_model(const Model& base, const TaskArtifact& artifact,
                         const std::filesystem::path& path) {
   TACK_TRY(const GgufFile* gguf, gguf_of(base));

@@ -9,7 +9,8 @@
 //                                         (row: start, end) and [2]
 //   tack.head_input                       "embedding": the head reads the pooled, normalised vector
 //   tack.task                             the task, as JSON
-//   tack.calibration                      {"temperature", "threshold", "false_alarms"}; of an
+//   tack.calibration                      {"temperature", "threshold", "false_alarms"}, or
+//                                         {"temperature", "threshold", "multilabel": true}; of an
 //                                         extractor: tasks/extractor.h
 //   tack.heads                            of a model that answers several questions, in place of
 //                                         tack.calibration: {"heads": [{"name", "labels" (how
@@ -49,6 +50,10 @@ Status write_task_model(const Model& base, const TaskArtifact& artifact,
 // Copies an encoder with another tack.lineage. Atomic.
 Status write_encoder_lineage(const Model& encoder, const Json& lineage,
                              const std::filesystem::path& path);
+
+// Copies an encoder that was made for a task: with its task, metrics, lineage and name. Atomic.
+Status write_task_encoder(const Model& encoder, const TaskArtifact& artifact,
+                          const std::filesystem::path& path);
 
 // Copies the base without a head, with some of its tensors replaced by trained ones (f32, by name).
 // Atomic.

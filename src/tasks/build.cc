@@ -14,6 +14,7 @@
 #include "eval/calibration.h"
 #include "tasks/artifact.h"
 #include "tasks/augment.h"
+#include "tasks/build_embedding.h"
 #include "tasks/build_extractor.h"
 #include "tasks/build_multitask.h"
 #include "tasks/build_steps.h"
@@ -43,7 +44,10 @@ Result<Fitted> train_encoder(const Task& task, const TrainSettings& settings,
   result.training = std::move(tuned.training);
   result.trained_parameters = tuned.trained_parameters;
   Json calibration =
-      calibrate(task, tuned.validation_logits, tuned.validation_labels, tuned.head.classes, result);
+      task.kind == TaskKind::kMultilabel
+          ? calibrate_sets(tuned.validation_logits, dense_targets(rows.validation), result)
+          : calibrate(task, tuned.validation_logits, tuned.validation_labels, tuned.head.classes,
+                      result);
   return Fitted{std::move(tuned.encoder), std::move(tuned.head), std::move(calibration),
                 std::move(tuned.adapters)};
 }
@@ -64,7 +68,7 @@ Result<std::filesystem::path> train_teacher(const Task& task, std::int64_t numbe
     TACK_TRY(const auto base_path, resolve_model(task.teacher.base));
     TACK_TRY(base, Model::open(base_path));
   }
-  const std::string description = describe_training(task, settings, *base, rows, "");
+  const std::string description = describe_training(task, settings, *base, summary_of(rows), "");
   if (std::error_code ignored; std::filesystem::exists(path, ignored)) {
     TACK_TRY(const auto made, Model::open(path));
     if (const Json* lineage = made->tack_metadata("lineage");
@@ -163,15 +167,57 @@ Result<Fitted> train_model(const Task& task, const std::shared_ptr<const Model>&
            make_student(start, task.student, rows.train.texts, file.path(), threads));
   if (!student.description.empty()) say(options, student.description);
   const auto inner = inner_lessons(task, start, student, options);
-  return train_encoder(task, task.training, student.model, rows, path, options,
-                       {.threads = threads,
-                        .type = task.type,
-                        .teaching = teaching ? &*teaching : nullptr,
-                        .inner = inner ? &*inner : nullptr,
-                        .checkpoint = options.out.string() + ".checkpoint",
-                        .description = describe_training(task, task.training, *base, rows, depends),
-                        .label = teaching ? "student" : "training"},
-                       result);
+  return train_encoder(
+      task, task.training, student.model, rows, path, options,
+      {.threads = threads,
+       .type = task.type,
+       .teaching = teaching ? &*teaching : nullptr,
+       .inner = inner ? &*inner : nullptr,
+       .checkpoint = options.out.string() + ".checkpoint",
+       .description = describe_training(task, task.training, *base, summary_of(rows), depends),
+       .label = teaching ? "student" : "training"},
+      result);
+}
+
+// Runs a task model over the test rows, whose labels may stand in another order than the model's.
+struct Measured {
+  Evaluation evaluation;
+  std::optional<LabelSetEvaluation> label_sets;
+};
+Result<Measured> measure(const std::filesystem::path& path, Dataset rows, int threads,
+                         const EvaluateOptions& options = {}) {
+  TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = threads}));
+  const std::vector<std::string>& labels = predictor->labels();
+  const auto move = [&](std::int32_t& label) {
+    if (label >= 0)
+      label = static_cast<std::int32_t>(
+          std::ranges::find(labels, rows.label_names[static_cast<std::size_t>(label)]) -
+          labels.begin());
+  };
+  Measured out;
+  if (predictor->multilabel()) {
+    for (auto& set : rows.label_sets) {
+      for (std::int32_t& label : set) move(label);
+      std::ranges::sort(set);
+    }
+    TACK_TRY(out.label_sets, evaluate_label_sets(*predictor, rows, options));
+    return out;
+  }
+  for (std::int32_t& label : rows.labels) move(label);
+  rows.label_names = labels;
+  TACK_TRY(out.evaluation, evaluate(*predictor, rows, options));
+  return out;
+}
+
+// tack.calibration of a logistic head on the base as it is: label sets need a threshold, chosen on
+// the validation rows as that of the trained model is.
+Result<Json> baseline_calibration(const std::shared_ptr<const Model>& base, const LinearHead& head,
+                                  const Dataset& validation, int threads) {
+  if (validation.label_sets.empty()) return Json::object();
+  TACK_TRY(auto encoder, TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
+  TACK_TRY(const Features features, embed_rows(*encoder, validation));
+  ThreadPool pool(threads);
+  return calibrate_sigmoid(head.logits(features.values, pool), dense_targets(validation)).to_json();
 }
 
 // For the report, on the same rows: the base as it was with a logistic head, and the teacher.
@@ -181,21 +227,25 @@ Status compare(const std::shared_ptr<const Model>& base, const Data& data,
   {
     const TemporaryFile file(out, ".baseline");
     TACK_TRY(const LinearHead head, frozen_head(base, data.train, 10, threads));
+    TACK_TRY(Json calibration, baseline_calibration(base, head, data.validation, threads));
     const TaskArtifact artifact{.head = &head,
                                 .labels = result.labels,
                                 .task = Json::object(),
-                                .calibration = Json::object(),
+                                .calibration = std::move(calibration),
                                 .metrics = Json::object(),
                                 .lineage = Json::object(),
                                 .name = base->name(),
                                 .licence = ""};
     TACK_RETURN_IF_ERROR(write_task_model(*base, artifact, file.path()));
-    TACK_TRY(auto baseline, TaskPredictor::open(file.path(), {.threads = threads}));
-    TACK_TRY(result.baseline_evaluation, evaluate(*baseline, data.test));
+    TACK_TRY(Measured measured, measure(file.path(), data.test, threads));
+    result.baseline_evaluation = std::move(measured.evaluation);
+    result.baseline_label_sets = std::move(measured.label_sets);
     result.baseline_bytes = std::filesystem::file_size(file.path(), ignored);
   }
   if (result.teacher.empty()) return {};
-  TACK_TRY(result.teacher_evaluation, evaluate_teacher(result.teacher, "", data.test, threads));
+  TACK_TRY(Measured measured, measure(result.teacher, data.test, threads));
+  result.teacher_evaluation = std::move(measured.evaluation);
+  result.teacher_label_sets = std::move(measured.label_sets);
   result.teacher_bytes = std::filesystem::file_size(result.teacher, ignored);
   return {};
 }
@@ -206,6 +256,7 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
   if (task.kind == TaskKind::kTag) return build_tagger(task, options);
   if (!task.heads.empty()) return build_multitask(task, options);
   if (task.kind == TaskKind::kSpan) return build_extractor(task, options);
+  if (task.kind == TaskKind::kEmbed) return build_embedding(task, options);
   const auto start = Clock::now();
   const int threads = options.threads > 0 ? options.threads : cpu_info().logical_cores;
   BuildResult result;
@@ -224,8 +275,7 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
            task.training.method == TrainMethod::kHead
                ? fit_head(task, base, data, options, threads, result)
                : train_model(task, base, data, encoder.path(), options, threads, result));
-  say(options, fmt::format("head: {}; temperature {:.3f}, out of scope below a score of {:.2f}",
-                           result.head, result.temperature, result.threshold));
+  say(options, fmt::format("head: {}; {}", result.head, calibration_text(result)));
 
   TaskArtifact artifact{.head = &fitted.head,
                         .labels = result.labels,
@@ -238,11 +288,12 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
   const TemporaryFile candidate(options.out, ".candidate");
   TACK_RETURN_IF_ERROR(write_task_model(*fitted.encoder, artifact, candidate.path()));
   {
-    TACK_TRY(auto predictor, TaskPredictor::open(candidate.path(), {.threads = threads}));
     Progress progress("evaluating", static_cast<std::int64_t>(data.test.size()), "rows");
-    TACK_TRY(result.evaluation,
-             evaluate(*predictor, data.test,
-                      {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
+    TACK_TRY(Measured measured,
+             measure(candidate.path(), data.test, threads,
+                     {.progress = [&](std::int64_t rows) { progress.advance(rows); }}));
+    result.evaluation = std::move(measured.evaluation);
+    result.label_sets = std::move(measured.label_sets);
   }
   if (result.training) TACK_RETURN_IF_ERROR(compare(base, data, options.out, threads, result));
   TACK_RETURN_IF_ERROR(ask_gate(task, data.test, threads, result));
@@ -250,10 +301,11 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
   std::error_code ignored;
   result.model_bytes = std::filesystem::file_size(candidate.path(), ignored);
   if (result.accepted()) {
-    artifact.metrics = result.evaluation.to_json(result.labels);
+    artifact.metrics = result.label_sets ? result.label_sets->to_json(result.labels)
+                                         : result.evaluation.to_json(result.labels);
     if (Json compared = comparison_json(result); !compared.empty())
       artifact.metrics["compared"] = std::move(compared);
-    TACK_TRY(artifact.lineage, make_lineage(task, *base, data, options, result));
+    TACK_TRY(artifact.lineage, make_lineage(task, *base, summary_of(data), options, result));
     TACK_RETURN_IF_ERROR(write_task_model(*fitted.encoder, artifact, options.out));
     TACK_RETURN_IF_ERROR(write_adapters(task, *base, fitted, artifact, options));
     result.model_bytes = std::filesystem::file_size(options.out, ignored);

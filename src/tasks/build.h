@@ -14,8 +14,10 @@
 #include <vector>
 
 #include "eval/gate.h"
+#include "tasks/embedding.h"
 #include "tasks/evaluate.h"
 #include "tasks/extractor.h"
+#include "tasks/multilabel.h"
 #include "tasks/tagger.h"
 #include "tasks/task.h"
 #include "train/logistic.h"
@@ -49,6 +51,10 @@ struct BuildResult {
   // Of kind "tag", in place of the evaluations above.
   std::optional<TagEvaluation> tagged, teacher_tagged;
   std::optional<ExtractEvaluation> extracted, teacher_extracted;  // of kind "span", likewise
+  // Of kind "multilabel" and of kind "embed" likewise; the base beside an encoder is the base
+  // itself.
+  std::optional<LabelSetEvaluation> label_sets, teacher_label_sets, baseline_label_sets;
+  std::optional<PairEvaluation> pairs, teacher_pairs, baseline_pairs;
   std::string head;  // how the head came about, in words
   double temperature = 1;
   float threshold = 0;

@@ -71,49 +71,6 @@ std::string describe(const Task& task, const Questions& data, const BuildResult&
   return line;
 }
 
-// What the steps that all kinds share need to know of the questions: how many, and their hash.
-Data outline(const Questions& questions) {
-  const auto rows = [](const QuestionSet& set) {
-    Dataset data;
-    data.name = set.name;
-    data.texts.resize(set.size());
-    data.sha256 = set.sha256;
-    return data;
-  };
-  return {rows(questions.train), rows(questions.validation), rows(questions.test)};
-}
-
-// The teacher's file: the one the task names, or one that is built here as a task of its own and
-// kept beside the result, where the next build finds it.
-Result<std::filesystem::path> prepare_teacher(const Task& task, const BuildOptions& options) {
-  if (!task.teacher.models.empty()) return resolve_model(task.teacher.models.front());
-  Task teaching = task;
-  teaching.name = task.name + " teacher";
-  teaching.teacher = {};
-  teaching.training = task.teacher.training;
-  teaching.student = {};
-  teaching.type = "f16";
-  teaching.gate = {};
-  if (!task.teacher.base.empty()) teaching.base = task.teacher.base;
-  BuildOptions building = options;
-  building.out.replace_extension(".teacher.gguf");
-  if (std::error_code ignored; std::filesystem::exists(building.out, ignored)) {
-    TACK_TRY(const auto made, Model::open(building.out));
-    if (const Json* task_of = made->tack_metadata("task");
-        task_of != nullptr && *task_of == teaching.to_json()) {
-      say(options, fmt::format("teacher: {} is there already", building.out.string()));
-      return building.out;
-    }
-    return fail(ErrorCode::kUsage,
-                "{}: this teacher was trained otherwise than the task says; name it as [teacher] "
-                "model to use it, or remove it to train it again",
-                building.out.string());
-  }
-  say(options, "teacher:");
-  TACK_RETURN_IF_ERROR(build_extractor(teaching, building));
-  return building.out;
-}
-
 Result<ExtractEvaluation> measure(const std::filesystem::path& path, const QuestionSet& data,
                                   int threads, const char* doing = "evaluating") {
   TACK_TRY(auto extractor, Extractor::open(path, {.threads = threads}));
@@ -155,7 +112,7 @@ Result<TrainedExtractor> train_model(const Task& task, const std::shared_ptr<con
   std::shared_ptr<const Model> first = base, teacher;
   std::string depends = fmt::format("student {}\n", to_text(task.student.to_json()));
   if (task.teacher.wanted) {
-    TACK_TRY(result.teacher, prepare_teacher(task, options));
+    TACK_TRY(result.teacher, built_teacher(task, options, build_extractor));
     TACK_TRY(teacher, Model::open(result.teacher));
     TACK_TRY(const auto file, MappedFile::open(result.teacher));
     depends += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
@@ -174,7 +131,7 @@ Result<TrainedExtractor> train_model(const Task& task, const std::shared_ptr<con
           {.threads = threads,
            .type = task.type,
            .checkpoint = options.out.string() + ".checkpoint",
-           .description = describe_training(task, task.training, *base, outline(data), depends),
+           .description = describe_training(task, task.training, *base, summary_of(data), depends),
            .label = label}));
   result.head = fmt::format("extractor, {} epochs, epoch {} chosen on {} validation questions",
                             trained.training.epochs.size(), trained.training.best_epoch,
@@ -236,7 +193,7 @@ Result<BuildResult> build_extractor(const Task& asked, const BuildOptions& optio
     artifact.metrics = result.extracted->to_json();
     if (Json compared = comparison_json(result); !compared.empty())
       artifact.metrics["compared"] = std::move(compared);
-    TACK_TRY(artifact.lineage, make_lineage(task, *base, outline(data), options, result));
+    TACK_TRY(artifact.lineage, make_lineage(task, *base, summary_of(data), options, result));
     TACK_RETURN_IF_ERROR(write_task_model(*trained.encoder, artifact, options.out));
   }
   result.seconds = std::chrono::duration<double>(Clock::now() - start).count();

@@ -91,38 +91,6 @@ Result<std::vector<Part>> read_parts(const Task& task, const BuildOptions& optio
   return parts;
 }
 
-// The teacher's file: the one the task names, or one that is built here as a task of its own and
-// kept beside the result, where the next build finds it.
-Result<std::filesystem::path> prepare_teacher(const Task& task, const BuildOptions& options) {
-  if (!task.teacher.models.empty()) return resolve_model(task.teacher.models.front());
-  Task teaching = task;
-  teaching.name = task.name + " teacher";
-  teaching.teacher = {};
-  teaching.training = task.teacher.training;
-  teaching.student = {};
-  teaching.type = "f16";
-  teaching.gate = {};
-  for (HeadTask& head : teaching.heads) head.gate = {};
-  if (!task.teacher.base.empty()) teaching.base = task.teacher.base;
-  BuildOptions building = options;
-  building.out.replace_extension(".teacher.gguf");
-  if (std::error_code ignored; std::filesystem::exists(building.out, ignored)) {
-    TACK_TRY(const auto made, Model::open(building.out));
-    if (const Json* task_of = made->tack_metadata("task");
-        task_of != nullptr && *task_of == teaching.to_json()) {
-      say(options, fmt::format("teacher: {} is there already", building.out.string()));
-      return building.out;
-    }
-    return fail(ErrorCode::kUsage,
-                "{}: this teacher was trained otherwise than the task says; name it as [teacher] "
-                "model to use it, or remove it to train it again",
-                building.out.string());
-  }
-  say(options, "teacher:");
-  TACK_RETURN_IF_ERROR(build_multitask(teaching, building));
-  return building.out;
-}
-
 // What the teacher says to all training texts, and to the unlabelled ones.
 Result<Teaching> ask_teacher(const Task& task, const std::vector<Part>& parts,
                              const std::shared_ptr<const Model>& teacher,
@@ -163,7 +131,7 @@ Result<BuildResult> train_parts(const Task& task, const std::shared_ptr<const Mo
   std::shared_ptr<const Model> start = base;
   std::optional<Teaching> teaching;
   if (task.teacher.wanted) {
-    TACK_TRY(result.teacher, prepare_teacher(task, options));
+    TACK_TRY(result.teacher, built_teacher(task, options, build_multitask));
     TACK_TRY(start, Model::open(result.teacher));
     TACK_TRY(teaching, ask_teacher(task, parts, start, examples, threads));
     TACK_TRY(const auto file, MappedFile::open(result.teacher));
@@ -171,8 +139,9 @@ Result<BuildResult> train_parts(const Task& task, const std::shared_ptr<const Mo
                            to_text(task.teacher.to_json(), 1));
   }
   for (const Part& part : parts)
-    depends += fmt::format("head of weight {}\n{}\n", part.weight,
-                           describe_training(part.task, task.training, *base, part.data, ""));
+    depends +=
+        fmt::format("head of weight {}\n{}\n", part.weight,
+                    describe_training(part.task, task.training, *base, summary_of(part.data), ""));
   const TemporaryFile student(options.out, ".student");
   TACK_TRY(const Student cut,
            make_student(start, task.student, examples.texts, student.path(), threads));
@@ -249,7 +218,7 @@ Result<Json> lineage_of(const Model& base, const std::vector<Part>& parts,
     BuildResult about = part.result;
     about.training = result.training;
     about.teacher = result.teacher;
-    TACK_TRY(Json one, make_lineage(part.task, base, part.data, options, about));
+    TACK_TRY(Json one, make_lineage(part.task, base, summary_of(part.data), options, about));
     if (json.is_null())
       for (const char* key : {"base", "training", "teacher", "command"})
         if (one.contains(key)) json[key] = one[key];

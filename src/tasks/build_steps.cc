@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
+#include <system_error>
 
 #include <fmt/ranges.h>
 
@@ -10,11 +12,27 @@
 #include "base/progress.h"
 #include "eval/calibration.h"
 #include "tasks/features.h"
+#include "tasks/multilabel.h"
 
 namespace tack {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// Whether the baseline is right on each row of any number of labels.
+Result<std::vector<bool>> baseline_sets(TaskPredictor& baseline, const Dataset& test) {
+  std::vector<std::string_view> texts(test.texts.begin(), test.texts.end());
+  TACK_TRY(const auto predictions, baseline.predict(texts));
+  std::vector<bool> right;
+  for (std::size_t i = 0; i < test.size(); ++i) {
+    std::set<std::string> truth, said;
+    for (std::int32_t k : test.label_sets[i])
+      truth.insert(test.label_names[static_cast<std::size_t>(k)]);
+    for (std::size_t k : predictions[i].labels) said.insert(baseline.labels()[k]);
+    right.push_back(truth == said);
+  }
+  return right;
+}
 
 // Whether the baseline is right on each in-scope row; its labels may be in another order.
 Result<std::vector<bool>> baseline_answers(const std::string& name, const std::string& head,
@@ -22,6 +40,11 @@ Result<std::vector<bool>> baseline_answers(const std::string& name, const std::s
   TACK_TRY(const auto path, resolve_model(name));
   TACK_TRY(auto baseline, TaskPredictor::open_heads(path, {.threads = threads}));
   if (baseline->heads().size() > 1) TACK_RETURN_IF_ERROR(baseline->choose(head));
+  if (baseline->multilabel() == test.label_sets.empty())
+    return fail(ErrorCode::kUsage, "{}: the baseline gives {} a text, the test rows have {}",
+                path.string(), baseline->multilabel() ? "any number of labels" : "one label",
+                baseline->multilabel() ? "one" : "any number");
+  if (baseline->multilabel()) return baseline_sets(*baseline, test);
   std::vector<std::string_view> texts(test.texts.begin(), test.texts.end());
   TACK_TRY(const auto predictions, baseline->predict(texts));
   std::vector<bool> right;
@@ -40,20 +63,18 @@ void say(const BuildOptions& options, const std::string& line) {
 
 Result<Data> read_data(const Task& task, BuildResult& result) {
   TACK_TRY(Dataset all, read_dataset(task.train));
-  if (task.kind == TaskKind::kClassify || !task.train.label.empty())
+  if (task.kind != TaskKind::kTag || !task.train.label.empty())
     if (auto status = check_trainable(all); !status) return std::unexpected(status.error());
   Data data;
   if (task.test.empty()) {
     const Split split = split_by_content(all, task.split_test, task.split_seed);
     data = {all.subset(split.first), {}, all.subset(split.second)};
-    std::vector<bool> seen(all.label_names.size());
-    for (std::int32_t label : data.train.labels)
-      if (label >= 0 && !seen.empty()) seen[static_cast<std::size_t>(label)] = true;
-    if (const auto lost = std::ranges::find(seen, false); lost != seen.end())
+    const auto rows = rows_of_labels(data.train);
+    if (const auto lost = std::ranges::find(rows, 0U); lost != rows.end())
       return fail(
           "{}: no row of label '{}' is left to learn from once {} % are held out: its texts "
           "are copies of each other; add others",
-          all.name, all.label_names[static_cast<std::size_t>(lost - seen.begin())],
+          all.name, all.label_names[static_cast<std::size_t>(lost - rows.begin())],
           100 * task.split_test);
   } else {
     TACK_TRY(Dataset test, read_dataset(task.test_source(), all.label_names));
@@ -107,6 +128,22 @@ Json calibrate(const Task& task, std::span<const float> logits,
           {"false_alarms", task.false_alarms}};
 }
 
+Json calibrate_sets(std::span<const float> logits, std::span<const float> targets,
+                    BuildResult& result) {
+  const SigmoidCalibration calibration = calibrate_sigmoid(logits, targets);
+  result.temperature = calibration.temperature;
+  result.threshold = calibration.threshold;
+  return calibration.to_json();
+}
+
+std::string calibration_text(const BuildResult& result) {
+  return result.task.kind == TaskKind::kMultilabel
+             ? fmt::format("temperature {:.3f}, a label counts from {:.1f} % on",
+                           result.temperature, 100 * result.threshold)
+             : fmt::format("temperature {:.3f}, out of scope below a score of {:.2f}",
+                           result.temperature, result.threshold);
+}
+
 Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& base,
                         const Data& rows, const BuildOptions& options, int threads,
                         BuildResult& result) {
@@ -123,8 +160,9 @@ Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& ba
                              result.train_rows, seconds));
   }
   ThreadPool pool(threads);
+  const std::vector<float> targets = dense_targets(rows.train);
   const LabelledFeatures data{features.values, features.labels, dims,
-                              static_cast<std::int32_t>(result.labels.size())};
+                              static_cast<std::int32_t>(result.labels.size()), targets};
   const int folds =
       static_cast<int>(std::min<std::int64_t>(task.folds, std::max<std::int64_t>(2, data.rows())));
   {
@@ -146,11 +184,13 @@ Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& ba
   // Each row's logits come from a fit that did not see it, so no rows need to be kept apart.
   return Fitted{
       base, std::move(fitted.head),
-      calibrate(task, result.search.out_of_fold_logits, features.labels, data.classes, result)};
+      targets.empty()
+          ? calibrate(task, result.search.out_of_fold_logits, features.labels, data.classes, result)
+          : calibrate_sets(result.search.out_of_fold_logits, targets, result)};
 }
 
 std::string describe_training(const Task& task, const TrainSettings& settings, const Model& base,
-                              const Data& data, const std::string& teacher) {
+                              const DataSummary& data, const std::string& teacher) {
   return fmt::format("task {}\nbase {} of {} bytes\ntraining rows {}\nvalidation rows {}\n{}{}",
                      task.name, base.name(), base.file_bytes(), data.train.sha256,
                      data.validation.sha256, teacher, to_text(settings.to_json(), 1));
@@ -174,12 +214,12 @@ std::optional<InnerLessons> inner_lessons(const Task& task, std::shared_ptr<cons
 }
 
 Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result) {
-  if (task.gate.floor)
-    result.gate = gate_against_floor(result.evaluation.right(), {.floor = *task.gate.floor});
+  const std::vector<bool> right =
+      result.label_sets ? result.label_sets->right() : result.evaluation.right();
+  if (task.gate.floor) result.gate = gate_against_floor(right, {.floor = *task.gate.floor});
   if (task.gate.baseline) {
     TACK_TRY(const auto baseline, baseline_answers(*task.gate.baseline, task.name, test, threads));
-    result.gate =
-        gate_against_baseline(result.evaluation.right(), baseline, {.margin = task.gate.margin});
+    result.gate = gate_against_baseline(right, baseline, {.margin = task.gate.margin});
   }
   return {};
 }
@@ -216,27 +256,59 @@ Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
   return write_peft_adapter(base, adapter, path);
 }
 
-Result<Json> make_lineage(const Task& task, const Model& base, const Data& data,
+Result<std::filesystem::path> built_teacher(
+    const Task& task, const BuildOptions& options,
+    const std::function<Result<BuildResult>(const Task&, const BuildOptions&)>& build) {
+  if (!task.teacher.models.empty()) return resolve_model(task.teacher.models.front());
+  Task teaching = task;
+  teaching.name = task.name + " teacher";
+  teaching.teacher = {};
+  teaching.training = task.teacher.training;
+  teaching.student = {};
+  teaching.type = "f16";
+  teaching.gate = {};
+  for (HeadTask& head : teaching.heads) head.gate = {};
+  if (!task.teacher.base.empty()) teaching.base = task.teacher.base;
+  BuildOptions building = options;
+  building.out.replace_extension(".teacher.gguf");
+  if (std::error_code ignored; std::filesystem::exists(building.out, ignored)) {
+    TACK_TRY(const auto made, Model::open(building.out));
+    if (const Json* task_of = made->tack_metadata("task");
+        task_of != nullptr && *task_of == teaching.to_json()) {
+      say(options, fmt::format("teacher: {} is there already", building.out.string()));
+      return building.out;
+    }
+    return fail(ErrorCode::kUsage,
+                "{}: this teacher was trained otherwise than the task says; name it as [teacher] "
+                "model to use it, or remove it to train it again",
+                building.out.string());
+  }
+  say(options, "teacher:");
+  if (auto built = build(teaching, building); !built) return std::unexpected(built.error());
+  return building.out;
+}
+
+Result<Json> make_lineage(const Task& task, const Model& base, const DataSummary& data,
                           const BuildOptions& options, const BuildResult& result) {
   TACK_TRY(const auto file, MappedFile::open(base.path()));
   Json json = {
       {"base", {{"name", base.name()}, {"sha256", sha256_hex(file.text())}}},
       {"train",
        {{"path", task.train.path},
-        {"rows", data.train.size()},
+        {"rows", data.train.rows},
         {"sha256", data.train.sha256},
         {"licence", task.licence}}},
       {"test",
        {{"path", task.test.empty() ? task.train.path : task.test},
-        {"rows", data.test.size()},
+        {"rows", data.test.rows},
         {"sha256", data.test.sha256}}},
       {"head", result.head},
       {"command", options.command},
   };
   if (const Json* before = base.tack_metadata("lineage")) json["base"]["lineage"] = *before;
-  if (data.validation.size() > 0)
+  if (data.validation.rows > 0)
     json["validation"] = {{"path", task.validation.empty() ? task.train.path : task.validation},
-                          {"rows", data.validation.size()},
+                          {"rows", data.validation.rows},
                           {"sha256", data.validation.sha256}};
   if (result.training)
     json["training"] = {{"steps", result.training->steps},

@@ -1,6 +1,7 @@
 // Steps that builds of every kind share.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,6 +20,21 @@ struct Data {
   Dataset train, validation, test;  // validation: empty unless the encoder is trained
 };
 
+// What a training and a lineage say about the rows, of whatever kind they are.
+struct DataSummary {
+  struct Part {
+    std::size_t rows = 0;
+    std::string sha256;
+  };
+  Part train, validation, test;
+};
+template <class AnyData>
+DataSummary summary_of(const AnyData& data) {
+  return {.train = {data.train.size(), data.train.sha256},
+          .validation = {data.validation.size(), data.validation.sha256},
+          .test = {data.test.size(), data.test.sha256}};
+}
+
 // Reads and divides what the task names, and counts it in `result`. Errors: those of reading; a
 // label that is only on one side.
 Result<Data> read_data(const Task& task, BuildResult& result);
@@ -28,6 +44,13 @@ std::string describe_data(const Task& task, const BuildResult& result);
 // Temperature and threshold from logits of rows that the head was not fitted to.
 Json calibrate(const Task& task, std::span<const float> logits,
                std::span<const std::int32_t> labels, std::int32_t classes, BuildResult& result);
+
+// The same for label sets: `targets` are dense_targets() of those rows.
+Json calibrate_sets(std::span<const float> logits, std::span<const float> targets,
+                    BuildResult& result);
+
+// What calibrate() or calibrate_sets() found, in words.
+std::string calibration_text(const BuildResult& result);
 
 // An encoder and a head that fits it.
 struct Fitted {
@@ -44,15 +67,15 @@ Result<Fitted> fit_head(const Task& task, const std::shared_ptr<const Model>& ba
 
 // What a training depends on: a checkpoint of anything else is not continued.
 std::string describe_training(const Task& task, const TrainSettings& settings, const Model& base,
-                              const Data& data, const std::string& teacher);
+                              const DataSummary& data, const std::string& teacher);
 
 // What the student learns from inside `teacher`, said in a line; nothing when the task wants
 // nothing.
 std::optional<InnerLessons> inner_lessons(const Task& task, std::shared_ptr<const Model> teacher,
                                           const Student& student, const BuildOptions& options);
 
-// Whether each in-scope row is right, against the task's floor or baseline. A baseline with several
-// heads answers with the one of the task's name.
+// Whether each in-scope row is right (of label sets: each row as a whole), against the task's floor
+// or baseline. A baseline with several heads answers with the one of the task's name.
 Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result);
 
 // A teacher (its head of that name, where it has several) on test rows; its labels may be in
@@ -65,7 +88,14 @@ Result<Evaluation> evaluate_teacher(const std::filesystem::path& path, const std
 Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
                       const TaskArtifact& artifact, const BuildOptions& options);
 
-Result<Json> make_lineage(const Task& task, const Model& base, const Data& data,
+// The teacher's file: the one the task names, or one that `build` makes here as a task of its own
+// and that is kept beside the result, where the next build finds it. For kinds whose teachers are
+// whole builds.
+Result<std::filesystem::path> built_teacher(
+    const Task& task, const BuildOptions& options,
+    const std::function<Result<BuildResult>(const Task&, const BuildOptions&)>& build);
+
+Result<Json> make_lineage(const Task& task, const Model& base, const DataSummary& data,
                           const BuildOptions& options, const BuildResult& result);
 
 }  // namespace tack

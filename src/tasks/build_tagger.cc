@@ -21,37 +21,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The teacher's file: the one the task names, or one that is built here as a task of its own and
-// kept beside the result, where the next build finds it.
-Result<std::filesystem::path> prepare_teacher(const Task& task, const BuildOptions& options) {
-  if (!task.teacher.models.empty()) return resolve_model(task.teacher.models.front());
-  Task teaching = task;
-  teaching.name = task.name + " teacher";
-  teaching.teacher = {};
-  teaching.training = task.teacher.training;
-  teaching.student = {};
-  teaching.type = "f16";
-  teaching.gate = {};
-  if (!task.teacher.base.empty()) teaching.base = task.teacher.base;
-  BuildOptions building = options;
-  building.out.replace_extension(".teacher.gguf");
-  if (std::error_code ignored; std::filesystem::exists(building.out, ignored)) {
-    TACK_TRY(const auto made, Model::open(building.out));
-    if (const Json* task_of = made->tack_metadata("task");
-        task_of != nullptr && *task_of == teaching.to_json()) {
-      say(options, fmt::format("teacher: {} is there already", building.out.string()));
-      return building.out;
-    }
-    return fail(ErrorCode::kUsage,
-                "{}: this teacher was trained otherwise than the task says; name it as [teacher] "
-                "model to use it, or remove it to train it again",
-                building.out.string());
-  }
-  say(options, "teacher:");
-  TACK_RETURN_IF_ERROR(build_tagger(teaching, building));
-  return building.out;
-}
-
 Result<TagEvaluation> measure(const std::filesystem::path& path, const Dataset& test, int threads) {
   TACK_TRY(auto tagger, Tagger::open(path, {.threads = threads}));
   Progress progress("evaluating", static_cast<std::int64_t>(test.size()), "rows");
@@ -91,7 +60,7 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
   std::shared_ptr<const Model> first = base, teacher;
   std::string depends = fmt::format("student {}\n", to_text(task.student.to_json()));
   if (task.teacher.wanted) {
-    TACK_TRY(result.teacher, prepare_teacher(task, options));
+    TACK_TRY(result.teacher, built_teacher(task, options, build_tagger));
     TACK_TRY(teacher, Model::open(result.teacher));
     TACK_TRY(const auto file, MappedFile::open(result.teacher));
     depends += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
@@ -103,16 +72,16 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
            make_student(first, task.student, data.train.texts, student.path(), threads));
   if (!cut.description.empty()) say(options, cut.description);
   const auto inner = inner_lessons(task, teacher, cut, options);
-  TACK_TRY(
-      TrainedTagger trained,
-      train_tagger(cut.model, rules, data.train, data.validation, task.training, teacher,
-                   task.teacher, encoder.path(),
-                   {.threads = threads,
-                    .type = task.type,
-                    .inner = inner ? &*inner : nullptr,
-                    .checkpoint = options.out.string() + ".checkpoint",
-                    .description = describe_training(task, task.training, *base, data, depends),
-                    .label = teacher ? "student" : "training"}));
+  TACK_TRY(TrainedTagger trained,
+           train_tagger(cut.model, rules, data.train, data.validation, task.training, teacher,
+                        task.teacher, encoder.path(),
+                        {.threads = threads,
+                         .type = task.type,
+                         .inner = inner ? &*inner : nullptr,
+                         .checkpoint = options.out.string() + ".checkpoint",
+                         .description = describe_training(task, task.training, *base,
+                                                          summary_of(data), depends),
+                         .label = teacher ? "student" : "training"}));
   result.head = fmt::format("tagger with a CRF, {} epochs, epoch {} chosen on {} validation rows",
                             trained.training.epochs.size(), trained.training.best_epoch,
                             result.validation_rows);
@@ -153,7 +122,7 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
     artifact.metrics = result.tagged->to_json();
     if (Json compared = comparison_json(result); !compared.empty())
       artifact.metrics["compared"] = std::move(compared);
-    TACK_TRY(artifact.lineage, make_lineage(task, *base, data, options, result));
+    TACK_TRY(artifact.lineage, make_lineage(task, *base, summary_of(data), options, result));
     TACK_RETURN_IF_ERROR(write_task_model(*trained.encoder, artifact, options.out));
   }
   result.seconds = std::chrono::duration<double>(Clock::now() - start).count();

@@ -15,6 +15,7 @@
 #include "tasks/features.h"
 #include "tasks/finetune.h"
 #include "tasks/inner_teacher.h"
+#include "tasks/predictor.h"
 #include "tasks/student.h"
 #include "tasks/training_report.h"
 #include "train/losses.h"
@@ -24,8 +25,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What is compared: a task's logits, embeddings of one width, or how alike embeddings are.
-enum class Target : std::uint8_t { kLogits, kVectors, kSimilarities };
+// What is compared: a task's logits, those of independent labels, embeddings of one width, or how
+// alike embeddings are.
+enum class Target : std::uint8_t { kLogits, kLabelSets, kVectors, kSimilarities };
 
 // Rows of `width` floats, one for each text.
 struct Rows {
@@ -72,7 +74,7 @@ double agreement(const Rows& student, const Rows& teacher, Target target) {
   double sum = 0;
   for (std::size_t r = 0; r < student.count(); ++r) {
     const auto a = student.row(r), b = teacher.row(r);
-    if (target == Target::kLogits)
+    if (target == Target::kLogits || target == Target::kLabelSets)
       sum += std::ranges::max_element(a) - a.begin() == std::ranges::max_element(b) - b.begin();
     else
       sum += 1 - cosine_distance(a, b, student.width, 1, ignored);
@@ -111,6 +113,8 @@ class Imitation final : public Curriculum {
     switch (target_) {
       case Target::kLogits:
         return sum + distillation(student, teacher, width_, temperature_, scale, slope);
+      case Target::kLabelSets:
+        return sum + binary_distillation(student, teacher, temperature_, scale, slope);
       case Target::kVectors:
         return sum + cosine_distance(student, teacher, width_, scale, slope);
       case Target::kSimilarities:
@@ -191,14 +195,21 @@ Status check_fit(const Model& teacher, const Model& student, const InnerSettings
 // regression on the student's embeddings towards the teacher's first answers.
 Result<LinearHead> first_head(const Model& teacher, const std::shared_ptr<const Model>& base,
                               std::span<const std::string> texts, const Rows& answers,
-                              int threads) {
+                              Target target, int threads) {
   if (teacher.embedding_dim() == base->embedding_dim()) return head_of(teacher);
   Dataset rows;
   rows.label_names = teacher.labels();
   for (std::size_t i = 0; i < texts.size(); ++i) {
     const auto row = answers.row(i);
     rows.texts.push_back(texts[i]);
-    rows.labels.push_back(static_cast<std::int32_t>(std::ranges::max_element(row) - row.begin()));
+    if (target == Target::kLabelSets) {
+      rows.labels.push_back(0);
+      auto& labels = rows.label_sets.emplace_back();
+      for (std::size_t k = 0; k < row.size(); ++k)
+        if (row[k] > 0) labels.push_back(static_cast<std::int32_t>(k));
+    } else {
+      rows.labels.push_back(static_cast<std::int32_t>(std::ranges::max_element(row) - row.begin()));
+    }
   }
   return frozen_head(base, rows, 10, threads);
 }
@@ -239,7 +250,9 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
            make_student(whole, shape, std::span(texts).first(training), cut.path(), threads));
   const std::shared_ptr<const Model>& base = student.model;
   say(student.description);
-  const Target target = result.of_task                                      ? Target::kLogits
+  TACK_TRY(const Calibration calibration, Calibration::of(*teacher));
+  const Target target = result.of_task
+                            ? calibration.multilabel ? Target::kLabelSets : Target::kLogits
                         : base->embedding_dim() == teacher->embedding_dim() ? Target::kVectors
                                                                             : Target::kSimilarities;
   result.of_pairs = target == Target::kSimilarities;
@@ -254,7 +267,8 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
   const TrainingTexts packed(std::move(tokens), base->tokenizer().vocab_size());
   std::optional<LinearHead> head;
   if (result.of_task) {
-    TACK_TRY(head, first_head(*teacher, base, std::span(texts).first(training), answers, threads));
+    TACK_TRY(head, first_head(*teacher, base, std::span(texts).first(training), answers, target,
+                              threads));
   }
   ThreadPool pool(threads);
   InnerLessons lessons{teacher, options.inner, {}, {}};

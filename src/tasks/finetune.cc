@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 
 #include "engine/text_encoder.h"
 #include "tasks/features.h"
 #include "tasks/inner_teacher.h"
+#include "tasks/multilabel.h"
 #include "train/losses.h"
 
 namespace tack {
@@ -86,6 +88,93 @@ class Classification final : public Curriculum {
   graph::ValueId logits_;
 };
 
+// Any number of labels: binary cross-entropy of every logit. Validation: the micro F1 of labels
+// with a probability of a half.
+class LabelSets final : public Curriculum {
+ public:
+  LabelSets(const TrainingTexts& texts, std::vector<float> targets, std::size_t training,
+            std::size_t unlabelled, std::int64_t labels, double smoothing, const Teaching* teaching,
+            graph::ValueId logits)
+      : texts_(texts),
+        targets_(std::move(targets)),
+        training_(training),
+        unlabelled_(unlabelled),
+        labels_(static_cast<std::size_t>(labels)),
+        smoothing_(static_cast<float>(smoothing)),
+        teaching_(teaching),
+        logits_(logits) {}
+
+  std::size_t size() const override { return training_ + unlabelled_; }
+  ExampleTokens tokens(std::size_t example) const override { return texts_[example]; }
+  std::int64_t longest_validation() const override { return texts_.longest(); }
+  bool has_validation() const override { return texts_.size() > size(); }
+
+  double loss(Tape& tape, std::span<const std::size_t> examples, double scale) override {
+    std::vector<float> soft(labels_);
+    double sum = 0;
+    for (std::size_t i = 0; i < examples.size(); ++i) {
+      const std::size_t example = examples[i];
+      const auto logits = tape.value(logits_).subspan(i * labels_, labels_);
+      const auto slope = tape.gradient(logits_).subspan(i * labels_, labels_);
+      double by_label = scale;
+      if (teaching_ != nullptr) {
+        by_label *= example < training_ ? teaching_->labels : 0.0;
+        sum += binary_distillation(logits,
+                                   std::span(teaching_->logits).subspan(example * labels_, labels_),
+                                   teaching_->temperature, scale - by_label, slope);
+      }
+      if (by_label == 0) continue;
+      std::ranges::transform(targets_of(example), soft.begin(),
+                             [&](float t) { return t + smoothing_ * (0.5F - t); });
+      sum += binary_cross_entropy(logits, soft, by_label, slope);
+    }
+    return sum;
+  }
+
+  Result<double> validate(const Forward& forward) override {
+    std::vector<ExampleTokens> texts;
+    for (std::size_t i = size(); i < texts_.size(); ++i) texts.push_back(texts_[i]);
+    std::vector<float> logits;
+    TACK_RETURN_IF_ERROR(forward(texts, [&](std::size_t, std::size_t, const Tape& tape) {
+      const auto values = tape.value(logits_);
+      logits.insert(logits.end(), values.begin(), values.end());
+    }));
+    return micro_f1(logits, std::span(targets_).subspan(training_ * labels_), 0);
+  }
+
+ private:
+  std::span<const float> targets_of(std::size_t example) const {
+    return std::span(targets_).subspan(example * labels_, labels_);
+  }
+
+  const TrainingTexts& texts_;  // training rows, unlabelled texts, validation rows
+  std::vector<float> targets_;  // of training rows, then validation rows
+  std::size_t training_, unlabelled_, labels_;
+  float smoothing_;
+  const Teaching* teaching_;
+  graph::ValueId logits_;
+};
+
+std::unique_ptr<Curriculum> make_curriculum(const TrainingTexts& texts, const Dataset& train,
+                                            const Dataset& validation, std::int64_t classes,
+                                            double smoothing, const Teaching* teaching,
+                                            InnerTeacher* inner, graph::ValueId logits) {
+  const std::size_t unlabelled = teaching == nullptr ? 0 : teaching->texts.size();
+  if (!train.label_sets.empty()) {
+    std::vector<float> targets = dense_targets(train);
+    const std::vector<float> more = dense_targets(validation);
+    targets.insert(targets.end(), more.begin(), more.end());
+    return std::make_unique<LabelSets>(texts, std::move(targets), train.size(), unlabelled, classes,
+                                       smoothing, teaching, logits);
+  }
+  std::vector<std::int32_t> labels = train.labels;
+  labels.resize(labels.size() + unlabelled, kUnlabelled);
+  const std::size_t training = labels.size();
+  labels.insert(labels.end(), validation.labels.begin(), validation.labels.end());
+  return std::make_unique<Classification>(texts, std::move(labels), training, classes, smoothing,
+                                          teaching, inner, logits);
+}
+
 }  // namespace
 
 TrainableOptions trainable_options(const TrainSettings& settings) {
@@ -102,9 +191,10 @@ Result<LinearHead> frozen_head(const std::shared_ptr<const Model>& base, const D
   TACK_TRY(auto encoder, TextEncoder::create(base, {.threads = threads, .outputs = {"embedding"}}));
   TACK_TRY(const Features features, embed_rows(*encoder, rows));
   ThreadPool pool(threads);
+  const std::vector<float> targets = dense_targets(rows);
   TACK_TRY(auto fit,
            fit_logistic({features.values, features.labels, encoder->output_dim("embedding"),
-                         static_cast<std::int32_t>(rows.label_names.size())},
+                         static_cast<std::int32_t>(rows.label_names.size()), targets},
                         {.c = c, .tolerance = 1e-5}, pool));
   return std::move(fit.head);
 }
@@ -115,33 +205,29 @@ Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Data
   TACK_TRY(const LinearHead start,
            frozen_head(base, train_rows, settings.start_c, options.threads));
   std::vector<Tokens> tokens;
-  std::vector<std::int32_t> labels;
-  const auto add = [&](std::string_view text, std::int32_t label) {
-    tokens.push_back(base->tokenizer().encode(text, base->context_length()));
-    labels.push_back(label);
+  const auto add = [&](const std::vector<std::string>& more) {
+    for (const std::string& text : more)
+      tokens.push_back(base->tokenizer().encode(text, base->context_length()));
   };
-  for (std::size_t i = 0; i < train_rows.size(); ++i)
-    add(train_rows.texts[i], train_rows.labels[i]);
-  if (options.teaching != nullptr)
-    for (const std::string& text : options.teaching->texts) add(text, kUnlabelled);
-  const std::size_t training = tokens.size();
-  for (std::size_t i = 0; i < validation_rows.size(); ++i)
-    add(validation_rows.texts[i], validation_rows.labels[i]);
+  add(train_rows.texts);
+  if (options.teaching != nullptr) add(options.teaching->texts);
+  add(validation_rows.texts);
   const TrainingTexts texts(std::move(tokens), base->tokenizer().vocab_size());
   ThreadPool pool(options.threads);
   TACK_TRY(const Learner learner,
            make_learner(base, {.label = &start}, texts, trainable_options(settings), options.inner,
                         settings.loop, pool));
   const TrainableModel* const model = learner.model.get();
-  Classification curriculum(texts, std::move(labels), training, start.classes, settings.smoothing,
-                            options.teaching, learner.inner.get(), model->output());
+  const auto curriculum =
+      make_curriculum(texts, train_rows, validation_rows, start.classes, settings.smoothing,
+                      options.teaching, learner.inner.get(), model->output());
   TrainerOptions loop = settings.loop;
   loop.checkpoint = options.checkpoint;
   loop.description = options.description;
   loop.label = options.label;
   FineTuned out;
   TACK_TRY(out.training, train(model->graph(), learner.outputs, learner.model->parameters(),
-                               curriculum, loop, pool));
+                               *curriculum, loop, pool));
   out.head = model->head();
   out.adapters = model->adapters();
   out.truncated = texts.truncated();

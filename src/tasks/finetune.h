@@ -1,9 +1,11 @@
-// Fine-tuning of a classifier: the encoder's weights and the head together.
+// Fine-tuning of a classifier, of one label a text or any number: the encoder's weights and the
+// head together.
 //
 // The head starts from a logistic regression on the frozen encoder's embeddings (linear probing,
 // then fine-tuning: Kumar et al. 2022, arXiv:2202.10054). Out-of-scope rows are trained towards the
-// uniform distribution. A part of the training rows is kept apart: it chooses the epoch and fits
-// the temperature and the threshold.
+// uniform distribution. Labels of a set are learned apart (binary cross-entropy); the teacher's
+// sigmoids take the place of its softmax. A part of the training rows is kept apart: it chooses the
+// epoch and fits the temperature and the threshold.
 #pragma once
 
 #include <functional>
@@ -32,7 +34,7 @@ struct FineTuneOptions {
   int threads = 1;
   std::string type = "int8";  // of the encoder's matrices
   const Teaching* teaching = nullptr;
-  const InnerLessons* inner = nullptr;  // what is learned besides the answers
+  const InnerLessons* inner = nullptr;  // what is learned besides the answers; of one label
   std::filesystem::path checkpoint;
   std::string description;         // of everything the run depends on
   std::string label = "training";  // of the progress bar
@@ -51,7 +53,8 @@ struct FineTuned {
 
 TrainableOptions trainable_options(const TrainSettings& settings);
 
-// A logistic regression on the embeddings of the encoder as it is: where a head starts.
+// A logistic regression on the embeddings of the encoder as it is: where a head starts. With label
+// sets, one for every label.
 Result<LinearHead> frozen_head(const std::shared_ptr<const Model>& base, const Dataset& rows,
                                double c, int threads);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 
 #include "eval/calibration.h"
 
@@ -22,6 +23,11 @@ std::vector<float> softmax(std::span<const float> logits, float temperature) {
   }
   for (float& p : out) p = static_cast<float>(static_cast<double>(p) / sum);
   return out;
+}
+
+float sigmoid(float logit, float temperature) {
+  return static_cast<float>(
+      1 / (1 + std::exp(-static_cast<double>(logit) / static_cast<double>(temperature))));
 }
 
 Result<float> number(const Json& calibration, const char* key, float fallback,
@@ -45,6 +51,10 @@ Result<Calibration> Calibration::parse(const Json& json, std::string_view where)
   Calibration out;
   TACK_TRY(out.temperature, number(json, "temperature", 1, where));
   TACK_TRY(out.threshold, number(json, "threshold", 0, where));
+  if (const auto found = json.find("multilabel"); found != json.end()) {
+    if (!found->is_boolean()) return fail("{}: 'multilabel' is not true or false", where);
+    out.multilabel = found->get<bool>();
+  }
   if (out.temperature <= 0)
     return fail("{}: temperature {} is not above 0", where, out.temperature);
   return out;
@@ -108,6 +118,15 @@ Result<std::size_t> find_head(const std::vector<TaskHead>& heads, std::string_vi
 
 Prediction Calibration::apply(std::span<const float> logits) const {
   Prediction p;
+  if (multilabel) {
+    for (float logit : logits) p.probabilities.push_back(sigmoid(logit, temperature));
+    for (std::size_t k = 0; k < logits.size(); ++k)
+      if (p.probabilities[k] >= threshold) p.labels.push_back(k);
+    std::ranges::stable_sort(p.labels, std::greater{},
+                             [&](std::size_t k) { return p.probabilities[k]; });
+    p.label = static_cast<std::size_t>(std::ranges::max_element(logits) - logits.begin());
+    return p;
+  }
   p.probabilities = softmax(logits, temperature);
   p.label =
       static_cast<std::size_t>(std::ranges::max_element(p.probabilities) - p.probabilities.begin());

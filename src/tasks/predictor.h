@@ -22,12 +22,17 @@ struct Prediction {
   float score = 0;                   // how sure it is that any label fits: eval/calibration.h
   std::int64_t tokens = 0;           // that the model saw
   std::int64_t truncated = 0;        // tokens dropped because the text was too long
+  // Of a multilabel model: those that count, most probable first. Probabilities do not sum to 1
+  // then, and out_of_scope and score say nothing.
+  std::vector<std::size_t> labels = {};
 };
 
 // What turns logits of labels into a Prediction.
 struct Calibration {
   float temperature = 1;
   float threshold = 0;  // 0: none
+  // Labels are independent, and count from a probability of `threshold` on.
+  bool multilabel = false;
 
   // Errors: numbers of tack.calibration that are none.
   static Result<Calibration> of(const Model& model);
@@ -76,6 +81,7 @@ class TaskPredictor {
   const Model& model() const { return encoder_->model(); }
   TextEncoder& encoder() { return *encoder_; }
   const Calibration& calibration() const { return heads_[head_].calibration; }
+  bool multilabel() const { return calibration().multilabel; }
 
   // Results depend on batching as little as TextEncoder::run says.
   Result<std::vector<Prediction>> predict(std::span<const std::string_view> texts);

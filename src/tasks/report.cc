@@ -30,11 +30,11 @@ std::vector<Confusion> confusions(const Metrics& metrics, std::size_t labels) {
 }
 
 // Labels with rows, lowest F1 first.
-std::vector<std::size_t> by_f1(const Metrics& metrics) {
+std::vector<std::size_t> by_f1(const std::vector<ClassMetrics>& labels) {
   std::vector<std::size_t> order;
-  for (std::size_t k = 0; k < metrics.per_class.size(); ++k)
-    if (metrics.per_class[k].support > 0) order.push_back(k);
-  std::ranges::stable_sort(order, {}, [&](std::size_t k) { return metrics.per_class[k].f1; });
+  for (std::size_t k = 0; k < labels.size(); ++k)
+    if (labels[k].support > 0) order.push_back(k);
+  std::ranges::stable_sort(order, {}, [&](std::size_t k) { return labels[k].f1; });
   return order;
 }
 
@@ -164,11 +164,12 @@ void add_row(std::string& out, std::string_view name, std::string_view value) {
   out += fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(value));
 }
 
-std::string per_class_table(const Metrics& metrics, const std::vector<std::string>& labels) {
+std::string per_class_table(const std::vector<ClassMetrics>& per_class,
+                            const std::vector<std::string>& labels) {
   std::string out =
       "<table><tr><th>label</th><th>F1</th><th>precision</th><th>recall</th><th>rows</th></tr>\n";
-  for (std::size_t k : by_f1(metrics)) {
-    const ClassMetrics& c = metrics.per_class[k];
+  for (std::size_t k : by_f1(per_class)) {
+    const ClassMetrics& c = per_class[k];
     out += fmt::format(
         "<tr><td>{}</td><td class=\"n\">{:.1f}</td><td class=\"n\">{:.1f}</td>"
         "<td class=\"n\">{:.1f}</td><td class=\"n\">{}</td></tr>\n",
@@ -211,7 +212,7 @@ std::string evaluation_text(const Evaluation& evaluation, const std::vector<std:
     out += fmt::format("  in-scope right     {}\n", percent(oos->in_scope_recall));
     out += fmt::format("  all rows right     {}\n", percent(oos->accuracy));
   }
-  const auto worst = by_f1(m);
+  const auto worst = by_f1(m.per_class);
   if (!worst.empty() && m.per_class[worst.front()].f1 < 1) {
     out += "weakest labels:";
     for (std::size_t i = 0; i < std::min<std::size_t>(3, worst.size()); ++i)
@@ -261,7 +262,7 @@ std::string evaluation_html(const std::string& title, const std::vector<Fact>& f
       "the same order.</p>{}</section>\n",
       confusion_svg(m, labels));
   out += fmt::format("<section><h2>Labels</h2>{}</section>\n</body></html>\n",
-                     per_class_table(m, labels));
+                     per_class_table(m.per_class, labels));
   return out;
 }
 
@@ -353,6 +354,99 @@ std::string extract_evaluation_html(const std::string& title, const std::vector<
   out += fmt::format("<section><h2>Latency of one question</h2>{}</section>\n",
                      latency_svg(evaluation.latency_us));
   return out + "</body></html>\n";
+}
+
+namespace {
+
+// Names and values of a table or of lines.
+using Figures = std::vector<std::pair<const char*, std::string>>;
+
+Figures figures(const LabelSetMetrics& m) {
+  return {{"micro F1", percent(m.micro_f1)},    {"precision", percent(m.precision)},
+          {"recall", percent(m.recall)},        {"macro F1", percent(m.macro_f1)},
+          {"all of a text", percent(m.exact)},  {"ranking precision", percent(m.ranking)},
+          {"calibration error", percent(m.ece)}};
+}
+
+Figures figures(const PairEvaluation& e) {
+  if (!e.retrieval) return {{"Spearman", percent(*e.spearman)}};
+  return {{"recall at 1", percent(e.retrieval->recall_1)},
+          {"recall at 10", percent(e.retrieval->recall_10)},
+          {"MRR", percent(e.retrieval->mrr)}};
+}
+
+std::string lines_of(const Figures& figures) {
+  std::string out;
+  for (const auto& [name, value] : figures) out += fmt::format("  {:<18} {}\n", name, value);
+  return out;
+}
+
+std::string what_was_asked(const PairEvaluation& e) {
+  if (e.kind == PairKind::kScored) return fmt::format("{} scored pairs", e.rows());
+  return fmt::format("{} queries, {}", e.rows(),
+                     e.kind == PairKind::kLabel ? "each among all other texts"
+                                                : "each among the second texts of all pairs");
+}
+
+std::string page(const std::string& title, const std::vector<Fact>& facts, const Figures& figures,
+                 const std::string& latency, const std::vector<float>& latency_us,
+                 const std::string& sections) {
+  std::string out = page_head(title, facts);
+  for (const auto& [name, value] : figures) add_row(out, name, value);
+  add_row(out, "latency", latency);
+  return out + "</table>\n<p>Brackets hold 95 % bootstrap intervals.</p>\n" + sections +
+         fmt::format("<section><h2>Latency of one text</h2>{}</section>\n",
+                     latency_svg(latency_us));
+}
+
+}  // namespace
+
+std::string label_set_evaluation_text(const LabelSetEvaluation& evaluation,
+                                      const std::vector<std::string>& labels) {
+  const LabelSetMetrics& m = evaluation.metrics;
+  std::string out =
+      fmt::format("{} rows, {} labels; 95 % intervals in brackets\n", m.rows, labels.size());
+  out += lines_of(figures(m));
+  const auto worst = by_f1(m.per_label);
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, worst.size()); ++i)
+    out +=
+        fmt::format("{} {} (F1 {:.1f} % of {})", i > 0 ? "," : "weakest labels:", labels[worst[i]],
+                    100 * m.per_label[worst[i]].f1, m.per_label[worst[i]].support);
+  if (!worst.empty()) out += '\n';
+  out += fmt::format("latency: {}\n", latency_line(evaluation));
+  if (evaluation.truncated_rows > 0)
+    out += fmt::format("{} texts were too long for the model and were cut\n",
+                       evaluation.truncated_rows);
+  return out;
+}
+
+std::string label_set_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                                      const LabelSetEvaluation& evaluation,
+                                      const std::vector<std::string>& labels,
+                                      const std::string& sections) {
+  const LabelSetMetrics& m = evaluation.metrics;
+  return page(title, facts, figures(m), latency_line(evaluation), evaluation.latency_us, sections) +
+         fmt::format("<section><h2>Labels</h2>{}</section>\n</body></html>\n",
+                     per_class_table(m.per_label, labels));
+}
+
+std::string pair_evaluation_text(const PairEvaluation& evaluation) {
+  std::string out = fmt::format("{}; 95 % intervals in brackets\n", what_was_asked(evaluation));
+  out += lines_of(figures(evaluation));
+  out += fmt::format("latency: {}\n", latency_line(evaluation));
+  if (evaluation.truncated_texts > 0)
+    out += fmt::format("{} texts were too long for the model and were cut\n",
+                       evaluation.truncated_texts);
+  return out;
+}
+
+std::string pair_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                                 const PairEvaluation& evaluation, const std::string& sections) {
+  std::vector<Fact> all = facts;
+  all.push_back({"measured", what_was_asked(evaluation)});
+  return page(title, all, figures(evaluation), latency_line(evaluation), evaluation.latency_us,
+              sections) +
+         "</body></html>\n";
 }
 
 }  // namespace tack

@@ -4,8 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "tasks/embedding.h"
 #include "tasks/evaluate.h"
 #include "tasks/extractor.h"
+#include "tasks/multilabel.h"
 #include "tasks/tagger.h"
 
 namespace tack {
@@ -28,6 +30,20 @@ std::string evaluation_html(const std::string& title, const std::vector<Fact>& f
 std::string tag_evaluation_text(const TagEvaluation& evaluation);
 std::string tag_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
                                 const TagEvaluation& evaluation, const std::string& sections = "");
+
+// Of any number of labels a text.
+std::string label_set_evaluation_text(const LabelSetEvaluation& evaluation,
+                                      const std::vector<std::string>& labels);
+std::string label_set_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                                      const LabelSetEvaluation& evaluation,
+                                      const std::vector<std::string>& labels,
+                                      const std::string& sections = "");
+
+// Of an encoder on texts that belong together.
+std::string pair_evaluation_text(const PairEvaluation& evaluation);
+std::string pair_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                                 const PairEvaluation& evaluation,
+                                 const std::string& sections = "");
 
 // The same for an extractor.
 std::string extract_evaluation_text(const ExtractEvaluation& evaluation);

@@ -8,6 +8,10 @@ std::string_view task_kind_name(TaskKind kind) {
       return "classify";
     case TaskKind::kTag:
       return "tag";
+    case TaskKind::kMultilabel:
+      return "multilabel";
+    case TaskKind::kEmbed:
+      return "embed";
     case TaskKind::kSpan:
       return "span";
   }
@@ -75,6 +79,8 @@ Json TrainSettings::to_json() const {
     json["length"] = length;
     json["overlap"] = overlap;
   }
+  // Of pairs only; checkpoints of other kinds stay as they were.
+  if (temperature != kContrastTemperature) json["temperature"] = temperature;
   return json;
 }
 
@@ -118,6 +124,17 @@ Json StudentShape::to_json() const {
   return json;
 }
 
+namespace {
+
+Json pairs_json(const PairColumns& pairs) {
+  if (pairs.kind == PairKind::kLabel) return {{"kind", "label"}};
+  if (pairs.kind == PairKind::kScored)
+    return {{"kind", "scored"}, {"other", pairs.other}, {"score", pairs.score}};
+  return {{"kind", "positive"}, {"other", pairs.other}, {"negative", pairs.negative}};
+}
+
+}  // namespace
+
 Json Task::to_json() const {
   Json json = {
       {"name", name},
@@ -137,6 +154,8 @@ Json Task::to_json() const {
       {"head", {{"c", c}, {"folds", folds}}},
       {"calibration", {{"false_alarms", false_alarms}}},
   };
+  if (kind == TaskKind::kMultilabel) json["data"]["separator"] = train.separator;
+  if (kind == TaskKind::kEmbed) json["data"]["pairs"] = pairs_json(train.pairs);
   if (training.method != TrainMethod::kHead) {
     json["data"]["validation"] = validation;
     json["model"]["type"] = type;

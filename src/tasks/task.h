@@ -1,14 +1,15 @@
 // What a task is, and task.toml, the file that says it.
 //
-//   [task]         name, kind ("classify", "tag" or "span"), description
+//   [task]         name, kind ("classify", "multilabel", "tag", "span" or "embed"), description
 //   [data]         train, validation, test, text, label, oos_label, spans (eval/tagged.h), format,
 //                  licence, split_test, split_seed; of questions (eval/questions.h) limit (how many
-//                  of train are used)
+//                  of train are used); separator (eval/label_sets.h); positive, negative, or other,
+//                  score, or pairs = "label" (eval/pairs.h)
 //   [model]        base (path or name of an encoder), type (int8, bf16, f16, f32; of the result)
 //   [train]        method ("head", "lora", "full"), rank, epochs, batch, rate, warmup, schedule,
 //                  decay, clip, dropout, smoothing, layer_decay, head_rate, average, patience,
 //                  validation, augment, seed, bf16, recompute, checkpoint_seconds; of questions
-//                  length, overlap (tokens, of windows: tasks/windows.h)
+//                  length, overlap (tokens, of windows: tasks/windows.h); of "embed" temperature
 //   [student]      layers (how many, or which ones), width, ffn
 //   [teacher]      model or models, or the keys of [train], base and count to train some;
 //                  temperature, labels (weight of the labels against the teacher), unlabelled (more
@@ -41,9 +42,9 @@
 
 namespace tack {
 
-// What a model answers with: a label, or named spans (and perhaps a label), or the stretch of a
-// context that answers a question.
-enum class TaskKind : std::uint8_t { kClassify, kTag, kSpan };
+// What a model answers with: a label, named spans (and perhaps a label), the stretch of a context
+// that answers a question, any number of labels, a vector.
+enum class TaskKind : std::uint8_t { kClassify, kTag, kSpan, kMultilabel, kEmbed };
 std::string_view task_kind_name(TaskKind kind);
 
 struct GateRule {
@@ -53,6 +54,8 @@ struct GateRule {
 
   bool any() const { return floor.has_value() || baseline.has_value(); }
 };
+
+inline constexpr double kContrastTemperature = 0.05;
 
 // How the encoder is trained; with kHead it stays as it is. Defaults suit a few thousand short
 // texts.
@@ -67,6 +70,7 @@ struct TrainSettings {
   std::int64_t augment = 0;   // copies of a tagged text with other spans (tasks/augment.h)
   std::int64_t length = 0;    // of windows, tokens; 0: what the model takes
   std::int64_t overlap = 64;  // of neighbouring windows
+  double temperature = kContrastTemperature;  // of cosines, in the loss of pairs
   TrainerOptions loop;
 
   Json to_json() const;

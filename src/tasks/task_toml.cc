@@ -161,7 +161,7 @@ class Section {
   std::set<std::string> known_;
 };
 
-Status read_train(Section& section, TrainSettings& train) {
+Status read_train(Section& section, TaskKind kind, TrainSettings& train) {
   TrainerOptions& loop = train.loop;
   double decay = static_cast<double>(loop.adamw.decay), clip = static_cast<double>(loop.adamw.clip);
   auto seed = static_cast<std::int64_t>(loop.seed);
@@ -182,9 +182,13 @@ Status read_train(Section& section, TrainSettings& train) {
   TACK_RETURN_IF_ERROR(section.read("decay", 0, 1, decay));
   TACK_RETURN_IF_ERROR(section.read("clip", 0, 1e9, clip));
   TACK_RETURN_IF_ERROR(section.read("dropout", 0, 0.9, loop.dropout));
-  TACK_RETURN_IF_ERROR(section.read("smoothing", 0, 0.9, train.smoothing));
   TACK_RETURN_IF_ERROR(section.read("layer_decay", 0.01, 1, train.layer_decay));
-  TACK_RETURN_IF_ERROR(section.read("head_rate", 0.01, 1000, train.head_rate));
+  if (kind == TaskKind::kEmbed) {
+    TACK_RETURN_IF_ERROR(section.read("temperature", 0.001, 10, train.temperature));
+  } else {  // there is a head
+    TACK_RETURN_IF_ERROR(section.read("smoothing", 0, 0.9, train.smoothing));
+    TACK_RETURN_IF_ERROR(section.read("head_rate", 0.01, 1000, train.head_rate));
+  }
   TACK_RETURN_IF_ERROR(section.read("embeddings", train.embeddings));
   TACK_RETURN_IF_ERROR(section.read("rank", 1, 1024, train.rank));
   TACK_RETURN_IF_ERROR(section.read("augment", 0, 100, train.augment));
@@ -220,7 +224,7 @@ Status read_inner(Section& section, InnerSettings& inner) {
   return {};
 }
 
-Status read_teacher(Section& section, TeacherSettings& teacher) {
+Status read_teacher(Section& section, TaskKind kind, TeacherSettings& teacher) {
   teacher.training.method = TrainMethod::kFull;
   std::string model;
   TACK_RETURN_IF_ERROR(section.read("model", model));
@@ -228,16 +232,19 @@ Status read_teacher(Section& section, TeacherSettings& teacher) {
   if (!model.empty() && !teacher.models.empty())
     return section.wrong("models", "left out when there is a model");
   if (!model.empty()) teacher.models = {model};
-  TACK_RETURN_IF_ERROR(section.read("temperature", 0.1, 100, teacher.temperature));
+  // Of a teacher that is trained on pairs, [teacher] temperature is that of its training.
+  if (kind != TaskKind::kEmbed) {
+    TACK_RETURN_IF_ERROR(section.read("temperature", 0.1, 100, teacher.temperature));
+    TACK_RETURN_IF_ERROR(section.read("unlabelled", teacher.unlabelled));
+  }
   TACK_RETURN_IF_ERROR(section.read("labels", 0, 1, teacher.labels));
-  TACK_RETURN_IF_ERROR(section.read("unlabelled", teacher.unlabelled));
   TACK_RETURN_IF_ERROR(section.read("variants", 0, 100, teacher.variants));
   TACK_RETURN_IF_ERROR(read_inner(section, teacher.inner));
   // A teacher that exists is not trained: keys for that would be ignored.
   if (teacher.models.empty()) {
     TACK_RETURN_IF_ERROR(section.read("count", 1, 100, teacher.count));
     TACK_RETURN_IF_ERROR(section.read("base", teacher.base));
-    TACK_RETURN_IF_ERROR(read_train(section, teacher.training));
+    TACK_RETURN_IF_ERROR(read_train(section, kind, teacher.training));
   }
   return section.finish();
 }
@@ -254,18 +261,39 @@ Status read_student(Section& section, StudentShape& student) {
   return section.finish();
 }
 
-// What [data] and [heads.NAME] have in common.
-// Questions have no columns of text and label.
-Status read_rows(Section& section, bool columns, DataSource& train, std::string& validation,
+Status read_pair_columns(Section& data, Task& task) {
+  PairColumns& pairs = task.train.pairs;
+  pairs.kind = data.has("other") || data.has("score") ? PairKind::kScored : PairKind::kPositive;
+  TACK_RETURN_IF_ERROR(
+      data.read("pairs", {std::pair{"columns", pairs.kind}, std::pair{"label", PairKind::kLabel}},
+                pairs.kind));
+  if (pairs.kind == PairKind::kScored) {
+    pairs.other = "other";
+    pairs.score = "score";
+    TACK_RETURN_IF_ERROR(data.read("other", pairs.other));
+    TACK_RETURN_IF_ERROR(data.read("score", pairs.score));
+  } else if (pairs.kind == PairKind::kPositive) {
+    TACK_RETURN_IF_ERROR(data.read("positive", pairs.other));
+    TACK_RETURN_IF_ERROR(data.read("negative", pairs.negative));
+  }
+  if (pairs.kind != PairKind::kLabel) task.train.label.clear();
+  return {};
+}
+
+// What [data] and [heads.NAME] have in common. Questions have no columns of text and label, pairs
+// have a label only where it says which texts belong together.
+Status read_rows(Section& section, TaskKind kind, DataSource& train, std::string& validation,
                  std::string& test) {
   TACK_RETURN_IF_ERROR(section.read("train", train.path));
   TACK_RETURN_IF_ERROR(section.read("validation", validation));
   TACK_RETURN_IF_ERROR(section.read("test", test));
-  if (columns) {
-    TACK_RETURN_IF_ERROR(section.read("text", train.text));
-    TACK_RETURN_IF_ERROR(section.read("label", train.label));
+  if (kind != TaskKind::kSpan) TACK_RETURN_IF_ERROR(section.read("text", train.text));
+  const bool labelled =
+      kind != TaskKind::kSpan && (kind != TaskKind::kEmbed || train.pairs.kind == PairKind::kLabel);
+  if (labelled) TACK_RETURN_IF_ERROR(section.read("label", train.label));
+  // A row of any number of labels that belongs to none has none.
+  if (labelled && kind != TaskKind::kMultilabel)
     TACK_RETURN_IF_ERROR(section.read("oos_label", train.oos_label));
-  }
   std::string format = "auto";
   TACK_RETURN_IF_ERROR(section.read("format", format));
   if (!section.has("format")) return {};
@@ -310,7 +338,8 @@ Status read_heads(const toml::table& heads, std::string_view file, Task& task) {
                   file, node.source().begin.line, name);
     Section section(table, "heads." + name, file);
     HeadTask head{name, task.train, task.validation, task.test, 1, {}};
-    TACK_RETURN_IF_ERROR(read_rows(section, true, head.train, head.validation, head.test));
+    TACK_RETURN_IF_ERROR(
+        read_rows(section, TaskKind::kClassify, head.train, head.validation, head.test));
     TACK_RETURN_IF_ERROR(section.read("weight", 1e-6, 1e6, head.weight));
     TACK_RETURN_IF_ERROR(read_gate(section, head.gate));
     TACK_RETURN_IF_ERROR(section.finish());
@@ -350,11 +379,12 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   Section head_line = section("task");
   TACK_RETURN_IF_ERROR(head_line.read("name", task.name));
   TACK_RETURN_IF_ERROR(head_line.read("description", task.description));
-  TACK_RETURN_IF_ERROR(
-      head_line.read("kind",
-                     {std::pair{"classify", TaskKind::kClassify}, std::pair{"tag", TaskKind::kTag},
-                      std::pair{"span", TaskKind::kSpan}},
-                     task.kind));
+  TACK_RETURN_IF_ERROR(head_line.read(
+      "kind",
+      {std::pair{"classify", TaskKind::kClassify}, std::pair{"multilabel", TaskKind::kMultilabel},
+       std::pair{"tag", TaskKind::kTag}, std::pair{"span", TaskKind::kSpan},
+       std::pair{"embed", TaskKind::kEmbed}},
+      task.kind));
   TACK_RETURN_IF_ERROR(head_line.finish());
 
   Section data = section("data");
@@ -364,8 +394,13 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
     task.train.spans = "spans";
     TACK_RETURN_IF_ERROR(data.read("spans", task.train.spans));
   }
-  TACK_RETURN_IF_ERROR(
-      read_rows(data, task.kind != TaskKind::kSpan, task.train, task.validation, task.test));
+  if (task.kind == TaskKind::kMultilabel) {
+    task.train.label = "labels";
+    task.train.label_sets = true;
+    TACK_RETURN_IF_ERROR(data.read("separator", task.train.separator));
+  }
+  if (task.kind == TaskKind::kEmbed) TACK_RETURN_IF_ERROR(read_pair_columns(data, task));
+  TACK_RETURN_IF_ERROR(read_rows(data, task.kind, task.train, task.validation, task.test));
   if (task.kind == TaskKind::kSpan)
     TACK_RETURN_IF_ERROR(data.read("limit", 1, INT32_MAX, task.limit));
   TACK_RETURN_IF_ERROR(data.read("licence", task.licence));
@@ -392,21 +427,28 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
   TACK_RETURN_IF_ERROR(model.finish());
   task.type = type;
 
+  if (task.kind == TaskKind::kEmbed)  // each text of a batch is a negative of the others
+    task.training.loop.batch = task.teacher.training.loop.batch = 64;
   Section train = section("train");
-  TACK_RETURN_IF_ERROR(read_train(train, task.training));
+  TACK_RETURN_IF_ERROR(read_train(train, task.kind, task.training));
   TACK_RETURN_IF_ERROR(train.finish());
 
   Section student = section("student");
   TACK_RETURN_IF_ERROR(read_student(student, task.student));
   Section teacher = section("teacher");
   task.teacher.wanted = root.contains("teacher");
-  TACK_RETURN_IF_ERROR(read_teacher(teacher, task.teacher));
+  TACK_RETURN_IF_ERROR(read_teacher(teacher, task.kind, task.teacher));
   const bool trains = task.training.method != TrainMethod::kHead;
-  if (task.kind != TaskKind::kClassify && !trains)
+  if ((task.kind == TaskKind::kTag || task.kind == TaskKind::kSpan) && !trains)
     return fail(ErrorCode::kUsage,
                 "{}: kind = \"{}\" needs [train] method = \"full\" or \"lora\": vectors of a "
                 "frozen encoder are made for whole texts",
                 name, task_kind_name(task.kind));
+  if (task.kind == TaskKind::kEmbed && !trains)
+    return fail(ErrorCode::kUsage,
+                "{}: kind = \"embed\" needs [train] method = \"full\" or \"lora\": it is the "
+                "encoder that is made",
+                name);
   if (task.kind != TaskKind::kSpan &&
       (task.training.length > 0 || task.teacher.training.length > 0))
     return fail(ErrorCode::kUsage,
@@ -423,10 +465,10 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
         "{}: [teacher] models, count and variants are for kind = \"classify\" with one head; "
         "this task has one teacher (a tagger has [train] augment for more texts)",
         name);
-  if ((task.kind == TaskKind::kSpan || !task.heads.empty()) && task.teacher.inner.any())
+  if (!one_label && task.kind != TaskKind::kTag && task.teacher.inner.any())
     return fail(ErrorCode::kUsage,
-                "{}: [teacher] hidden and relations are for taggers and for classifiers with one "
-                "head; leave them out",
+                "{}: [teacher] hidden and relations are for kind = \"tag\" and for kind = "
+                "\"classify\" with one head; leave them out",
                 name);
   if (!trains && (root.contains("student") || root.contains("teacher")))
     return fail(ErrorCode::kUsage,
@@ -436,13 +478,16 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
 
   Section head = section("head");
   std::int64_t folds = task.folds;
-  TACK_RETURN_IF_ERROR(head.read("c", task.c));
-  TACK_RETURN_IF_ERROR(head.read("folds", 2, 100, folds));
+  if (task.kind != TaskKind::kEmbed) {
+    TACK_RETURN_IF_ERROR(head.read("c", task.c));
+    TACK_RETURN_IF_ERROR(head.read("folds", 2, 100, folds));
+  }
   TACK_RETURN_IF_ERROR(head.finish());
   task.folds = static_cast<int>(folds);
 
   Section calibration = section("calibration");
-  TACK_RETURN_IF_ERROR(calibration.read("false_alarms", 0, 0.5, task.false_alarms));
+  if (task.kind == TaskKind::kClassify || task.kind == TaskKind::kTag)
+    TACK_RETURN_IF_ERROR(calibration.read("false_alarms", 0, 0.5, task.false_alarms));
   TACK_RETURN_IF_ERROR(calibration.finish());
 
   Section gate = section("gate");

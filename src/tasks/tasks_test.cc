@@ -131,6 +131,54 @@ TEST(TaskToml, ErrorsNameTheLine) {
   EXPECT_TRUE(error_of("[task]\nkind='tag'\n[data]\ntrain='a'").contains("needs [train] method"));
 }
 
+TEST(TaskToml, KindsOfPairsAndLabelSets) {
+  const auto task = [](const std::string& data) {
+    return parse_task("[task]\nkind='embed'\n[data]\ntrain='a'\n" + data +
+                          "[train]\nmethod='full'\ntemperature=0.1\n",
+                      "t.toml");
+  };
+  const auto pairs = task("positive='answer'\nnegative='wrong'\n");
+  ASSERT_TRUE(pairs) << pairs.error().message;
+  EXPECT_EQ(pairs->train.pairs.kind, PairKind::kPositive);
+  EXPECT_EQ(pairs->train.pairs.other, "answer");
+  EXPECT_EQ(pairs->train.pairs.negative, "wrong");
+  EXPECT_EQ(pairs->training.loop.batch, 64);
+  EXPECT_EQ(pairs->training.temperature, 0.1);
+  EXPECT_EQ(pairs->to_json()["train"]["temperature"], 0.1);
+  const auto scored = task("score='similarity'\n");
+  ASSERT_TRUE(scored) << scored.error().message;
+  EXPECT_EQ(scored->train.pairs.kind, PairKind::kScored);
+  EXPECT_EQ(scored->train.pairs.score, "similarity");
+  EXPECT_EQ(scored->train.pairs.other, "other");
+  const auto labelled = task("pairs='label'\nlabel='intent'\noos_label='oos'\n");
+  ASSERT_TRUE(labelled) << labelled.error().message;
+  EXPECT_EQ(labelled->train.pairs.kind, PairKind::kLabel);
+  EXPECT_EQ(labelled->to_json()["data"]["label"], "intent");
+  EXPECT_TRUE(task("pairs='label'\nscore='s'\n").error().message.contains("unknown key 'score'"));
+  EXPECT_TRUE(task("pairs='rows'\n").error().message.contains("line 5"));
+  EXPECT_TRUE(error_of("[task]\nkind='embed'\n[data]\ntrain='a'").contains("needs [train] method"));
+  const auto sets = parse_task(
+      "[task]\nkind='multilabel'\n[data]\ntrain='a'\nseparator=';'\n[train]\nepochs=2", "t.toml");
+  ASSERT_TRUE(sets) << sets.error().message;
+  EXPECT_TRUE(sets->train.label_sets);
+  EXPECT_EQ(sets->train.label, "labels");
+  EXPECT_EQ(sets->train.separator, ";");
+  EXPECT_EQ(sets->to_json()["kind"], "multilabel");
+  EXPECT_TRUE(error_of("[task]\nkind='multilabel'\n[data]\ntrain='a'\noos_label='o'")
+                  .contains("unknown key 'oos_label'"));
+  for (const std::string kind : {"multilabel", "embed"}) {
+    const std::string whole =
+        "[task]\nkind='" + kind + "'\n[data]\ntrain='a'\n[train]\nmethod='full'\n[teacher]\n";
+    EXPECT_TRUE(parse_task(whole + "model='m'\n", "t.toml"));
+    EXPECT_TRUE(error_of(whole + "models=['m', 'n']").contains("are for kind = \"classify\""));
+    EXPECT_TRUE(error_of(whole + "model='m'\nhidden=1").contains("are for kind = \"tag\""));
+    EXPECT_TRUE(error_of("[task]\nkind='" + kind +
+                         "'\n[data]\ntrain='a'\n[train]\nmethod='full'\n"
+                         "length=128")
+                    .contains("only kind = \"span\""));
+  }
+}
+
 TEST(TaskToml, ReadsStudentsAndTeachers) {
   const std::string data = "[data]\ntrain='a'\n[train]\nmethod='full'\n";
   const auto task = parse_task(data + R"(

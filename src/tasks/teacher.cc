@@ -12,9 +12,13 @@ namespace {
 
 // The logits of one teacher, [texts, labels], in the order of `labels`.
 Result<std::vector<float>> logits_of(const std::filesystem::path& path,
-                                     const std::vector<std::string>& labels,
+                                     const std::vector<std::string>& labels, bool multilabel,
                                      std::span<const std::string_view> texts, int threads) {
   TACK_TRY(auto teacher, TaskPredictor::open(path, {.threads = threads}));
+  if (teacher->multilabel() != multilabel)
+    return fail(ErrorCode::kUsage, "{}: the teacher gives {} a text, the training rows have {}",
+                path.string(), teacher->multilabel() ? "any number of labels" : "one label",
+                teacher->multilabel() ? "one" : "any number");
   // column[c] is where the teacher has label c.
   std::vector<std::size_t> column;
   for (const std::string& label : labels) {
@@ -68,7 +72,7 @@ Result<Teaching> ask_teachers(const std::vector<std::filesystem::path>& paths,
   all.insert(all.end(), texts.begin(), texts.end());
   std::vector<std::vector<float>> answers;
   for (const std::filesystem::path& path : paths) {
-    TACK_TRY(auto logits, logits_of(path, labels, all, threads));
+    TACK_TRY(auto logits, logits_of(path, labels, !train.label_sets.empty(), all, threads));
     answers.push_back(std::move(logits));
   }
   Teaching teaching;

@@ -14,8 +14,8 @@ namespace tack {
 
 // Runs the task models `paths` once over the training rows and `texts`; their labels may be in
 // another order. Of several, the mean of the probabilities at `temperature` counts: the logits are
-// those that give it. Errors: kUsage when a teacher's labels are not those of `labels`, naming one
-// that differs.
+// those that give it; multilabel models come alone. Errors: kUsage when a teacher's labels are not
+// those of `labels`, naming one that differs, or one of the two is multilabel and the other is not.
 Result<Teaching> ask_teachers(const std::vector<std::filesystem::path>& paths,
                               const std::vector<std::string>& labels, const Dataset& train,
                               std::vector<std::string> texts, double temperature, int threads);

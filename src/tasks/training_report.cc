@@ -1,6 +1,7 @@
 #include "tasks/training_report.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -86,6 +87,34 @@ Json line_of(const char* name, std::size_t bytes, const ExtractEvaluation& e) {
           {"texts_per_second", e.texts_per_second}};
 }
 
+Json line_of(const char* name, std::size_t bytes, const LabelSetEvaluation& e) {
+  return {{"name", name},
+          {"bytes", bytes},
+          {"micro_f1", e.metrics.micro_f1.value},
+          {"p50_us", percentile(e.latency_us, 0.5)},
+          {"texts_per_second", e.texts_per_second}};
+}
+
+Json line_of(const char* name, std::size_t bytes, const PairEvaluation& e) {
+  return {{"name", name},
+          {"bytes", bytes},
+          {e.retrieval ? "mrr" : "spearman", e.quality().value},
+          {"p50_us", percentile(e.latency_us, 0.5)},
+          {"texts_per_second", e.texts_per_second}};
+}
+
+// The base, the teacher and the model, of those that there are.
+template <class Any>
+Json lines_of(const BuildResult& result, const std::optional<Any>& baseline,
+              const std::optional<Any>& teacher, const Any& model) {
+  Json lines = Json::array();
+  if (baseline) lines.push_back(line_of("frozen encoder", result.baseline_bytes, *baseline));
+  if (teacher) lines.push_back(line_of("teacher", result.teacher_bytes, *teacher));
+  if (!lines.empty())
+    lines.push_back(line_of(teacher ? "student" : "trained", result.model_bytes, model));
+  return lines;
+}
+
 double number(const Json& line, const char* key) {
   const auto value = line.find(key);
   return value != line.end() && value->is_number() ? value->get<double>() : 0;
@@ -98,8 +127,11 @@ std::string name_of(const Json& line) {
 
 // The key of the quality, and how it is called.
 std::pair<const char*, const char*> quality_of(const Json& line) {
-  if (line.contains("exact")) return {"exact", "exact"};
-  return line.contains("f1") ? std::pair{"f1", "span F1"} : std::pair{"accuracy", "accuracy"};
+  for (const auto& quality :
+       {std::pair{"exact", "exact"}, std::pair{"f1", "span F1"}, std::pair{"micro_f1", "micro F1"},
+        std::pair{"mrr", "MRR"}, std::pair{"spearman", "Spearman"}})
+    if (line.contains(quality.first)) return quality;
+  return {"accuracy", "accuracy"};
 }
 
 bool is_comparison(const Json& json) {
@@ -131,6 +163,11 @@ std::string training_text(const std::string& label, const TrainingResult& traini
 }
 
 Json comparison_json(const BuildResult& result) {
+  if (result.label_sets)
+    return lines_of(result, result.baseline_label_sets, result.teacher_label_sets,
+                    *result.label_sets);
+  if (result.pairs)
+    return lines_of(result, result.baseline_pairs, result.teacher_pairs, *result.pairs);
   Json lines = Json::array();
   if (result.baseline_bytes > 0)
     lines.push_back(line_of("frozen encoder", result.baseline_bytes, result.baseline_evaluation));

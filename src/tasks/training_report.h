@@ -13,8 +13,8 @@ std::string training_text(const std::string& label, const TrainingResult& traini
                           std::int64_t trained_parameters);
 
 // The models that a build made, on the same test rows; stands in a model's tack.metrics as
-// "compared": a list of {"name", "bytes", "accuracy" or "f1", "p50_us", "texts_per_second"}. Empty
-// when only one was made.
+// "compared": a list of {"name", "bytes", "accuracy", "f1", "exact", "micro_f1", "mrr" or
+// "spearman", "p50_us", "texts_per_second"}. Empty when only one was made.
 Json comparison_json(const BuildResult& result);
 
 // The same as a table, each line ended. What is no such list gives "": it comes from a file.

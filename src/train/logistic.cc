@@ -56,8 +56,13 @@ class ChunkedData {
       std::ranges::stable_sort(order_, {}, [&](std::int64_t row) { return folds[index(row)]; });
     labels_.resize(order_.size());
     features_.resize(order_.size() * index(dims_));
+    targets_.resize(data.targets.size());
     for (std::size_t i = 0; i < order_.size(); ++i) {
-      labels_[i] = data.labels[index(order_[i])];
+      if (data.targets.empty())
+        labels_[i] = data.labels[index(order_[i])];
+      else
+        std::copy_n(data.targets.data() + order_[i] * classes_, classes_,
+                    targets_.data() + i * index(classes_));
       std::copy_n(data.features.data() + order_[i] * dims_, dims_,
                   features_.data() + i * index(dims_));
     }
@@ -74,6 +79,10 @@ class ChunkedData {
     return transposed_.data() + chunk.begin * dims_;
   }
   const std::int32_t* labels(const Chunk& chunk) const { return labels_.data() + chunk.begin; }
+  bool independent() const { return !targets_.empty(); }
+  const float* targets(const Chunk& chunk) const {
+    return targets_.data() + chunk.begin * classes_;
+  }
 
  private:
   static std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
@@ -104,7 +113,7 @@ class ChunkedData {
   std::int64_t dims_;
   std::int32_t classes_;
   std::vector<std::int64_t> order_;  // reordered row -> row of the data
-  std::vector<float> features_, transposed_;
+  std::vector<float> features_, transposed_, targets_;
   std::vector<std::int32_t> labels_;
   std::vector<Chunk> chunks_;
 };
@@ -144,6 +153,18 @@ double softmax_residual(float* logits, const std::int32_t* labels, std::int64_t 
   return nll;
 }
 
+// logits [n] become sigmoid - target in place; returns the summed binary cross-entropy.
+double sigmoid_residual(float* logits, const float* targets, std::int64_t n) {
+  double nll = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float x = logits[i], e = fast_exp(-std::fabs(x));
+    nll += static_cast<double>(std::max(x, 0.0F) - x * targets[i]) +
+           std::log1p(static_cast<double>(e));
+    logits[i] = (x >= 0 ? 1 / (1 + e) : e / (1 + e)) - targets[i];
+  }
+  return nll;
+}
+
 // The mean loss over the chunks of all folds but one, and its gradient. Parameters: the weights
 // [classes, dims], then the biases [classes].
 class LogisticLoss {
@@ -155,7 +176,8 @@ class LogisticLoss {
       chunks_.push_back(&chunk);
       rows_ += chunk.rows;
     }
-    const double folded = data.classes() == 2 ? 2 : 1;  // see logistic.h on two classes
+    const double folded =
+        data.classes() == 2 && !data.independent() ? 2 : 1;  // see logistic.h on two classes
     penalty_ = folded / (c * static_cast<double>(rows_));
     weights_ = static_cast<std::size_t>(data.classes() * data.dims());
     head_.resize(weights_ + static_cast<std::size_t>(data.classes()));
@@ -212,7 +234,9 @@ class LogisticLoss {
     const std::int64_t classes = data_.classes(), dims = data_.dims(), rows = chunk.rows;
     multiply(rows, classes, dims, data_.rows(chunk), head_.data(), head_.data() + weights_,
              p.logits.data());
-    p.nll += softmax_residual(p.logits.data(), data_.labels(chunk), rows, classes);
+    p.nll += data_.independent()
+                 ? sigmoid_residual(p.logits.data(), data_.targets(chunk), rows * classes)
+                 : softmax_residual(p.logits.data(), data_.labels(chunk), rows, classes);
     for (std::int64_t r = 0; r < rows; ++r)
       for (std::int64_t k = 0; k < classes; ++k)
         p.transposed[static_cast<std::size_t>(k * rows + r)] =
@@ -241,14 +265,18 @@ class LogisticLoss {
 };
 
 Status check(const LabelledFeatures& data) {
-  if (data.classes < 2)
+  const bool independent = !data.targets.empty();
+  if (data.classes < (independent ? 1 : 2))
     return fail(ErrorCode::kUsage, "training needs at least two labels, there is {}", data.classes);
   const auto values = checked_mul<std::int64_t>(data.rows(), data.dims);
   if (data.rows() < 1 || data.dims < 1 || !values ||
       *values != static_cast<std::int64_t>(data.features.size()))
     return fail(ErrorCode::kUsage, "training: {} values are not {} rows of {}",
                 data.features.size(), data.rows(), data.dims);
-  for (std::size_t i = 0; i < data.labels.size(); ++i)
+  if (data.targets.size() % static_cast<std::size_t>(data.classes) != 0)
+    return fail(ErrorCode::kUsage, "training: {} targets are not rows of {}", data.targets.size(),
+                data.classes);
+  for (std::size_t i = 0; i < data.labels.size() && !independent; ++i)
     if (data.labels[i] < 0 || data.labels[i] >= data.classes)
       return fail(ErrorCode::kUsage, "training: row {} has label {} of {}", i, data.labels[i],
                   data.classes);
@@ -301,6 +329,25 @@ LogisticSearch::Point score(double c, std::span<const float> logits,
   }
   const auto rows = static_cast<double>(labels.size());
   return {c, static_cast<double>(right) / rows, nll / rows};
+}
+
+LogisticSearch::Point score_independent(double c, std::span<const float> logits,
+                                        std::span<const float> targets, std::int32_t classes) {
+  std::int64_t right = 0;
+  double nll = 0;
+  const auto width = static_cast<std::size_t>(classes);
+  const std::size_t rows = targets.size() / width;
+  for (std::size_t r = 0; r < rows; ++r) {
+    bool all = true;
+    for (std::size_t i = r * width; i < (r + 1) * width; ++i) {
+      const auto x = static_cast<double>(logits[i]), t = static_cast<double>(targets[i]);
+      nll += std::max(x, 0.0) - x * t + std::log1p(std::exp(-std::fabs(x)));
+      all = all && (x > 0) == (t > 0.5);
+    }
+    right += all ? 1 : 0;
+  }
+  return {c, static_cast<double>(right) / static_cast<double>(rows),
+          nll / static_cast<double>(rows)};
 }
 
 // Of an accuracy measured on so many rows.
@@ -377,7 +424,12 @@ Result<LogisticSearch> search_logistic(const LabelledFeatures& data,
   if (options.grid.empty() || options.folds < 2 || options.folds > data.rows())
     return fail(ErrorCode::kUsage, "cross-validation needs 2 to {} folds and a value of C, not {}",
                 data.rows(), options.folds);
-  const auto folds = stratified_folds(data.labels, data.classes, options.folds, options.seed);
+  // Rows of several labels have no stratum.
+  const std::vector<std::int32_t> alike(
+      data.targets.empty() ? 0 : static_cast<std::size_t>(data.rows()), 0);
+  const auto folds = data.targets.empty()
+                         ? stratified_folds(data.labels, data.classes, options.folds, options.seed)
+                         : stratified_folds(alike, 1, options.folds, options.seed);
   const ChunkedData chunked(data, folds, options.folds, pool);
   std::vector<std::vector<double>> x(static_cast<std::size_t>(options.folds));
   LogisticSearch search;
@@ -393,7 +445,9 @@ Result<LogisticSearch> search_logistic(const LabelledFeatures& data,
       predict_fold(chunked, fold, head_of(point, data.classes, data.dims), pool, logits.back());
       if (options.on_fit) options.on_fit();
     }
-    search.points.push_back(score(c, logits.back(), data.labels, data.classes));
+    search.points.push_back(data.targets.empty()
+                                ? score(c, logits.back(), data.labels, data.classes)
+                                : score_independent(c, logits.back(), data.targets, data.classes));
     if (past_the_best(search.points, data.rows())) break;
   }
   const double best = search.points[best_of(search.points)].accuracy;

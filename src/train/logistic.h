@@ -6,6 +6,9 @@
 // is 0.5 |w|^2. Divided by C * rows for the optimiser, so that tolerances do not depend on the
 // data.
 //
+// With targets instead of labels every class is a regression of its own (yes or no, sigmoid):
+//   C * sum_i sum_k binary cross-entropy(w_k x_i + b_k, target_ik) + 0.5 |W|^2.
+//
 // Sums over rows run in fixed chunks that are added in f64 in a fixed order: the result has the
 // same bits for any number of threads.
 #pragma once
@@ -20,14 +23,19 @@
 
 namespace tack {
 
-// Views; `labels` are in [0, classes).
+// Views; `labels` are in [0, classes). `targets`, when not empty, stand in place of the labels: 0
+// or 1 for every class of a row.
 struct LabelledFeatures {
   std::span<const float> features;       // [rows, dims]
   std::span<const std::int32_t> labels;  // [rows]
   std::int64_t dims = 0;
   std::int32_t classes = 0;
+  std::span<const float> targets = {};  // [rows, classes]
 
-  std::int64_t rows() const { return static_cast<std::int64_t>(labels.size()); }
+  std::int64_t rows() const {
+    return targets.empty() ? static_cast<std::int64_t>(labels.size())
+                           : static_cast<std::int64_t>(targets.size()) / classes;
+  }
 };
 
 struct LinearHead {
@@ -71,7 +79,8 @@ struct LogisticSearchOptions {
 
 struct LogisticSearch {
   struct Point {
-    double c, accuracy, mean_nll;  // on the held-out folds together
+    double c, accuracy, mean_nll;  // on the held-out folds together; with targets a row is right
+                                   // when all of its classes are
   };
   double c = 0;               // the chosen one
   std::vector<Point> points;  // those tried, ascending

@@ -106,6 +106,23 @@ double distillation(std::span<const float> student, std::span<const float> teach
   return scale * loss;
 }
 
+double binary_distillation(std::span<const float> student, std::span<const float> teacher,
+                           double temperature, double scale, std::span<float> gradient) {
+  // log(1 + e^x), without overflow.
+  const auto softplus = [](double x) {
+    return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
+  };
+  double loss = 0;
+  for (std::size_t i = 0; i < student.size(); ++i) {
+    const double x = static_cast<double>(student[i]) / temperature,
+                 t = static_cast<double>(teacher[i]) / temperature, target = 1 / (1 + std::exp(-t));
+    // Cross-entropy less the teacher's own entropy.
+    loss += temperature * temperature * (softplus(x) - softplus(t) - target * (x - t));
+    add(gradient[i], scale * temperature * (1 / (1 + std::exp(-x)) - target));
+  }
+  return scale * loss;
+}
+
 double mean_squared(std::span<const float> student, std::span<const float> teacher,
                     std::int64_t cols, double scale, std::span<float> gradient) {
   double loss = 0;
@@ -159,39 +176,142 @@ double cosine_distance(std::span<const float> student, std::span<const float> te
   return scale * loss;
 }
 
-double contrastive(std::span<const float> queries, std::span<const float> keys, std::int64_t cols,
-                   double temperature, double scale, std::span<float> query_gradient,
+namespace {
+
+// Rows of [rows, cols] of length 1; their lengths before.
+struct UnitRows {
+  AlignedBuffer values;
+  std::vector<double> lengths;
+  std::int64_t rows = 0;
+
+  const float* data() const { return values.as<float>(); }
+};
+
+UnitRows unit_rows(std::span<const float> x, std::int64_t cols) {
+  UnitRows out{.values = AlignedBuffer(x.size_bytes()), .lengths = {}, .rows = 0};
+  float* to = out.values.as<float>();
+  for (std::size_t row = 0; row < x.size(); row += at(cols)) {
+    double square = 0;
+    for (float v : x.subspan(row, at(cols)))
+      square += static_cast<double>(v) * static_cast<double>(v);
+    const double length = std::sqrt(std::max(square, 1e-24));
+    const auto factor = static_cast<float>(1 / length);
+    for (std::size_t c = row; c < row + at(cols); ++c) to[c] = x[c] * factor;
+    out.lengths.push_back(length);
+    ++out.rows;
+  }
+  return out;
+}
+
+// c [m, n] = A B with A [m, k], B [k, n], each perhaps stored transposed.
+void multiply(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, bool a_transposed,
+              const float* b, bool b_transposed, float* c) {
+  AlignedBuffer scratch(kernels::product_scratch_bytes(m, k));
+  kernels::ProductArgs args;
+  args.m = m;
+  args.n = n;
+  args.k = k;
+  args.a = a;
+  args.lda = a_transposed ? m : k;
+  args.a_transposed = a_transposed;
+  args.b = b;
+  args.ldb = b_transposed ? k : n;
+  args.b_transposed = b_transposed;
+  args.c = c;
+  args.ldc = n;
+  args.scratch = scratch.as<std::byte>();
+  kernels::kernels().product.multiply(args);
+}
+
+// `toward` [rows, cols] is the gradient of rows of length 1; what it says along a row is lost, the
+// rest is divided by the row's length.
+void add_unit_gradient(const UnitRows& unit, const float* toward, std::int64_t cols,
+                       std::span<float> gradient) {
+  for (std::int64_t r = 0; r < unit.rows; ++r) {
+    const float* u = unit.data() + r * cols;
+    const float* t = toward + r * cols;
+    double along = 0;
+    for (std::int64_t c = 0; c < cols; ++c)
+      along += static_cast<double>(u[c]) * static_cast<double>(t[c]);
+    const auto factor = static_cast<float>(1 / unit.lengths[at(r)]);
+    const auto back = static_cast<float>(along);
+    float* to = gradient.data() + r * cols;
+    for (std::int64_t c = 0; c < cols; ++c) to[c] += factor * (t[c] - back * u[c]);
+  }
+}
+
+}  // namespace
+
+double contrastive(const ContrastiveArgs& args, double scale, std::span<float> query_gradient,
                    std::span<float> key_gradient) {
-  const std::size_t width = at(cols), n = queries.size() / width;
-  std::vector<Cosine> cosines(n * n);
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j < n; ++j)
-      cosines[i * n + j] =
-          cosine(queries.subspan(i * width, width), keys.subspan(j * width, width));
-  // Half of the loss reads rows (a query among keys), half columns (a key among queries).
-  std::vector<double> slope(n * n), p(n);
+  const UnitRows queries = unit_rows(args.queries, args.cols),
+                 keys = unit_rows(args.keys, args.cols);
+  const std::int64_t n = queries.rows, m = keys.rows;
+  std::vector<float> cosines(at(n * m)), slope(at(n * m));
+  multiply(n, m, args.cols, queries.data(), false, keys.data(), true, cosines.data());
+  std::vector<double> p;
   double loss = 0;
-  for (const bool rows : {true, false})
-    for (std::size_t i = 0; i < n; ++i) {
-      double most = -1e300, sum = 0;
-      const auto index = [&](std::size_t j) { return rows ? i * n + j : j * n + i; };
-      for (std::size_t j = 0; j < n; ++j) most = std::max(most, cosines[index(j)].value);
-      for (std::size_t j = 0; j < n; ++j)
-        sum += p[j] = std::exp((cosines[index(j)].value - most) / temperature);
-      loss -= 0.5 * safe_log(p[i] / sum);
-      for (std::size_t j = 0; j < n; ++j)
-        slope[index(j)] += 0.5 * (p[j] / sum - (i == j ? 1.0 : 0.0)) / temperature;
-    }
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j < n; ++j) {
-      const Cosine& c = cosines[i * n + j];
-      const auto q = queries.subspan(i * width, width), k = keys.subspan(j * width, width);
-      const double factor = scale * slope[i * n + j];
-      add_cosine_gradient(q, k, c, factor, query_gradient.subspan(i * width, width));
-      add_cosine_gradient(k, q, {c.value, c.right, c.left}, factor,
-                          key_gradient.subspan(j * width, width));
-    }
+  // One of `count` at stride `step` from `first` is right: that at `own`.
+  const auto add_way = [&](std::int64_t first, std::int64_t step, std::int64_t count,
+                           std::int64_t own) {
+    const auto index = [&](std::int64_t j) { return at(first + j * step); };
+    const auto left_out = [&](std::int64_t j) {
+      return j != own && !args.masked.empty() && args.masked[index(j)] != 0;
+    };
+    double most = -1e300, sum = 0;
+    p.assign(at(count), 0.0);
+    for (std::int64_t j = 0; j < count; ++j)
+      if (!left_out(j)) most = std::max(most, static_cast<double>(cosines[index(j)]));
+    for (std::int64_t j = 0; j < count; ++j)
+      if (!left_out(j))
+        sum += p[at(j)] =
+            std::exp((static_cast<double>(cosines[index(j)]) - most) / args.temperature);
+    loss -= 0.5 * safe_log(p[at(own)] / sum);
+    for (std::int64_t j = 0; j < count; ++j)
+      add(slope[index(j)],
+          0.5 * scale * (p[at(j)] / sum - (j == own ? 1.0 : 0.0)) / args.temperature);
+  };
+  for (std::int64_t i = 0; i < n; ++i) add_way(i * m, 1, m, i);
+  for (std::int64_t j = 0; j < n; ++j) add_way(j, m, n, j);
+  std::vector<float> toward(at(std::max(n, m) * args.cols));
+  multiply(n, args.cols, m, slope.data(), false, keys.data(), false, toward.data());
+  add_unit_gradient(queries, toward.data(), args.cols, query_gradient);
+  multiply(m, args.cols, n, slope.data(), true, queries.data(), false, toward.data());
+  add_unit_gradient(keys, toward.data(), args.cols, key_gradient);
   return scale * loss;
+}
+
+double cosent(std::span<const float> left, std::span<const float> right,
+              std::span<const float> scores, std::int64_t cols, double temperature, double scale,
+              std::span<float> left_gradient, std::span<float> right_gradient) {
+  const std::size_t n = scores.size(), width = at(cols);
+  const auto row = [&](auto rows, std::size_t i) { return rows.subspan(i * width, width); };
+  std::vector<Cosine> cosines;
+  for (std::size_t i = 0; i < n; ++i) cosines.push_back(cosine(row(left, i), row(right, i)));
+  // The largest exponent comes out of the sum; it is at least that of the 1.
+  double most = 0, sum = 0;
+  const auto each = [&](auto visit) {
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j < n; ++j)
+        if (scores[i] > scores[j]) visit(i, j, (cosines[j].value - cosines[i].value) / temperature);
+  };
+  each([&](std::size_t, std::size_t, double x) { most = std::max(most, x); });
+  std::vector<double> slope(n);
+  each([&](std::size_t i, std::size_t j, double x) {
+    const double e = std::exp(x - most);
+    sum += e;
+    slope[j] += e / temperature;
+    slope[i] -= e / temperature;
+  });
+  const double total = sum + std::exp(-most), factor = scale * static_cast<double>(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    const Cosine& c = cosines[i];
+    const double by = factor * slope[i] / total;
+    add_cosine_gradient(row(left, i), row(right, i), c, by, row(left_gradient, i));
+    add_cosine_gradient(row(right, i), row(left, i), {c.value, c.right, c.left}, by,
+                        row(right_gradient, i));
+  }
+  return factor * (most + std::log(total));
 }
 
 double similarity(std::span<const float> student, std::int64_t student_cols,

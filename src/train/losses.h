@@ -29,6 +29,11 @@ double distillation(std::span<const float> student, std::span<const float> teach
                     std::int64_t classes, double temperature, double scale,
                     std::span<float> gradient);
 
+// The same for logits of independent labels: T^2 times the divergence of sigmoid(student / T) from
+// sigmoid(teacher / T), summed over labels.
+double binary_distillation(std::span<const float> student, std::span<const float> teacher,
+                           double temperature, double scale, std::span<float> gradient);
+
 // |student - teacher|^2 / cols per row.
 double mean_squared(std::span<const float> student, std::span<const float> teacher,
                     std::int64_t cols, double scale, std::span<float> gradient);
@@ -38,10 +43,27 @@ double cosine_distance(std::span<const float> student, std::span<const float> te
                        std::int64_t cols, double scale, std::span<float> gradient);
 
 // Contrastive with in-batch negatives (InfoNCE): row i of `queries` [n, cols] belongs to row i of
-// `keys`; the other rows are negatives. Cross-entropy of cosine / temperature, both ways.
-double contrastive(std::span<const float> queries, std::span<const float> keys, std::int64_t cols,
-                   double temperature, double scale, std::span<float> query_gradient,
+// `keys` [m, cols], m >= n; the other rows are negatives, those from n on of all queries.
+// Cross-entropy of cosine / temperature, the mean of both ways (a query among all keys; a key among
+// the queries). Products run in f32, sums of a row in f64; one thread, so the bits do not depend on
+// how many there are.
+struct ContrastiveArgs {
+  std::span<const float> queries, keys;
+  std::int64_t cols = 0;
+  double temperature = 0.05;
+  // [n, m]: not 0 where a key may not stand against a query since it belongs to it too; empty:
+  // none. Never read at (i, i).
+  std::span<const std::uint8_t> masked = {};
+};
+double contrastive(const ContrastiveArgs& args, double scale, std::span<float> query_gradient,
                    std::span<float> key_gradient);
+
+// CoSENT: pairs (left row i, right row i) with a score each; log(1 + sum over i, j with score i
+// above score j of exp((cos j - cos i) / temperature)), times the number of pairs. It orders the
+// cosines as the scores are; their scale does not matter.
+double cosent(std::span<const float> left, std::span<const float> right,
+              std::span<const float> scores, std::int64_t cols, double temperature, double scale,
+              std::span<float> left_gradient, std::span<float> right_gradient);
 
 // Cosines within one side: row i of student and teacher say how alike their rows i and j are. The
 // mean over j of (cos(student i, j) - cos(teacher i, j))^2, per row. Widths need not match.

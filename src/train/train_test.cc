@@ -137,6 +137,33 @@ TEST(Logistic, SearchScoresRowsByFitsThatDidNotSeeThem) {
     }
 }
 
+TEST(Logistic, IndependentLabelsAreAsManyFitsOfTwoClasses) {
+  const Sample s = blobs(700, 6, 4, 1.2);
+  ThreadPool pool(2);
+  std::vector<float> targets;
+  for (std::int32_t y : s.y)
+    for (std::int32_t k = 0; k < 3; ++k) targets.push_back(y == k || y == 3 ? 1.0F : 0.0F);
+  const auto fit = fit_logistic({s.x, {}, 6, 3, targets}, {.c = 2, .tolerance = 1e-8}, pool);
+  ASSERT_TRUE(fit) << fit.error().message;
+  double nll = 0;
+  for (std::int32_t k = 0; k < 3; ++k) {
+    Sample one{s.x, {}};
+    for (std::int32_t y : s.y) one.y.push_back(y == k || y == 3 ? 1 : 0);
+    const auto alone = fit_logistic(one.view(6, 2), {.c = 2, .tolerance = 1e-8}, pool);
+    ASSERT_TRUE(alone);
+    const auto& w = alone->head.weight;
+    for (std::size_t d = 0; d < 6; ++d)
+      EXPECT_NEAR(fit->head.weight[static_cast<std::size_t>(k) * 6 + d], w[6 + d] - w[d], 2e-3);
+    nll += alone->mean_nll;
+  }
+  EXPECT_NEAR(fit->mean_nll, nll, 1e-5);
+  const auto search = search_logistic({s.x, {}, 6, 3, targets}, {.grid = {0.01, 1}}, pool);
+  ASSERT_TRUE(search) << search.error().message;
+  EXPECT_EQ(search->out_of_fold_logits.size(), 2100U);
+  EXPECT_FALSE(
+      fit_logistic({s.x, {}, 6, 3, std::span(targets).first(targets.size() - 1)}, {}, pool));
+}
+
 TEST(Logistic, FoldsAreStratified) {
   std::vector<std::int32_t> labels;
   for (int i = 0; i < 100; ++i) labels.push_back(i < 20 ? 0 : 1);

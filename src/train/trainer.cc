@@ -30,11 +30,13 @@ class Run {
     const auto n = static_cast<std::int64_t>(curriculum.size());
     steps_per_epoch_ = (n + options.batch - 1) / options.batch;
     total_steps_ = steps_per_epoch_ * options.epochs;
-    for (std::size_t i = 0; i < curriculum.size(); ++i) {
-      const auto length = static_cast<std::int64_t>(curriculum.tokens(i).ids.size());
-      longest_ = std::max(longest_, length);
-      tokens_per_epoch_ += length;
-    }
+    curriculum.begin_epoch(0);
+    for (std::size_t i = 0; i < curriculum.size(); ++i)
+      for (std::size_t s = 0; s < curriculum.sequences(i); ++s) {
+        const auto length = static_cast<std::int64_t>(curriculum.sequence(i, s).ids.size());
+        longest_ = std::max(longest_, length);
+        tokens_per_epoch_ += length;
+      }
     values_size_ = parameters.values().size();
     if (options.average > 0)
       average_.assign(parameters.values().begin(), parameters.values().end());
@@ -42,6 +44,7 @@ class Run {
 
   Result<TrainingResult> run(const graph::Graph& graph, std::span<const graph::ValueId> outputs) {
     longest_ = std::max(longest_, longest_validation_);
+    joint_output_ = outputs.front();
     TACK_TRY(tape_, Tape::create(graph, outputs, parameters_.tape_parameters(),
                                  {.max_tokens = std::max(options_.micro_tokens, longest_),
                                   .max_sequences = most_sequences(),
@@ -94,6 +97,7 @@ class Run {
       Random random(options_.seed * 0x9e3779b97f4a7c15ULL + static_cast<std::uint64_t>(epoch));
       random.shuffle(std::span(order_));
       order_epoch_ = epoch;
+      curriculum_.begin_epoch(epoch);
     }
     return order_;
   }
@@ -107,23 +111,9 @@ class Run {
         static_cast<std::size_t>((result_.steps % steps_per_epoch_) * options_.batch);
     const auto batch = std::span(all).subspan(
         begin, std::min(static_cast<std::size_t>(options_.batch), all.size() - begin));
-    const double scale = 1 / static_cast<double>(batch.size());
-    double loss = 0;
-    std::uint64_t part = 0;
     std::int64_t tokens = 0;
-    for (std::size_t from = 0; from < batch.size(); ++part) {
-      packed_.clear();
-      std::size_t to = from;
-      do {
-        packed_.add(curriculum_.tokens(batch[to++]));
-      } while (to < batch.size() && fits(curriculum_.tokens(batch[to])));
-      tape_->forward(packed_.view(), static_cast<float>(options_.dropout),
-                     (options_.seed << 40U) + (static_cast<std::uint64_t>(step) << 8U) + part);
-      loss += curriculum_.loss(*tape_, batch.subspan(from, to - from), scale);
-      tape_->backward();
-      tokens += packed_.tokens();
-      from = to;
-    }
+    const double loss =
+        curriculum_.joint() ? joint_batch(batch, step, tokens) : batch_of(batch, step, tokens);
     const double rate = scheduled_rate(
         options_.schedule, options_.rate, step,
         static_cast<std::int64_t>(options_.warmup * static_cast<double>(total_steps_)),
@@ -145,6 +135,78 @@ class Run {
     result_.seconds += result_.step_seconds.back();
     progress.advance(tokens);
     return {};
+  }
+
+  // Forward and backward of examples one after another, as many at once as the tape takes. Returns
+  // the mean loss; counts tokens.
+  double batch_of(std::span<const std::size_t> batch, std::int64_t step, std::int64_t& tokens) {
+    const double scale = 1 / static_cast<double>(batch.size());
+    double loss = 0;
+    std::uint64_t part = 0;
+    for (std::size_t from = 0; from < batch.size(); ++part) {
+      packed_.clear();
+      std::size_t to = from;
+      do {
+        packed_.add(curriculum_.tokens(batch[to++]));
+      } while (to < batch.size() && fits(curriculum_.tokens(batch[to])));
+      forward(step, part);
+      loss += curriculum_.loss(*tape_, batch.subspan(from, to - from), scale);
+      tape_->backward();
+      tokens += packed_.tokens();
+      from = to;
+    }
+    return loss;
+  }
+
+  // The same where the loss reads all sequences of the batch: a forward of every part, the loss and
+  // its gradient, then every part forward once more, with the same dropout, and backward (Gao et
+  // al. 2021, arXiv:2101.06983: memory is that of one part, whatever the batch). The last part is
+  // still on the tape, so a batch of one part costs nothing more.
+  double joint_batch(std::span<const std::size_t> batch, std::int64_t step, std::int64_t& tokens) {
+    std::vector<ExampleTokens> sequences;
+    for (std::size_t example : batch)
+      for (std::size_t s = 0; s < curriculum_.sequences(example); ++s)
+        sequences.push_back(curriculum_.sequence(example, s));
+    std::vector<std::size_t> cuts = {0};  // part p is sequences [cuts[p], cuts[p + 1])
+    joint_values_.clear();
+    while (cuts.back() < sequences.size()) {
+      cuts.push_back(pack(sequences, cuts.back()));
+      forward(step, cuts.size() - 2);
+      const auto values = tape_->value(joint_output_);
+      joint_values_.insert(joint_values_.end(), values.begin(), values.end());
+      tokens += packed_.tokens();
+    }
+    joint_gradient_.assign(joint_values_.size(), 0.0F);
+    const double loss = curriculum_.joint_loss(
+        joint_values_, batch, 1 / static_cast<double>(batch.size()), joint_gradient_);
+    const std::size_t width = joint_values_.size() / sequences.size();
+    for (std::size_t p = cuts.size() - 1; p-- > 0;) {
+      if (p + 2 < cuts.size()) {
+        pack(sequences, cuts[p]);
+        forward(step, p);
+      }
+      std::ranges::copy(
+          std::span(joint_gradient_).subspan(cuts[p] * width, (cuts[p + 1] - cuts[p]) * width),
+          tape_->gradient(joint_output_).begin());
+      tape_->backward();
+    }
+    return loss;
+  }
+
+  // As many sequences from `from` on as the tape takes; returns where the next part begins.
+  std::size_t pack(std::span<const ExampleTokens> sequences, std::size_t from) {
+    packed_.clear();
+    std::size_t to = from;
+    do {
+      packed_.add(sequences[to++]);
+    } while (to < sequences.size() && fits(sequences[to]) &&
+             static_cast<std::int64_t>(to - from) < most_sequences());
+    return to;
+  }
+
+  void forward(std::int64_t step, std::uint64_t part) {
+    tape_->forward(packed_.view(), static_cast<float>(options_.dropout),
+                   (options_.seed << 40U) + (static_cast<std::uint64_t>(step) << 8U) + part);
   }
 
   std::int64_t most_sequences() const { return std::max<std::int64_t>(options_.batch, 128); }
@@ -195,12 +257,7 @@ class Run {
   Status evaluate(std::span<const ExampleTokens> texts,
                   const std::function<void(std::size_t, std::size_t, const Tape&)>& each) {
     for (std::size_t from = 0; from < texts.size();) {
-      packed_.clear();
-      std::size_t to = from;
-      do {
-        packed_.add(texts[to++]);
-      } while (to < texts.size() && fits(texts[to]) &&
-               static_cast<std::int64_t>(to - from) < most_sequences());
+      const std::size_t to = pack(texts, from);
       tape_->forward(packed_.view());
       each(from, to - from, *tape_);
       from = to;
@@ -284,6 +341,8 @@ class Run {
   std::int64_t longest_ = 1, longest_validation_ = 1, tokens_per_epoch_ = 0;
   std::size_t values_size_ = 0;
   std::vector<float> average_, best_;
+  graph::ValueId joint_output_;
+  std::vector<float> joint_values_, joint_gradient_;  // of a joint batch
   Clock::time_point last_saved_;
   TrainingResult result_;
 };

@@ -52,9 +52,28 @@ class Curriculum {
   virtual ~Curriculum() = default;
   virtual std::size_t size() const = 0;
   virtual ExampleTokens tokens(std::size_t example) const = 0;
+  // An epoch, counted from 0, begins, perhaps in the middle after a checkpoint: what examples are
+  // may depend on it and on nothing that was drawn before.
+  virtual void begin_epoch(std::int64_t) {}
+
+  // Losses are of single examples or, of a joint curriculum, of batches.
+  //
   // After a forward of `examples` (sequence s is examples[s]): adds scale times the gradient of
   // each example's loss to the tape's outputs, and returns scale times the sum of the losses.
-  virtual double loss(Tape& tape, std::span<const std::size_t> examples, double scale) = 0;
+  virtual double loss(Tape&, std::span<const std::size_t>, double) { return 0; }
+
+  // A joint example is several sequences, and its loss reads those of the whole batch.
+  virtual bool joint() const { return false; }
+  virtual std::size_t sequences(std::size_t) const { return 1; }  // of an example
+  virtual ExampleTokens sequence(std::size_t example, std::size_t) const { return tokens(example); }
+  // `values` are the rows of the first output for all sequences of `examples`, in that order; adds
+  // to `gradient` as loss() does.
+  virtual double joint_loss(std::span<const float> /*values*/,
+                            std::span<const std::size_t> /*examples*/, double /*scale*/,
+                            std::span<float> /*gradient*/) {
+    return 0;
+  }
+
   // A number that is larger for better weights, from outputs of other texts that `forward` computes
   // batch by batch. Called once an epoch.
   using Forward = std::function<Status(

@@ -220,6 +220,94 @@ TEST(Trainer, StopsEarlyWithoutABetterValidation) {
   EXPECT_EQ(static_cast<std::int64_t>(out.result->epochs.size()), out.result->best_epoch + 5);
 }
 
+// Texts of one class belong together: each example is two of them, drawn anew every epoch.
+class TwoTexts final : public Toy {
+ public:
+  explicit TwoTexts(graph::ValueId output) : Toy(output) { TwoTexts::begin_epoch(0); }
+  bool joint() const override { return true; }
+  void begin_epoch(std::int64_t epoch) override {
+    for (std::size_t i = 0; i < 100; ++i)
+      partner_[i] = (i + 1 + static_cast<std::size_t>(epoch)) % 100;
+  }
+  std::size_t sequences(std::size_t) const override { return 2; }
+  ExampleTokens sequence(std::size_t example, std::size_t s) const override {
+    return tokens(s == 0 ? example : partner_[example]);
+  }
+  double joint_loss(std::span<const float> values, std::span<const std::size_t> examples,
+                    double scale, std::span<float> gradient) override {
+    ++steps;
+    if (on_step) on_step(steps);
+    EXPECT_EQ(values.size(), examples.size() * 2 * kClasses);
+    std::vector<float> left, right;
+    for (std::size_t i = 0; i < examples.size() * 2; ++i) {
+      const auto row = values.subspan(i * kClasses, kClasses);
+      (i % 2 == 0 ? left : right).insert((i % 2 == 0 ? left : right).end(), row.begin(), row.end());
+    }
+    std::vector<float> left_slope(left.size()), right_slope(right.size());
+    const double loss =
+        contrastive({.queries = left, .keys = right, .cols = kClasses, .temperature = 0.5}, scale,
+                    left_slope, right_slope);
+    for (std::size_t i = 0; i < gradient.size(); ++i) {
+      const std::size_t row = i / kClasses;
+      gradient[i] += (row % 2 == 0 ? left_slope : right_slope)[row / 2 * kClasses + i % kClasses];
+    }
+    return loss;
+  }
+
+ private:
+  std::array<std::size_t, 100> partner_{};
+};
+
+Outcome run_pairs(const TrainerOptions& o, int threads = 2, std::function<void(int)> on_step = {}) {
+  const Net net = make_net();
+  ParameterSet parameters = make_parameters(net);
+  TwoTexts curriculum(net.logits);
+  curriculum.on_step = std::move(on_step);
+  ThreadPool pool(threads);
+  const std::array<graph::ValueId, 1> outputs = {net.logits};
+  Outcome out;
+  out.result = train(net.graph, outputs, parameters, curriculum, o, pool);
+  out.values.assign(parameters.values().begin(), parameters.values().end());
+  return out;
+}
+
+TEST(Trainer, AJointLossIsTheSameInOnePartAndInMany) {
+  TrainerOptions o = options();
+  o.epochs = 3;
+  o.batch = 16;
+  const Outcome whole = run_pairs(o);
+  ASSERT_TRUE(whole.result) << whole.result.error().message;
+  EXPECT_LT(whole.result->epochs.back().loss, whole.result->epochs.front().loss);
+  EXPECT_EQ(run_pairs(o, 3).values, whole.values);
+  // Without dropout (whose masks are drawn by part) only the order of sums differs.
+  o.dropout = 0;
+  const Outcome one = run_pairs(o);
+  o.micro_tokens = 20;  // about three texts at once
+  const Outcome many = run_pairs(o);
+  ASSERT_TRUE(many.result) << many.result.error().message;
+  EXPECT_EQ(many.result->tokens, one.result->tokens);
+  ASSERT_EQ(many.result->losses.size(), one.result->losses.size());
+  for (std::size_t i = 0; i < 5; ++i)
+    EXPECT_NEAR(many.result->losses[i], one.result->losses[i], 0.02 * one.result->losses[i]) << i;
+}
+
+TEST(Trainer, AJointCurriculumGoesOnFromACheckpointAsIfNeverStopped) {
+  const fs::path path = scratch("joint.gguf"), copy = scratch("joint-copy.gguf");
+  TrainerOptions o = options(path);
+  o.epochs = 4;
+  o.micro_tokens = 20;
+  const Outcome whole = run_pairs(o, 2, [&](int step) {
+    if (step == 31) fs::copy_file(path, copy, fs::copy_options::overwrite_existing);
+  });
+  ASSERT_TRUE(whole.result) << whole.result.error().message;
+  fs::copy_file(copy, path);
+  const Outcome rest = run_pairs(o, 1);
+  ASSERT_TRUE(rest.result) << rest.result.error().message;
+  EXPECT_TRUE(rest.result->resumed);
+  EXPECT_EQ(rest.values, whole.values);
+  EXPECT_EQ(rest.result->losses, whole.result->losses);
+}
+
 TEST(Schedules, WarmUpAndDecay) {
   EXPECT_DOUBLE_EQ(scheduled_rate(Schedule::kLinear, 2, 5, 10, 110), 1);
   EXPECT_DOUBLE_EQ(scheduled_rate(Schedule::kLinear, 2, 10, 10, 110), 2);
