@@ -249,11 +249,12 @@ Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
                         .calibration = artifact.calibration,
                         .lineage = artifact.lineage,
                         .heads = artifact.heads};
-  std::filesystem::path path = options.out;
-  TACK_RETURN_IF_ERROR(write_adapter(base, adapter, path.replace_extension(".lora.gguf")));
-  say(options, fmt::format("adapter: {}, and {} for PEFT", path.string(),
-                           path.replace_extension("").string()));
-  return write_peft_adapter(base, adapter, path);
+  std::filesystem::path file = options.out, directory = options.out;
+  file.replace_extension(".lora.gguf");
+  directory.replace_extension(".lora");
+  TACK_RETURN_IF_ERROR(write_adapter(base, adapter, file));
+  say(options, fmt::format("adapter: {}, and {} for PEFT", file.string(), directory.string()));
+  return write_peft_adapter(base, adapter, directory);
 }
 
 Result<std::filesystem::path> built_teacher(
