@@ -27,15 +27,9 @@ double mean_nll(std::span<const float> logits, std::span<const std::int32_t> lab
 
 }  // namespace
 
-double fit_temperature(std::span<const float> logits, std::span<const std::int32_t> labels,
-                       std::int32_t classes) {
-  if (std::ranges::none_of(labels, [](std::int32_t label) { return label >= 0; })) return 1;
-  // The loss is convex in 1 / T, so it has one minimum in log T: golden-section search.
+double least_temperature(const std::function<double(double)>& loss) {
   constexpr double kRatio = 0.6180339887498949;
   double low = std::log(0.05), high = std::log(20.0);
-  const auto loss = [&](double log_t) {
-    return mean_nll(logits, labels, classes, std::exp(log_t));
-  };
   double a = high - kRatio * (high - low), b = low + kRatio * (high - low);
   double loss_a = loss(a), loss_b = loss(b);
   while (high - low > 1e-4) {
@@ -48,6 +42,13 @@ double fit_temperature(std::span<const float> logits, std::span<const std::int32
     }
   }
   return std::exp((low + high) / 2);
+}
+
+double fit_temperature(std::span<const float> logits, std::span<const std::int32_t> labels,
+                       std::int32_t classes) {
+  if (std::ranges::none_of(labels, [](std::int32_t label) { return label >= 0; })) return 1;
+  return least_temperature(
+      [&](double log_t) { return mean_nll(logits, labels, classes, std::exp(log_t)); });
 }
 
 float in_scope_score(std::span<const float> logits) {

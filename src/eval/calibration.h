@@ -2,9 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 namespace tack {
+
+// The temperature in [0.05, 20] with the least loss, which is given by log T and has one minimum
+// there (as losses that are convex in 1 / T have): golden-section search.
+double least_temperature(const std::function<double(double log_t)>& loss);
 
 // The temperature T that minimises the mean of -log softmax(logits / T)[label] (Guo et al. 2017,
 // arXiv:1706.04599), in [0.05, 20]. logits [rows, classes]; labels < 0 (out of scope) are left out;

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "eval/calibration.h"
+
 namespace tack {
 namespace {
 
@@ -147,7 +149,7 @@ LabelSetMetrics compute_label_set_metrics(const LabelSetAnswers& answers,
 
 double fit_sigmoid_temperature(std::span<const float> logits, std::span<const float> targets) {
   if (logits.empty()) return 1;
-  const auto loss = [&](double log_t) {
+  return least_temperature([&](double log_t) {
     const double factor = std::exp(-log_t);
     double sum = 0;
     for (std::size_t i = 0; i < logits.size(); ++i) {
@@ -156,22 +158,7 @@ double fit_sigmoid_temperature(std::span<const float> logits, std::span<const fl
              std::log1p(std::exp(-std::fabs(x)));
     }
     return sum;
-  };
-  // Convex in 1 / T: golden-section search in log T.
-  constexpr double kRatio = 0.6180339887498949;
-  double low = std::log(0.05), high = std::log(20.0);
-  double a = high - kRatio * (high - low), b = low + kRatio * (high - low);
-  double loss_a = loss(a), loss_b = loss(b);
-  while (high - low > 1e-4) {
-    if (loss_a < loss_b) {
-      high = b, b = a, loss_b = loss_a;
-      a = high - kRatio * (high - low), loss_a = loss(a);
-    } else {
-      low = a, a = b, loss_a = loss_b;
-      b = low + kRatio * (high - low), loss_b = loss(b);
-    }
-  }
-  return std::exp((low + high) / 2);
+  });
 }
 
 float best_threshold(std::span<const float> probabilities, std::span<const float> targets) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <map>
 #include <unordered_map>
@@ -12,12 +11,6 @@
 
 namespace tack {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-Json interval(const Estimate& e) {
-  return {{"value", e.value}, {"low", e.low}, {"high", e.high}};
-}
 
 // Which candidates are right for a query, and which do not count at all.
 struct Judge {
@@ -197,10 +190,7 @@ RowStatistic PairEvaluation::statistic() const {
 }
 
 Json PairEvaluation::to_json() const {
-  Json json = {{"latency_us",
-                {{"p50", percentile(latency_us, 0.5)},
-                 {"p90", percentile(latency_us, 0.9)},
-                 {"p99", percentile(latency_us, 0.99)}}},
+  Json json = {{"latency_us", latency_json(latency_us)},
                {"texts_per_second", texts_per_second},
                {"truncated_texts", truncated_texts},
                {"rows", rows()}};
@@ -216,7 +206,6 @@ Json PairEvaluation::to_json() const {
 
 Result<PairEvaluation> evaluate_pairs(TextEncoder& encoder, const PairSet& pairs,
                                       const EvaluateOptions& options) {
-  constexpr std::size_t kBatch = 1024;
   constexpr std::array<std::string_view, 1> kEmbedding = {"embedding"};
   const std::int64_t dims = encoder.output_dim("embedding");
   if (dims == 0)
@@ -225,18 +214,14 @@ Result<PairEvaluation> evaluate_pairs(TextEncoder& encoder, const PairSet& pairs
   PairEvaluation result;
   result.kind = pairs.kind;
   std::vector<float> vectors;
-  double seconds = 0;
-  for (std::size_t begin = 0; begin < index.texts.size(); begin += kBatch) {
-    const auto texts =
-        std::span(index.texts).subspan(begin, std::min(kBatch, index.texts.size() - begin));
-    const auto start = Clock::now();
-    TACK_TRY(const Encoded encoded, encoder.run(texts, kEmbedding));
-    seconds += std::chrono::duration<double>(Clock::now() - start).count();
+  const auto answer = [&](std::size_t first, std::size_t count) {
+    return encoder.run(std::span(index.texts).subspan(first, count), kEmbedding);
+  };
+  const auto take = [&](std::size_t, const Encoded& encoded) {
     vectors.insert(vectors.end(), encoded.outputs[0].begin(), encoded.outputs[0].end());
     for (const EncodedText& info : encoded.info) result.truncated_texts += info.truncated > 0;
-    if (options.progress) options.progress(static_cast<std::int64_t>(texts.size()));
-  }
-  result.texts_per_second = seconds > 0 ? static_cast<double>(index.texts.size()) / seconds : 0;
+  };
+  TACK_RETURN_IF_ERROR(run_timed(index.texts.size(), 1024, options, answer, take, result));
   const auto unit = normalized_rows(std::move(vectors), dims);
   if (pairs.kind == PairKind::kScored) {
     result.cosines = pair_cosines(index, unit, dims);
@@ -252,15 +237,6 @@ Result<PairEvaluation> evaluate_pairs(TextEncoder& encoder, const PairSet& pairs
       return fail("{}: no label has two texts: nothing can be found", pairs.name);
     result.retrieval = compute_retrieval_metrics(result.ranks, options.metrics);
   }
-  const std::size_t timed = std::min(options.timed, index.texts.size());
-  for (std::size_t i = 0; i < timed; ++i) {
-    const std::string_view text = index.texts[i * index.texts.size() / timed];
-    const auto start = Clock::now();
-    TACK_RETURN_IF_ERROR(encoder.run({&text, 1}, kEmbedding));
-    result.latency_us.push_back(
-        std::chrono::duration<float, std::micro>(Clock::now() - start).count());
-  }
-  std::ranges::sort(result.latency_us);
   return result;
 }
 

@@ -1,22 +1,23 @@
 #include "tasks/evaluate.h"
 
 #include <algorithm>
-#include <chrono>
+#include <span>
 
 namespace tack {
-namespace {
 
-using Clock = std::chrono::steady_clock;
+float percentile(const std::vector<float>& sorted, double p) {
+  if (sorted.empty()) return 0;
+  return sorted[static_cast<std::size_t>(p * static_cast<double>(sorted.size() - 1) + 0.5)];
+}
 
 Json interval(const Estimate& e) {
   return {{"value", e.value}, {"low", e.low}, {"high", e.high}};
 }
 
-}  // namespace
-
-float percentile(const std::vector<float>& sorted, double p) {
-  if (sorted.empty()) return 0;
-  return sorted[static_cast<std::size_t>(p * static_cast<double>(sorted.size() - 1) + 0.5)];
+Json latency_json(const std::vector<float>& sorted_us) {
+  return {{"p50", percentile(sorted_us, 0.5)},
+          {"p90", percentile(sorted_us, 0.9)},
+          {"p99", percentile(sorted_us, 0.99)}};
 }
 
 std::vector<bool> Evaluation::right() const {
@@ -36,10 +37,7 @@ Json Evaluation::to_json(const std::vector<std::string>& labels) const {
       {"ece", metrics.ece.value},
       {"ece_interval", {metrics.ece.low, metrics.ece.high}},
       {"log_loss", metrics.log_loss},
-      {"latency_us",
-       {{"p50", percentile(latency_us, 0.5)},
-        {"p90", percentile(latency_us, 0.9)},
-        {"p99", percentile(latency_us, 0.99)}}},
+      {"latency_us", latency_json(latency_us)},
       {"texts_per_second", texts_per_second},
       {"truncated_rows", truncated_rows},
   };
@@ -61,23 +59,18 @@ Json Evaluation::to_json(const std::vector<std::string>& labels) const {
 
 Result<Evaluation> evaluate(TaskPredictor& predictor, const Dataset& data,
                             const EvaluateOptions& options) {
-  constexpr std::size_t kBatch = 1024;
   Evaluation result;
   Answers& answers = result.answers;
   answers.classes = static_cast<std::int32_t>(predictor.labels().size());
   answers.truth = data.labels;
-  double seconds = 0;
-  for (std::size_t begin = 0; begin < data.size(); begin += kBatch) {
-    const std::size_t count = std::min(kBatch, data.size() - begin);
-    const std::vector<std::string_view> texts(
-        data.texts.begin() + static_cast<std::ptrdiff_t>(begin),
-        data.texts.begin() + static_cast<std::ptrdiff_t>(begin + count));
-    const auto start = Clock::now();
-    TACK_TRY(const auto predictions, predictor.predict(texts));
-    seconds += std::chrono::duration<double>(Clock::now() - start).count();
-    for (std::size_t i = 0; i < count; ++i) {
+  const std::vector<std::string_view> texts(data.texts.begin(), data.texts.end());
+  const auto answer = [&](std::size_t first, std::size_t count) {
+    return predictor.predict(std::span(texts).subspan(first, count));
+  };
+  const auto take = [&](std::size_t first, const std::vector<Prediction>& predictions) {
+    for (std::size_t i = 0; i < predictions.size(); ++i) {
       const Prediction& p = predictions[i];
-      const std::int32_t truth = data.labels[begin + i];
+      const std::int32_t truth = data.labels[first + i];
       answers.predicted.push_back(static_cast<std::int32_t>(p.label));
       answers.confidence.push_back(p.probabilities[p.label]);
       answers.score.push_back(p.score);
@@ -87,19 +80,9 @@ Result<Evaluation> evaluate(TaskPredictor& predictor, const Dataset& data,
       result.truncated_rows += p.truncated > 0;
       result.truncated_tokens += p.truncated;
     }
-    if (options.progress) options.progress(static_cast<std::int64_t>(count));
-  }
-  result.texts_per_second = seconds > 0 ? static_cast<double>(data.size()) / seconds : 0;
+  };
+  TACK_RETURN_IF_ERROR(run_timed(data.size(), 1024, options, answer, take, result));
   result.metrics = compute_metrics(answers, options.metrics);
-  for (std::size_t i = 0; i < std::min(options.timed, data.size()); ++i) {
-    const std::string_view text =
-        data.texts[i * data.size() / std::min(options.timed, data.size())];
-    const auto start = Clock::now();
-    TACK_RETURN_IF_ERROR(predictor.predict({&text, 1}));
-    result.latency_us.push_back(
-        std::chrono::duration<float, std::micro>(Clock::now() - start).count());
-  }
-  std::ranges::sort(result.latency_us);
   return result;
 }
 

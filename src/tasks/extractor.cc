@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 
 #include "tasks/heads.h"
@@ -10,13 +9,7 @@
 namespace tack {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::int64_t kOverlap = 64;  // of a model that does not say
-
-Json interval(const Estimate& e) {
-  return {{"value", e.value}, {"low", e.low}, {"high", e.high}};
-}
 
 // What tack.calibration says. Errors: a number that is none, or out of range.
 Status read_calibration(const Model& model, WindowRule& rule, ExtractorOptions& options) {
@@ -150,10 +143,7 @@ Json ExtractEvaluation::to_json() const {
   Json json = {{"rows", metrics.rows},
                {"exact", interval(metrics.exact)},
                {"f1", interval(metrics.f1)},
-               {"latency_us",
-                {{"p50", percentile(latency_us, 0.5)},
-                 {"p90", percentile(latency_us, 0.9)},
-                 {"p99", percentile(latency_us, 0.99)}}},
+               {"latency_us", latency_json(latency_us)},
                {"texts_per_second", texts_per_second},
                {"truncated_rows", truncated_rows}};
   if (metrics.unanswerable) {
@@ -166,37 +156,25 @@ Json ExtractEvaluation::to_json() const {
 
 Result<ExtractEvaluation> evaluate(Extractor& extractor, const QuestionSet& data,
                                    const EvaluateOptions& options) {
-  constexpr std::size_t kBatch = 256;
   ExtractEvaluation result;
   std::vector<QuestionText> all;
   for (std::size_t i = 0; i < data.size(); ++i)
     all.push_back({data.questions[i].text, data.context_of(i)});
   std::vector<bool> answerable;
-  double seconds = 0;
-  for (std::size_t begin = 0; begin < data.size(); begin += kBatch) {
-    const std::size_t count = std::min(kBatch, data.size() - begin);
-    const auto start = Clock::now();
-    TACK_TRY(const auto said, extractor.predict(std::span(all).subspan(begin, count)));
-    seconds += std::chrono::duration<double>(Clock::now() - start).count();
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto gold = data.answers_of(begin + i);
+  const auto answer = [&](std::size_t first, std::size_t count) {
+    return extractor.predict(std::span(all).subspan(first, count));
+  };
+  const auto take = [&](std::size_t first, const std::vector<Extraction>& said) {
+    for (std::size_t i = 0; i < said.size(); ++i) {
+      const auto gold = data.answers_of(first + i);
       answerable.push_back(!gold.empty());
-      result.scores.push_back(score_answer(said[i].text(all[begin + i].context), gold));
+      result.scores.push_back(score_answer(said[i].text(all[first + i].context), gold));
       result.truncated_rows += said[i].truncated > 0 ? 1 : 0;
       result.answers.push_back(said[i]);
     }
-    if (options.progress) options.progress(static_cast<std::int64_t>(count));
-  }
-  result.texts_per_second = seconds > 0 ? static_cast<double>(data.size()) / seconds : 0;
+  };
+  TACK_RETURN_IF_ERROR(run_timed(data.size(), 256, options, answer, take, result));
   result.metrics = compute_answer_metrics(result.scores, answerable, options.metrics);
-  const std::size_t timed = std::min(options.timed, data.size());
-  for (std::size_t i = 0; i < timed; ++i) {
-    const auto start = Clock::now();
-    TACK_RETURN_IF_ERROR(extractor.predict({&all[i * data.size() / timed], 1}));
-    result.latency_us.push_back(
-        std::chrono::duration<float, std::micro>(Clock::now() - start).count());
-  }
-  std::ranges::sort(result.latency_us);
   return result;
 }
 

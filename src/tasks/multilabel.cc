@@ -1,19 +1,9 @@
 #include "tasks/multilabel.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 namespace tack {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-Json interval(const Estimate& e) {
-  return {{"value", e.value}, {"low", e.low}, {"high", e.high}};
-}
-
-}  // namespace
 
 std::vector<float> dense_targets(const Dataset& data) {
   const std::size_t labels = data.label_names.size();
@@ -49,10 +39,7 @@ Json LabelSetEvaluation::to_json(const std::vector<std::string>& labels) const {
                {"exact", interval(metrics.exact)},
                {"ranking", interval(metrics.ranking)},
                {"ece", interval(metrics.ece)},
-               {"latency_us",
-                {{"p50", percentile(latency_us, 0.5)},
-                 {"p90", percentile(latency_us, 0.9)},
-                 {"p99", percentile(latency_us, 0.99)}}},
+               {"latency_us", latency_json(latency_us)},
                {"texts_per_second", texts_per_second},
                {"truncated_rows", truncated_rows}};
   Json& per_label = json["per_label"] = Json::object();
@@ -66,20 +53,15 @@ Json LabelSetEvaluation::to_json(const std::vector<std::string>& labels) const {
 
 Result<LabelSetEvaluation> evaluate_label_sets(TaskPredictor& predictor, const Dataset& data,
                                                const EvaluateOptions& options) {
-  constexpr std::size_t kBatch = 1024;
   LabelSetEvaluation result;
   LabelSetAnswers& answers = result.answers;
   answers.labels = predictor.labels().size();
   answers.truth = data.label_sets;
-  double seconds = 0;
-  for (std::size_t begin = 0; begin < data.size(); begin += kBatch) {
-    const std::size_t count = std::min(kBatch, data.size() - begin);
-    const std::vector<std::string_view> texts(
-        data.texts.begin() + static_cast<std::ptrdiff_t>(begin),
-        data.texts.begin() + static_cast<std::ptrdiff_t>(begin + count));
-    const auto start = Clock::now();
-    TACK_TRY(const auto predictions, predictor.predict(texts));
-    seconds += std::chrono::duration<double>(Clock::now() - start).count();
+  const std::vector<std::string_view> texts(data.texts.begin(), data.texts.end());
+  const auto answer = [&](std::size_t first, std::size_t count) {
+    return predictor.predict(std::span(texts).subspan(first, count));
+  };
+  const auto take = [&](std::size_t, const std::vector<Prediction>& predictions) {
     for (const Prediction& p : predictions) {
       std::vector<std::int32_t>& set = answers.predicted.emplace_back();
       for (std::size_t k : p.labels) set.push_back(static_cast<std::int32_t>(k));
@@ -88,19 +70,9 @@ Result<LabelSetEvaluation> evaluate_label_sets(TaskPredictor& predictor, const D
                                    p.probabilities.end());
       result.truncated_rows += p.truncated > 0 ? 1 : 0;
     }
-    if (options.progress) options.progress(static_cast<std::int64_t>(count));
-  }
-  result.texts_per_second = seconds > 0 ? static_cast<double>(data.size()) / seconds : 0;
+  };
+  TACK_RETURN_IF_ERROR(run_timed(data.size(), 1024, options, answer, take, result));
   result.metrics = compute_label_set_metrics(answers, options.metrics);
-  const std::size_t timed = std::min(options.timed, data.size());
-  for (std::size_t i = 0; i < timed; ++i) {
-    const std::string_view text = data.texts[i * data.size() / timed];
-    const auto start = Clock::now();
-    TACK_RETURN_IF_ERROR(predictor.predict({&text, 1}));
-    result.latency_us.push_back(
-        std::chrono::duration<float, std::micro>(Clock::now() - start).count());
-  }
-  std::ranges::sort(result.latency_us);
   return result;
 }
 

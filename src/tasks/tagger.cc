@@ -2,21 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 
 #include "tasks/heads.h"
 
 namespace tack {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-Json interval(const Estimate& e) {
-  return {{"value", e.value}, {"low", e.low}, {"high", e.high}};
-}
-
-}  // namespace
 
 TagRules bio_rules(const std::vector<std::string>& names) {
   std::vector<std::string> tags = {"O"};
@@ -147,10 +137,7 @@ Json TagEvaluation::to_json() const {
                {"precision", interval(metrics.precision)},
                {"recall", interval(metrics.recall)},
                {"exact", interval(metrics.exact)},
-               {"latency_us",
-                {{"p50", percentile(latency_us, 0.5)},
-                 {"p90", percentile(latency_us, 0.9)},
-                 {"p99", percentile(latency_us, 0.99)}}},
+               {"latency_us", latency_json(latency_us)},
                {"texts_per_second", texts_per_second},
                {"truncated_rows", truncated_rows}};
   if (metrics.accuracy) json["accuracy"] = interval(*metrics.accuracy);
@@ -163,21 +150,16 @@ Json TagEvaluation::to_json() const {
 
 Result<TagEvaluation> evaluate(Tagger& tagger, const Dataset& data,
                                const EvaluateOptions& options) {
-  constexpr std::size_t kBatch = 1024;
   TagEvaluation result;
   SpanAnswers& answers = result.answers;
   answers.truth = data.spans;
   const bool labelled = !tagger.labels().empty();
   if (labelled) answers.label_truth = data.labels;
-  double seconds = 0;
-  for (std::size_t begin = 0; begin < data.size(); begin += kBatch) {
-    const std::size_t count = std::min(kBatch, data.size() - begin);
-    const std::vector<std::string_view> texts(
-        data.texts.begin() + static_cast<std::ptrdiff_t>(begin),
-        data.texts.begin() + static_cast<std::ptrdiff_t>(begin + count));
-    const auto start = Clock::now();
-    TACK_TRY(auto predictions, tagger.predict(texts));
-    seconds += std::chrono::duration<double>(Clock::now() - start).count();
+  const std::vector<std::string_view> texts(data.texts.begin(), data.texts.end());
+  const auto answer = [&](std::size_t first, std::size_t count) {
+    return tagger.predict(std::span(texts).subspan(first, count));
+  };
+  const auto take = [&](std::size_t, std::vector<TagPrediction>& predictions) {
     for (TagPrediction& p : predictions) {
       answers.predicted.push_back(std::move(p.spans));
       if (labelled)
@@ -188,19 +170,9 @@ Result<TagEvaluation> evaluate(Tagger& tagger, const Dataset& data,
                 : static_cast<std::int32_t>(p.label->label));
       result.truncated_rows += p.truncated > 0 ? 1 : 0;
     }
-    if (options.progress) options.progress(static_cast<std::int64_t>(count));
-  }
-  result.texts_per_second = seconds > 0 ? static_cast<double>(data.size()) / seconds : 0;
+  };
+  TACK_RETURN_IF_ERROR(run_timed(data.size(), 1024, options, answer, take, result));
   result.metrics = compute_span_metrics(answers, options.metrics);
-  const std::size_t timed = std::min(options.timed, data.size());
-  for (std::size_t i = 0; i < timed; ++i) {
-    const std::string_view text = data.texts[i * data.size() / timed];
-    const auto start = Clock::now();
-    TACK_RETURN_IF_ERROR(tagger.predict({&text, 1}));
-    result.latency_us.push_back(
-        std::chrono::duration<float, std::micro>(Clock::now() - start).count());
-  }
-  std::ranges::sort(result.latency_us);
   return result;
 }
 
