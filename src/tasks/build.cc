@@ -8,7 +8,6 @@
 
 #include "base/cpu.h"
 #include "base/hash.h"
-#include "base/interrupt.h"
 #include "base/mapped_file.h"
 #include "base/progress.h"
 #include "eval/calibration.h"
@@ -22,7 +21,6 @@
 #include "tasks/features.h"
 #include "tasks/finetune.h"
 #include "tasks/teacher.h"
-#include "tasks/training_report.h"
 
 namespace tack {
 namespace {
@@ -37,12 +35,8 @@ Result<Fitted> train_encoder(const Task& task, const TrainSettings& settings,
   result.head =
       fmt::format("fine-tuned, {} epochs, epoch {} chosen on {} validation rows",
                   tuned.training.epochs.size(), tuned.training.best_epoch, result.validation_rows);
-  say(options, training_text(tuning.label, tuned.training, tuned.trained_parameters));
-  if (tuned.truncated > 0)
-    say(options, fmt::format("training: {} texts were longer than {} tokens and were cut",
-                             tuned.truncated, base->context_length()));
-  result.training = std::move(tuned.training);
-  result.trained_parameters = tuned.trained_parameters;
+  report_training(tuning.label, std::move(tuned.training), tuned.trained_parameters,
+                  tuned.truncated, *base, options, result);
   Json calibration =
       task.kind == TaskKind::kMultilabel
           ? calibrate_sets(tuned.validation_logits, dense_targets(rows.validation), result)
@@ -297,16 +291,12 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
   }
   if (result.training) TACK_RETURN_IF_ERROR(compare(base, data, options.out, threads, result));
   TACK_RETURN_IF_ERROR(ask_gate(task, data.test, threads, result));
-  if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
-  std::error_code ignored;
-  result.model_bytes = std::filesystem::file_size(candidate.path(), ignored);
+  TACK_RETURN_IF_ERROR(write_accepted(task, *base, summary_of(data), *fitted.encoder, artifact,
+                                      result.label_sets ? result.label_sets->to_json(result.labels)
+                                                        : result.evaluation.to_json(result.labels),
+                                      candidate.path(), options, result));
   if (result.accepted()) {
-    artifact.metrics = result.label_sets ? result.label_sets->to_json(result.labels)
-                                         : result.evaluation.to_json(result.labels);
-    if (Json compared = comparison_json(result); !compared.empty())
-      artifact.metrics["compared"] = std::move(compared);
-    TACK_TRY(artifact.lineage, make_lineage(task, *base, summary_of(data), options, result));
-    TACK_RETURN_IF_ERROR(write_task_model(*fitted.encoder, artifact, options.out));
+    std::error_code ignored;
     TACK_RETURN_IF_ERROR(write_adapters(task, *base, fitted, artifact, options));
     result.model_bytes = std::filesystem::file_size(options.out, ignored);
   }

@@ -7,14 +7,10 @@
 #include <fmt/ranges.h>
 
 #include "base/cpu.h"
-#include "base/hash.h"
-#include "base/interrupt.h"
-#include "base/mapped_file.h"
 #include "tasks/artifact.h"
 #include "tasks/build_steps.h"
 #include "tasks/contrast.h"
 #include "tasks/features.h"
-#include "tasks/training_report.h"
 
 namespace tack {
 namespace {
@@ -110,40 +106,25 @@ Result<BuildResult> build_embedding(const Task& task, const BuildOptions& option
   TACK_TRY(const auto base_path, resolve_model(task.base));
   TACK_TRY(const auto base, Model::open(base_path));
   result.base = base->name();
-  std::string depends = fmt::format("student {}\nkind {}\n", to_text(task.student.to_json()),
-                                    static_cast<int>(data.train.kind));
-  std::shared_ptr<const Model> first = base, teacher;
-  if (task.teacher.wanted) {
-    TACK_TRY(result.teacher, built_teacher(task, options, build_embedding));
-    TACK_TRY(teacher, Model::open(result.teacher));
-    TACK_TRY(const auto file, MappedFile::open(result.teacher));
-    depends += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
-                           to_text(task.teacher.to_json(), 1));
-    first = teacher;
-  }
   const TemporaryFile student(options.out, ".student"), encoder(options.out, ".encoder");
-  TACK_TRY(const Student cut,
-           make_student(first, task.student, data.train.texts, student.path(), threads));
-  if (!cut.description.empty()) say(options, cut.description);
-  const char* const label = teacher ? "student" : "training";
+  TACK_TRY(const Start begin, start_training(task, base, data.train.texts, student.path(),
+                                             build_embedding, options, threads, result));
+  const std::string depends =
+      fmt::format("kind {}\n{}", static_cast<int>(data.train.kind), begin.depends);
   TACK_TRY(TrainedEncoder trained,
-           train_embedding(cut.model, data.train, data.validation, task.training, teacher,
-                           task.teacher, encoder.path(),
+           train_embedding(begin.student.model, data.train, data.validation, task.training,
+                           begin.teacher, task.teacher, encoder.path(),
                            {.threads = threads,
                             .type = task.type,
                             .checkpoint = options.out.string() + ".checkpoint",
                             .description = describe_training(task, task.training, *base,
                                                              summary_of(data), depends),
-                            .label = label}));
+                            .label = begin.label()}));
   result.head = fmt::format("encoder, {} epochs, epoch {} chosen on {} validation rows",
                             trained.training.epochs.size(), trained.training.best_epoch,
                             result.validation_rows);
-  say(options, training_text(label, trained.training, trained.trained_parameters));
-  if (trained.truncated > 0)
-    say(options, fmt::format("training: {} texts were longer than {} tokens and were cut",
-                             trained.truncated, base->context_length()));
-  result.training = std::move(trained.training);
-  result.trained_parameters = trained.trained_parameters;
+  report_training(begin.label(), std::move(trained.training), trained.trained_parameters,
+                  trained.truncated, *base, options, result);
 
   TaskArtifact artifact{.head = nullptr,
                         .labels = {},
@@ -159,19 +140,14 @@ Result<BuildResult> build_embedding(const Task& task, const BuildOptions& option
   TACK_TRY(result.baseline_pairs, evaluate_pairs(base_path, data.test, threads));
   std::error_code ignored;
   result.baseline_bytes = std::filesystem::file_size(base_path, ignored);
-  if (teacher != nullptr) {
+  if (begin.teacher != nullptr) {
     TACK_TRY(result.teacher_pairs, evaluate_pairs(result.teacher, data.test, threads));
     result.teacher_bytes = std::filesystem::file_size(result.teacher, ignored);
   }
   TACK_RETURN_IF_ERROR(ask_gate(task, data.test, threads, result));
-  if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
-  result.model_bytes = std::filesystem::file_size(candidate.path(), ignored);
-  if (result.accepted()) {
-    artifact.metrics = result.pairs->to_json();
-    artifact.metrics["compared"] = comparison_json(result);
-    TACK_TRY(artifact.lineage, make_lineage(task, *base, summary_of(data), options, result));
-    TACK_RETURN_IF_ERROR(write_task_encoder(*trained.encoder, artifact, options.out));
-  }
+  TACK_RETURN_IF_ERROR(write_accepted(task, *base, summary_of(data), *trained.encoder, artifact,
+                                      result.pairs->to_json(), candidate.path(), options, result,
+                                      &write_task_encoder));
   result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return result;
 }

@@ -6,15 +6,11 @@
 #include <fmt/ranges.h>
 
 #include "base/cpu.h"
-#include "base/hash.h"
-#include "base/interrupt.h"
-#include "base/mapped_file.h"
 #include "base/progress.h"
 #include "tasks/artifact.h"
 #include "tasks/build_steps.h"
 #include "tasks/extracting.h"
 #include "tasks/features.h"
-#include "tasks/training_report.h"
 
 namespace tack {
 namespace {
@@ -93,50 +89,27 @@ Result<double> fit_threshold(const std::filesystem::path& candidate, const Quest
   return fit_answer_threshold(margins, answered, refused);
 }
 
-Status ask_gate(const Task& task, const QuestionSet& test, int threads, BuildResult& result) {
-  if (task.gate.floor)
-    result.gate = gate_against_floor(result.extracted->right(), {.floor = *task.gate.floor});
-  if (task.gate.baseline) {
-    TACK_TRY(const auto path, resolve_model(*task.gate.baseline));
-    TACK_TRY(const ExtractEvaluation baseline, measure(path, test, threads));
-    result.gate = gate_against_baseline(result.extracted->right(), baseline.right(),
-                                        {.margin = task.gate.margin});
-  }
-  return {};
-}
-
 Result<TrainedExtractor> train_model(const Task& task, const std::shared_ptr<const Model>& base,
                                      const Questions& data, const std::filesystem::path& path,
                                      const BuildOptions& options, int threads,
                                      BuildResult& result) {
-  std::shared_ptr<const Model> first = base, teacher;
-  std::string depends = fmt::format("student {}\n", to_text(task.student.to_json()));
-  if (task.teacher.wanted) {
-    TACK_TRY(result.teacher, built_teacher(task, options, build_extractor));
-    TACK_TRY(teacher, Model::open(result.teacher));
-    TACK_TRY(const auto file, MappedFile::open(result.teacher));
-    depends += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
-                           to_text(task.teacher.to_json(), 1));
-    first = teacher;
-  }
   const TemporaryFile student(options.out, ".student");
-  TACK_TRY(const Student cut,
-           make_student(first, task.student, data.train.contexts, student.path(), threads));
-  if (!cut.description.empty()) say(options, cut.description);
-  const char* const label = teacher ? "student" : "training";
-  TACK_TRY(
-      TrainedExtractor trained,
-      train_extractor(
-          cut.model, data.train, data.validation, task.training, teacher, task.teacher, path,
-          {.threads = threads,
-           .type = task.type,
-           .checkpoint = options.out.string() + ".checkpoint",
-           .description = describe_training(task, task.training, *base, summary_of(data), depends),
-           .label = label}));
+  TACK_TRY(const Start begin, start_training(task, base, data.train.contexts, student.path(),
+                                             build_extractor, options, threads, result));
+  TACK_TRY(TrainedExtractor trained,
+           train_extractor(begin.student.model, data.train, data.validation, task.training,
+                           begin.teacher, task.teacher, path,
+                           {.threads = threads,
+                            .type = task.type,
+                            .checkpoint = options.out.string() + ".checkpoint",
+                            .description = describe_training(task, task.training, *base,
+                                                             summary_of(data), begin.depends),
+                            .label = begin.label()}));
   result.head = fmt::format("extractor, {} epochs, epoch {} chosen on {} validation questions",
                             trained.training.epochs.size(), trained.training.best_epoch,
                             result.validation_rows);
-  say(options, training_text(label, trained.training, trained.trained_parameters));
+  report_training(begin.label(), std::move(trained.training), trained.trained_parameters, 0, *base,
+                  options, result);
   if (const auto more = trained.windows - static_cast<std::int64_t>(data.train.size());
       more > 0 || trained.left_out > 0)
     say(options, fmt::format("training: {} windows of {} questions; {} questions were left out, "
@@ -163,8 +136,6 @@ Result<BuildResult> build_extractor(const Task& asked, const BuildOptions& optio
   const TemporaryFile encoder(options.out, ".encoder"), candidate(options.out, ".candidate");
   TACK_TRY(TrainedExtractor trained,
            train_model(task, base, data, encoder.path(), options, threads, result));
-  result.training = std::move(trained.training);
-  result.trained_parameters = trained.trained_parameters;
 
   TaskArtifact artifact{.span_head = &trained.head,
                         .task = task.to_json(),
@@ -181,21 +152,21 @@ Result<BuildResult> build_extractor(const Task& asked, const BuildOptions& optio
     TACK_RETURN_IF_ERROR(write_task_model(*trained.encoder, artifact, candidate.path()));
   }
   TACK_TRY(result.extracted, measure(candidate.path(), data.test, threads));
-  std::error_code ignored;
   if (!result.teacher.empty()) {
+    std::error_code ignored;
     TACK_TRY(result.teacher_extracted, measure(result.teacher, data.test, threads));
     result.teacher_bytes = std::filesystem::file_size(result.teacher, ignored);
   }
-  TACK_RETURN_IF_ERROR(ask_gate(task, data.test, threads, result));
-  if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
-  result.model_bytes = std::filesystem::file_size(candidate.path(), ignored);
-  if (result.accepted()) {
-    artifact.metrics = result.extracted->to_json();
-    if (Json compared = comparison_json(result); !compared.empty())
-      artifact.metrics["compared"] = std::move(compared);
-    TACK_TRY(artifact.lineage, make_lineage(task, *base, summary_of(data), options, result));
-    TACK_RETURN_IF_ERROR(write_task_model(*trained.encoder, artifact, options.out));
-  }
+  TACK_RETURN_IF_ERROR(ask_gate(
+      task.gate, result.extracted->right(),
+      [&](const std::filesystem::path& path) -> Result<std::vector<bool>> {
+        TACK_TRY(const ExtractEvaluation baseline, measure(path, data.test, threads));
+        return baseline.right();
+      },
+      result));
+  TACK_RETURN_IF_ERROR(write_accepted(task, *base, summary_of(data), *trained.encoder, artifact,
+                                      result.extracted->to_json(), candidate.path(), options,
+                                      result));
   result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return result;
 }

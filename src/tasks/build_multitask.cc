@@ -7,16 +7,13 @@
 #include <fmt/ranges.h>
 
 #include "base/cpu.h"
-#include "base/hash.h"
 #include "base/interrupt.h"
-#include "base/mapped_file.h"
 #include "base/progress.h"
 #include "tasks/artifact.h"
 #include "tasks/build_steps.h"
 #include "tasks/features.h"
 #include "tasks/multitask.h"
 #include "tasks/teacher.h"
-#include "tasks/training_report.h"
 
 namespace tack {
 namespace {
@@ -127,50 +124,39 @@ Result<BuildResult> train_parts(const Task& task, const std::shared_ptr<const Mo
   say(options, fmt::format("training: {} texts with {} labels", examples.texts.size(),
                            examples.labels.size() - static_cast<std::size_t>(std::ranges::count(
                                                         examples.labels, HeadExamples::kNoLabel))));
-  std::string depends = fmt::format("student {}\n", to_text(task.student.to_json()));
-  std::shared_ptr<const Model> start = base;
+  const TemporaryFile student(options.out, ".student");
+  TACK_TRY(const Start begin, start_training(task, base, examples.texts, student.path(),
+                                             build_multitask, options, threads, result));
   std::optional<Teaching> teaching;
-  if (task.teacher.wanted) {
-    TACK_TRY(result.teacher, built_teacher(task, options, build_multitask));
-    TACK_TRY(start, Model::open(result.teacher));
-    TACK_TRY(teaching, ask_teacher(task, parts, start, examples, threads));
-    TACK_TRY(const auto file, MappedFile::open(result.teacher));
-    depends += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
-                           to_text(task.teacher.to_json(), 1));
+  if (begin.teacher != nullptr) {
+    TACK_TRY(teaching, ask_teacher(task, parts, begin.teacher, examples, threads));
   }
+  std::string depends = begin.depends;
   for (const Part& part : parts)
     depends +=
         fmt::format("head of weight {}\n{}\n", part.weight,
                     describe_training(part.task, task.training, *base, summary_of(part.data), ""));
-  const TemporaryFile student(options.out, ".student");
-  TACK_TRY(const Student cut,
-           make_student(start, task.student, examples.texts, student.path(), threads));
-  if (!cut.description.empty()) say(options, cut.description);
-  const std::string label = teaching ? "student" : "training";
-  TACK_TRY(TrainedHeads trained, train_heads(cut.model, heads, examples, task.training, path,
-                                             {.threads = threads,
-                                              .type = task.type,
-                                              .teaching = teaching ? &*teaching : nullptr,
-                                              .checkpoint = options.out.string() + ".checkpoint",
-                                              .description = depends,
-                                              .label = label}));
-  say(options, training_text(label, trained.training, trained.trained_parameters));
-  if (trained.truncated > 0)
-    say(options, fmt::format("training: {} texts were longer than {} tokens and were cut",
-                             trained.truncated, base->context_length()));
+  TACK_TRY(TrainedHeads trained,
+           train_heads(begin.student.model, heads, examples, task.training, path,
+                       {.threads = threads,
+                        .type = task.type,
+                        .teaching = teaching ? &*teaching : nullptr,
+                        .checkpoint = options.out.string() + ".checkpoint",
+                        .description = depends,
+                        .label = begin.label()}));
+  report_training(begin.label(), std::move(trained.training), trained.trained_parameters,
+                  trained.truncated, *base, options, result);
   for (std::size_t h = 0; h < parts.size(); ++h) {
     Part& part = parts[h];
     part.result.head =
         fmt::format("one of {} fine-tuned together, {} epochs, epoch {} chosen", parts.size(),
-                    trained.training.epochs.size(), trained.training.best_epoch);
+                    result.training->epochs.size(), result.training->best_epoch);
     Json calibration =
         calibrate(part.task, trained.validation_logits[h], trained.validation_labels[h],
                   trained.heads[h].classes, part.result);
     part.fitted = {trained.encoder, std::move(trained.heads[h]), std::move(calibration),
                    trained.adapters};
   }
-  result.training = std::move(trained.training);
-  result.trained_parameters = trained.trained_parameters;
   return result;
 }
 

@@ -8,11 +8,13 @@
 #include <fmt/ranges.h>
 
 #include "base/hash.h"
+#include "base/interrupt.h"
 #include "base/mapped_file.h"
 #include "base/progress.h"
 #include "eval/calibration.h"
 #include "tasks/features.h"
 #include "tasks/multilabel.h"
+#include "tasks/training_report.h"
 
 namespace tack {
 namespace {
@@ -35,9 +37,9 @@ Result<std::vector<bool>> baseline_sets(TaskPredictor& baseline, const Dataset& 
 }
 
 // Whether the baseline is right on each in-scope row; its labels may be in another order.
-Result<std::vector<bool>> baseline_answers(const std::string& name, const std::string& head,
-                                           const Dataset& test, int threads) {
-  TACK_TRY(const auto path, resolve_model(name));
+Result<std::vector<bool>> baseline_answers(const std::filesystem::path& path,
+                                           const std::string& head, const Dataset& test,
+                                           int threads) {
   TACK_TRY(auto baseline, TaskPredictor::open_heads(path, {.threads = threads}));
   if (baseline->heads().size() > 1) TACK_RETURN_IF_ERROR(baseline->choose(head));
   if (baseline->multilabel() == test.label_sets.empty())
@@ -213,15 +215,26 @@ std::optional<InnerLessons> inner_lessons(const Task& task, std::shared_ptr<cons
   return InnerLessons{std::move(teacher), settings, student.layers, student.dims};
 }
 
-Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result) {
-  const std::vector<bool> right =
-      result.label_sets ? result.label_sets->right() : result.evaluation.right();
-  if (task.gate.floor) result.gate = gate_against_floor(right, {.floor = *task.gate.floor});
-  if (task.gate.baseline) {
-    TACK_TRY(const auto baseline, baseline_answers(*task.gate.baseline, task.name, test, threads));
-    result.gate = gate_against_baseline(right, baseline, {.margin = task.gate.margin});
+Status ask_gate(
+    const GateRule& rule, const std::vector<bool>& right,
+    const std::function<Result<std::vector<bool>>(const std::filesystem::path&)>& baseline,
+    BuildResult& result) {
+  if (rule.floor) result.gate = gate_against_floor(right, {.floor = *rule.floor});
+  if (rule.baseline) {
+    TACK_TRY(const auto path, resolve_model(*rule.baseline));
+    TACK_TRY(const std::vector<bool> theirs, baseline(path));
+    result.gate = gate_against_baseline(right, theirs, {.margin = rule.margin});
   }
   return {};
+}
+
+Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result) {
+  return ask_gate(
+      task.gate, result.label_sets ? result.label_sets->right() : result.evaluation.right(),
+      [&](const std::filesystem::path& path) {
+        return baseline_answers(path, task.name, test, threads);
+      },
+      result);
 }
 
 Result<Evaluation> evaluate_teacher(const std::filesystem::path& path, const std::string& head,
@@ -287,6 +300,52 @@ Result<std::filesystem::path> built_teacher(
   say(options, "teacher:");
   if (auto built = build(teaching, building); !built) return std::unexpected(built.error());
   return building.out;
+}
+
+Result<Start> start_training(
+    const Task& task, const std::shared_ptr<const Model>& base, std::span<const std::string> texts,
+    const std::filesystem::path& path,
+    const std::function<Result<BuildResult>(const Task&, const BuildOptions&)>& build,
+    const BuildOptions& options, int threads, BuildResult& result) {
+  Start start;
+  start.depends = fmt::format("student {}\n", to_text(task.student.to_json()));
+  if (task.teacher.wanted) {
+    TACK_TRY(result.teacher, built_teacher(task, options, build));
+    TACK_TRY(start.teacher, Model::open(result.teacher));
+    TACK_TRY(const auto file, MappedFile::open(result.teacher));
+    start.depends += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
+                                 to_text(task.teacher.to_json(), 1));
+  }
+  TACK_TRY(start.student, make_student(start.teacher == nullptr ? base : start.teacher,
+                                       task.student, texts, path, threads));
+  if (!start.student.description.empty()) say(options, start.student.description);
+  return start;
+}
+
+void report_training(const std::string& label, TrainingResult training, std::int64_t parameters,
+                     std::int64_t truncated, const Model& base, const BuildOptions& options,
+                     BuildResult& result) {
+  say(options, training_text(label, training, parameters));
+  if (truncated > 0)
+    say(options, fmt::format("training: {} texts were longer than {} tokens and were cut",
+                             truncated, base.context_length()));
+  result.training = std::move(training);
+  result.trained_parameters = parameters;
+}
+
+Status write_accepted(const Task& task, const Model& base, const DataSummary& data,
+                      const Model& encoder, TaskArtifact& artifact, Json metrics,
+                      const std::filesystem::path& candidate, const BuildOptions& options,
+                      BuildResult& result, decltype(&write_task_model) write) {
+  if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
+  std::error_code ignored;
+  result.model_bytes = std::filesystem::file_size(candidate, ignored);
+  if (!result.accepted()) return {};
+  artifact.metrics = std::move(metrics);
+  if (Json compared = comparison_json(result); !compared.empty())
+    artifact.metrics["compared"] = std::move(compared);
+  TACK_TRY(artifact.lineage, make_lineage(task, base, data, options, result));
+  return write(encoder, artifact, options.out);
 }
 
 Result<Json> make_lineage(const Task& task, const Model& base, const DataSummary& data,

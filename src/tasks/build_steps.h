@@ -74,6 +74,13 @@ std::string describe_training(const Task& task, const TrainSettings& settings, c
 std::optional<InnerLessons> inner_lessons(const Task& task, std::shared_ptr<const Model> teacher,
                                           const Student& student, const BuildOptions& options);
 
+// The gate's word on rows that are right or not, where the task has one: against its floor, or
+// against what `baseline` says of the baseline's file.
+Status ask_gate(
+    const GateRule& rule, const std::vector<bool>& right,
+    const std::function<Result<std::vector<bool>>(const std::filesystem::path&)>& baseline,
+    BuildResult& result);
+
 // Whether each in-scope row is right (of label sets: each row as a whole), against the task's floor
 // or baseline. A baseline with several heads answers with the one of the task's name.
 Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result);
@@ -94,6 +101,35 @@ Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
 Result<std::filesystem::path> built_teacher(
     const Task& task, const BuildOptions& options,
     const std::function<Result<BuildResult>(const Task&, const BuildOptions&)>& build);
+
+// Where a training begins.
+struct Start {
+  std::shared_ptr<const Model> teacher;  // null: none
+  Student student;
+  std::string depends;  // on what besides task, base and rows: for describe_training()
+
+  const char* label() const { return teacher == nullptr ? "training" : "student"; }
+};
+
+// The teacher by built_teacher(), where the task wants one, and what is kept of it, or of `base`;
+// a student is written to `path` and chosen by what it makes of `texts`.
+Result<Start> start_training(
+    const Task& task, const std::shared_ptr<const Model>& base, std::span<const std::string> texts,
+    const std::filesystem::path& path,
+    const std::function<Result<BuildResult>(const Task&, const BuildOptions&)>& build,
+    const BuildOptions& options, int threads, BuildResult& result);
+
+// Says how the training went and how many texts lost tokens, and keeps the former in `result`.
+void report_training(const std::string& label, TrainingResult training, std::int64_t parameters,
+                     std::int64_t truncated, const Model& base, const BuildOptions& options,
+                     BuildResult& result);
+
+// The end of a build: when the gate accepted the candidate, `write` writes it to its place with its
+// metrics and lineage. Errors: an interruption.
+Status write_accepted(const Task& task, const Model& base, const DataSummary& data,
+                      const Model& encoder, TaskArtifact& artifact, Json metrics,
+                      const std::filesystem::path& candidate, const BuildOptions& options,
+                      BuildResult& result, decltype(&write_task_model) write = &write_task_model);
 
 Result<Json> make_lineage(const Task& task, const Model& base, const DataSummary& data,
                           const BuildOptions& options, const BuildResult& result);
