@@ -178,28 +178,16 @@ struct Measured {
   Evaluation evaluation;
   std::optional<LabelSetEvaluation> label_sets;
 };
-Result<Measured> measure(const std::filesystem::path& path, Dataset rows, int threads,
+Result<Measured> measure(const std::filesystem::path& path, const Dataset& test, int threads,
                          const EvaluateOptions& options = {}) {
   TACK_TRY(auto predictor, TaskPredictor::open(path, {.threads = threads}));
-  const std::vector<std::string>& labels = predictor->labels();
-  const auto move = [&](std::int32_t& label) {
-    if (label >= 0)
-      label = static_cast<std::int32_t>(
-          std::ranges::find(labels, rows.label_names[static_cast<std::size_t>(label)]) -
-          labels.begin());
-  };
+  const Dataset rows = with_labels_of(test, predictor->labels());
   Measured out;
   if (predictor->multilabel()) {
-    for (auto& set : rows.label_sets) {
-      for (std::int32_t& label : set) move(label);
-      std::ranges::sort(set);
-    }
     TACK_TRY(out.label_sets, evaluate_label_sets(*predictor, rows, options));
-    return out;
+  } else {
+    TACK_TRY(out.evaluation, evaluate(*predictor, rows, options));
   }
-  for (std::int32_t& label : rows.labels) move(label);
-  rows.label_names = labels;
-  TACK_TRY(out.evaluation, evaluate(*predictor, rows, options));
   return out;
 }
 

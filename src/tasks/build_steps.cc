@@ -237,17 +237,26 @@ Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult&
       result);
 }
 
+Dataset with_labels_of(Dataset rows, const std::vector<std::string>& labels) {
+  const auto move = [&](std::int32_t& label) {
+    if (label >= 0)
+      label = static_cast<std::int32_t>(
+          std::ranges::find(labels, rows.label_names[static_cast<std::size_t>(label)]) -
+          labels.begin());
+  };
+  for (std::int32_t& label : rows.labels) move(label);
+  for (auto& set : rows.label_sets) {
+    for (std::int32_t& label : set) move(label);
+    std::ranges::sort(set);
+  }
+  rows.label_names = labels;
+  return rows;
+}
+
 Result<Evaluation> evaluate_teacher(const std::filesystem::path& path, const std::string& head,
                                     const Dataset& test, int threads) {
   TACK_TRY(auto teacher, TaskPredictor::open(path, {.threads = threads}, head));
-  Dataset rows = test;
-  for (std::int32_t& label : rows.labels)
-    if (label >= 0)
-      label = static_cast<std::int32_t>(
-          std::ranges::find(teacher->labels(), rows.label_names[static_cast<std::size_t>(label)]) -
-          teacher->labels().begin());
-  rows.label_names = teacher->labels();
-  return evaluate(*teacher, rows);
+  return evaluate(*teacher, with_labels_of(test, teacher->labels()));
 }
 
 Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,

@@ -85,6 +85,9 @@ Status ask_gate(
 // or baseline. A baseline with several heads answers with the one of the task's name.
 Status ask_gate(const Task& task, const Dataset& test, int threads, BuildResult& result);
 
+// The rows with labels, or label sets, as places in `labels`, where theirs stand in another order.
+Dataset with_labels_of(Dataset rows, const std::vector<std::string>& labels);
+
 // A teacher (its head of that name, where it has several) on test rows; its labels may be in
 // another order.
 Result<Evaluation> evaluate_teacher(const std::filesystem::path& path, const std::string& head,

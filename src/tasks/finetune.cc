@@ -13,8 +13,6 @@
 namespace tack {
 namespace {
 
-constexpr std::int32_t kUnlabelled = -2;  // beside kOutOfScope
-
 // Classification: cross-entropy of "logits"; rows without a label towards the uniform distribution.
 // Validation: the share of in-scope rows that are right.
 class Classification final : public Curriculum {
@@ -42,18 +40,11 @@ class Classification final : public Curriculum {
     const auto width = static_cast<std::size_t>(classes_);
     double sum = inner_ == nullptr ? 0 : inner_->loss(tape, examples, scale);
     for (std::size_t i = 0; i < examples.size(); ++i) {
-      const std::int32_t label = labels_[examples[i]];
-      const auto row = logits.subspan(i * width, width);
-      const auto slope = gradient.subspan(i * width, width);
-      double by_label = scale;
-      if (teaching_ != nullptr) {
-        by_label *= label == kUnlabelled ? 0.0 : teaching_->labels;
-        sum += distillation(row, std::span(teaching_->logits).subspan(examples[i] * width, width),
-                            classes_, teaching_->temperature, scale - by_label, slope);
-      }
-      if (by_label == 0) continue;
-      const std::array<std::int32_t, 1> target = {std::max(label, 0)};
-      sum += cross_entropy(row, target, classes_, label < 0 ? 1.0 : smoothing_, by_label, slope);
+      const auto taught = teaching_ == nullptr
+                              ? std::span<const float>()
+                              : std::span(teaching_->logits).subspan(examples[i] * width, width);
+      sum += classification_loss(logits.subspan(i * width, width), labels_[examples[i]], teaching_,
+                                 taught, smoothing_, scale, gradient.subspan(i * width, width));
     }
     return sum;
   }
@@ -176,6 +167,22 @@ std::unique_ptr<Curriculum> make_curriculum(const TrainingTexts& texts, const Da
 }
 
 }  // namespace
+
+double classification_loss(std::span<const float> logits, std::int32_t label,
+                           const Teaching* teaching, std::span<const float> taught,
+                           double smoothing, double scale, std::span<float> gradient) {
+  const auto classes = static_cast<std::int64_t>(logits.size());
+  double by_label = label == kUnlabelled ? 0.0 : scale;
+  double sum = 0;
+  if (teaching != nullptr) {
+    by_label *= teaching->labels;
+    sum += distillation(logits, taught, classes, teaching->temperature, scale - by_label, gradient);
+  }
+  if (by_label == 0) return sum;
+  const std::array<std::int32_t, 1> target = {std::max(label, 0)};
+  return sum +
+         cross_entropy(logits, target, classes, label < 0 ? 1.0 : smoothing, by_label, gradient);
+}
 
 TrainableOptions trainable_options(const TrainSettings& settings) {
   return {.method = settings.method,

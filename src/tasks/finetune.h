@@ -30,6 +30,16 @@ struct Teaching {
   double labels = 0.3;  // weight of the labels where there are some
 };
 
+// Beside kOutOfScope: a text without a label, from which a teacher's answer is learned, or nothing.
+inline constexpr std::int32_t kUnlabelled = -2;
+
+// Of one text and one head: cross-entropy of its label, where out of scope is the uniform
+// distribution; with a teacher, whose logits are `taught`, the distance to those has what the label
+// leaves it. Adds its gradient and returns it, both times `scale`.
+double classification_loss(std::span<const float> logits, std::int32_t label,
+                           const Teaching* teaching, std::span<const float> taught,
+                           double smoothing, double scale, std::span<float> gradient);
+
 struct FineTuneOptions {
   int threads = 1;
   std::string type = "int8";  // of the encoder's matrices

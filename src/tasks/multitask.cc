@@ -7,7 +7,6 @@
 #include "engine/text_encoder.h"
 #include "tasks/features.h"
 #include "tasks/predictor.h"
-#include "train/losses.h"
 
 namespace tack {
 namespace {
@@ -45,8 +44,13 @@ class MultiTask final : public Curriculum {
       for (std::size_t h = 0; h < heads_.size(); ++h) {
         const HeadShape& head = heads_[h];
         const std::size_t at = i * width_ + head.first;
-        sum += head_loss(h, examples[i], logits.subspan(at, head.classes), scale * head.weight,
-                         gradient.subspan(at, head.classes));
+        const auto taught = teaching_ == nullptr
+                                ? std::span<const float>()
+                                : std::span(teaching_->logits)
+                                      .subspan(examples[i] * width_ + head.first, head.classes);
+        sum += classification_loss(logits.subspan(at, head.classes), label_of(examples[i], h),
+                                   teaching_, taught, smoothing_, scale * head.weight,
+                                   gradient.subspan(at, head.classes));
       }
     return sum;
   }
@@ -79,27 +83,6 @@ class MultiTask final : public Curriculum {
  private:
   std::int32_t label_of(std::size_t text, std::size_t head) const {
     return labels_[text * heads_.size() + head];
-  }
-
-  // As for a classifier of one head: rows out of scope go towards the uniform distribution, and a
-  // teacher has what the label leaves it.
-  double head_loss(std::size_t head, std::size_t example, std::span<const float> logits,
-                   double scale, std::span<float> gradient) const {
-    const std::int32_t label = label_of(example, head);
-    const auto classes = static_cast<std::int64_t>(logits.size());
-    double by_label = label == HeadExamples::kNoLabel ? 0.0 : scale;
-    double sum = 0;
-    if (teaching_ != nullptr) {
-      by_label *= teaching_->labels;
-      sum += distillation(logits,
-                          std::span(teaching_->logits)
-                              .subspan(example * width_ + heads_[head].first, logits.size()),
-                          classes, teaching_->temperature, scale - by_label, gradient);
-    }
-    if (by_label == 0) return sum;
-    const std::array<std::int32_t, 1> target = {std::max(label, 0)};
-    return sum +
-           cross_entropy(logits, target, classes, label < 0 ? 1.0 : smoothing_, by_label, gradient);
   }
 
   const TrainingTexts& texts_;

@@ -29,7 +29,7 @@ struct HeadRows {
 
 // Texts, each with a label of every head, or none.
 struct HeadExamples {
-  static constexpr std::int32_t kNoLabel = -2;  // beside kOutOfScope
+  static constexpr std::int32_t kNoLabel = kUnlabelled;
   std::vector<std::string> texts;
   std::vector<std::int32_t> labels;  // [texts, heads]
 };
