@@ -45,7 +45,11 @@ done
 { cat tag.toml; printf '[teacher]\nepochs = 3\nrate = 5e-4\nhead_rate = 10\n'; } >tag2.toml
 good 'teacher: .*teacher .*student ' one_line "$tack" build tag2.toml -o tag2.gguf --set student.layers=1 --set gate.floor=0
 good 'span F1 .*side by side.*teacher .*student ' one_line "$tack" show tag2.gguf
-good 'is there already' "$tack" build tag2.toml -o tag2.gguf --set student.layers=1 --set gate.floor=0
+# A teacher is known again by its rows, wherever they stand.
+mkdir moved && cp tagged.jsonl moved && tail -n +2 tagged.jsonl >fewer.jsonl
+again() { "$tack" build tag2.toml -o tag2.gguf --set student.layers=1 --set gate.floor=0 "$@"; }
+good 'is there already' again --set data.train=moved/tagged.jsonl
+bad 2 'trained otherwise than the task says' again --set data.train=fewer.jsonl
 killed_at_checkpoint tagk.gguf.checkpoint "$tack" build tag.toml -o tagk.gguf --set train.epochs=12
 good 'continued from a checkpoint' "$tack" build tag.toml -o tagk.gguf --set train.epochs=12
 good 'wrote' "$tack" build tag.toml -o tagw.gguf --set train.epochs=12

@@ -40,23 +40,38 @@ void Progress::advance(std::int64_t by) {
   draw();
 }
 
-void Progress::draw() {
+void Progress::skip(std::int64_t count) {
+  done_ += count;
+  skipped_ += count;
+}
+
+void Progress::stage(std::string text) {
+  note(std::move(text));
+  if (!visible_) fmt::print(stderr, "{} {}\n", label_, numbers());
+}
+
+// How much is done, how fast, how long the rest takes, and the note.
+std::string Progress::numbers() const {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  const double rate = seconds > 0 ? static_cast<double>(done_) / seconds : 0;
+  const double rate = seconds > 0 ? static_cast<double>(done_ - skipped_) / seconds : 0;
   const int digits = rate < 10 ? 1 : 0;
-  if (total_ <= 0) {
-    fmt::print(stderr, "\r\033[K{} {} {} ({:.{}f}/s)", label_, done_, unit_, rate, digits);
-  } else {
-    constexpr int kWidth = 24;
+  if (total_ <= 0) return fmt::format("{} {} ({:.{}f}/s)", done_, unit_, rate, digits);
+  const double share = std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
+  const double left = rate > 0 ? static_cast<double>(total_ - done_) / rate : 0;
+  return fmt::format("{:3.0f}%  {}/{} {}  {:.{}f}/s  {:.0f} s left{}{}", share * 100, done_, total_,
+                     unit_, rate, digits, left, note_.empty() ? "" : "  ", note_);
+}
+
+void Progress::draw() {
+  constexpr int kWidth = 24;
+  std::string bar;
+  if (total_ > 0) {
     const double share = std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
-    const int filled = static_cast<int>(share * kWidth);
-    const double left = rate > 0 ? static_cast<double>(total_ - done_) / rate : 0;
-    fmt::print(stderr,
-               "\r\033[K{} [{:#<{}}{:.<{}}] {:3.0f}%  {}/{} {}  {:.{}f}/s  {:.0f} s left{}{}",
-               label_, "", filled, "", kWidth - filled, share * 100, done_, total_, unit_, rate,
-               digits, left, note_.empty() ? "" : "  ", note_);
+    bar = fmt::format("[{:#<{}}{:.<{}}] ", "", static_cast<int>(share * kWidth), "",
+                      kWidth - static_cast<int>(share * kWidth));
   }
+  fmt::print(stderr, "\r\033[K{} {}{}", label_, bar, numbers());
   std::fflush(stderr);
 }
 

@@ -1,5 +1,6 @@
-// A progress bar on standard error, for a person: shown only on a terminal, at most ten times a
-// second, erased when done. In a pipe it prints nothing. NO_COLOR is honoured.
+// A progress bar on standard error, for a person: on a terminal drawn at most ten times a second
+// and erased when done. In a log file or a pipe only stages are written, a line each. NO_COLOR is
+// honoured.
 #pragma once
 
 #include <chrono>
@@ -17,11 +18,16 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void advance(std::int64_t by = 1);
+  // Done by an earlier run: not part of the rate.
+  void skip(std::int64_t count);
   // Stands behind the numbers until it is replaced.
   void note(std::string text) { note_ = std::move(text); }
+  // A note that is worth a line of its own in a log.
+  void stage(std::string text);
   void finish();
 
  private:
+  std::string numbers() const;
   void draw();
 
   const std::string label_;
@@ -29,7 +35,7 @@ class Progress {
   const std::string unit_;
   const bool visible_;
   std::string note_;
-  std::int64_t done_ = 0;
+  std::int64_t done_ = 0, skipped_ = 0;
   std::chrono::steady_clock::time_point start_, last_draw_;
 };
 

@@ -63,19 +63,8 @@ Result<std::filesystem::path> train_teacher(const Task& task, std::int64_t numbe
     TACK_TRY(base, Model::open(base_path));
   }
   const std::string description = describe_training(task, settings, *base, summary_of(rows), "");
-  if (std::error_code ignored; std::filesystem::exists(path, ignored)) {
-    TACK_TRY(const auto made, Model::open(path));
-    if (const Json* lineage = made->tack_metadata("lineage");
-        lineage != nullptr && lineage->is_object() &&
-        lineage->value("training_of", "") == description) {
-      say(options, fmt::format("teacher: {} is there already", path.string()));
-      return path;
-    }
-    return fail(ErrorCode::kUsage,
-                "{}: this teacher was trained otherwise than the task says; name it as [teacher] "
-                "model to use it, or remove it to train it again",
-                path.string());
-  }
+  TACK_TRY(const bool there, teacher_is_there(path, description, options));
+  if (there) return path;
   const TemporaryFile encoder(path, ".encoder");
   BuildResult ignored = result;
   TACK_TRY(const Fitted fitted, train_encoder(task, settings, base, rows, encoder.path(), options,

@@ -44,6 +44,7 @@ struct BuildResult {
   // The frozen base with a logistic head on the same test rows, beside a trained model.
   std::size_t baseline_bytes = 0;
   Evaluation baseline_evaluation;
+  std::string training_of;        // what it depends on, to know a teacher again by
   std::filesystem::path teacher;  // the first; empty: none
   std::vector<std::filesystem::path> other_teachers;
   std::size_t teacher_bytes = 0;

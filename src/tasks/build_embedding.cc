@@ -107,18 +107,21 @@ Result<BuildResult> build_embedding(const Task& task, const BuildOptions& option
   TACK_TRY(const auto base, Model::open(base_path));
   result.base = base->name();
   const TemporaryFile student(options.out, ".student"), encoder(options.out, ".encoder");
-  TACK_TRY(const Start begin, start_training(task, base, data.train.texts, student.path(),
-                                             build_embedding, options, threads, result));
-  const std::string depends =
-      fmt::format("kind {}\n{}", static_cast<int>(data.train.kind), begin.depends);
+  const auto describe = [&](const Task& of, const Model& from, const std::string& depends) {
+    return describe_training(
+        of, of.training, from, summary_of(data),
+        fmt::format("kind {}\n{}", static_cast<int>(data.train.kind), depends));
+  };
+  TACK_TRY(const Start begin,
+           start_training(task, base, data.train.texts, student.path(), {build_embedding, describe},
+                          options, threads, result));
   TACK_TRY(TrainedEncoder trained,
            train_embedding(begin.student.model, data.train, data.validation, task.training,
                            begin.teacher, task.teacher, encoder.path(),
                            {.threads = threads,
                             .type = task.type,
                             .checkpoint = options.out.string() + ".checkpoint",
-                            .description = describe_training(task, task.training, *base,
-                                                             summary_of(data), depends),
+                            .description = begin.description,
                             .label = begin.label()}));
   result.head = fmt::format("encoder, {} epochs, epoch {} chosen on {} validation rows",
                             trained.training.epochs.size(), trained.training.best_epoch,

@@ -94,16 +94,19 @@ Result<TrainedExtractor> train_model(const Task& task, const std::shared_ptr<con
                                      const BuildOptions& options, int threads,
                                      BuildResult& result) {
   const TemporaryFile student(options.out, ".student");
-  TACK_TRY(const Start begin, start_training(task, base, data.train.contexts, student.path(),
-                                             build_extractor, options, threads, result));
+  const auto describe = [&](const Task& of, const Model& from, const std::string& depends) {
+    return describe_training(of, of.training, from, summary_of(data), depends);
+  };
+  TACK_TRY(const Start begin,
+           start_training(task, base, data.train.contexts, student.path(),
+                          {build_extractor, describe}, options, threads, result));
   TACK_TRY(TrainedExtractor trained,
            train_extractor(begin.student.model, data.train, data.validation, task.training,
                            begin.teacher, task.teacher, path,
                            {.threads = threads,
                             .type = task.type,
                             .checkpoint = options.out.string() + ".checkpoint",
-                            .description = describe_training(task, task.training, *base,
-                                                             summary_of(data), begin.depends),
+                            .description = begin.description,
                             .label = begin.label()}));
   result.head = fmt::format("extractor, {} epochs, epoch {} chosen on {} validation questions",
                             trained.training.epochs.size(), trained.training.best_epoch,

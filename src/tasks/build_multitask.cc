@@ -125,24 +125,27 @@ Result<BuildResult> train_parts(const Task& task, const std::shared_ptr<const Mo
                            examples.labels.size() - static_cast<std::size_t>(std::ranges::count(
                                                         examples.labels, HeadExamples::kNoLabel))));
   const TemporaryFile student(options.out, ".student");
-  TACK_TRY(const Start begin, start_training(task, base, examples.texts, student.path(),
-                                             build_multitask, options, threads, result));
+  const auto describe = [&](const Task& of, const Model& from, std::string depends) {
+    for (const Part& part : parts)
+      depends +=
+          fmt::format("head of weight {}\n{}\n", part.weight,
+                      describe_training(part.task, of.training, from, summary_of(part.data), ""));
+    return depends;
+  };
+  TACK_TRY(const Start begin,
+           start_training(task, base, examples.texts, student.path(), {build_multitask, describe},
+                          options, threads, result));
   std::optional<Teaching> teaching;
   if (begin.teacher != nullptr) {
     TACK_TRY(teaching, ask_teacher(task, parts, begin.teacher, examples, threads));
   }
-  std::string depends = begin.depends;
-  for (const Part& part : parts)
-    depends +=
-        fmt::format("head of weight {}\n{}\n", part.weight,
-                    describe_training(part.task, task.training, *base, summary_of(part.data), ""));
   TACK_TRY(TrainedHeads trained,
            train_heads(begin.student.model, heads, examples, task.training, path,
                        {.threads = threads,
                         .type = task.type,
                         .teaching = teaching ? &*teaching : nullptr,
                         .checkpoint = options.out.string() + ".checkpoint",
-                        .description = depends,
+                        .description = begin.description,
                         .label = begin.label()}));
   report_training(begin.label(), std::move(trained.training), trained.trained_parameters,
                   trained.truncated, *base, options, result);
@@ -204,9 +207,10 @@ Result<Json> lineage_of(const Model& base, const std::vector<Part>& parts,
     BuildResult about = part.result;
     about.training = result.training;
     about.teacher = result.teacher;
+    about.training_of = result.training_of;
     TACK_TRY(Json one, make_lineage(part.task, base, summary_of(part.data), options, about));
     if (json.is_null())
-      for (const char* key : {"base", "training", "teacher", "command"})
+      for (const char* key : {"base", "training_of", "training", "teacher", "command"})
         if (one.contains(key)) json[key] = one[key];
     Json& head = json["heads"][part.task.name];
     for (const char* key : {"train", "validation", "test", "head", "gate"})

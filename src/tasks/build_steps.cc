@@ -279,10 +279,29 @@ Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
   return write_peft_adapter(base, adapter, directory);
 }
 
-Result<std::filesystem::path> built_teacher(
-    const Task& task, const BuildOptions& options,
-    const std::function<Result<BuildResult>(const Task&, const BuildOptions&)>& build) {
-  if (!task.teacher.models.empty()) return resolve_model(task.teacher.models.front());
+Result<bool> teacher_is_there(const std::filesystem::path& path, const std::string& description,
+                              const BuildOptions& options) {
+  if (std::error_code ignored; !std::filesystem::exists(path, ignored)) return false;
+  TACK_TRY(const auto made, Model::open(path));
+  const Json* lineage = made->tack_metadata("lineage");
+  if (lineage == nullptr || !lineage->is_object() ||
+      lineage->value("training_of", "") != description)
+    return fail(ErrorCode::kUsage,
+                "{}: this teacher was trained otherwise than the task says; name it as [teacher] "
+                "model to use it, or remove it to train it again",
+                path.string());
+  say(options, fmt::format("teacher: {} is there already", path.string()));
+  return true;
+}
+
+namespace {
+
+std::string depends_on(const StudentShape& student) {
+  return fmt::format("student {}\n", to_text(student.to_json()));
+}
+
+// The teacher as a task of its own.
+Task teacher_task(const Task& task) {
   Task teaching = task;
   teaching.name = task.name + " teacher";
   teaching.teacher = {};
@@ -292,39 +311,47 @@ Result<std::filesystem::path> built_teacher(
   teaching.gate = {};
   for (HeadTask& head : teaching.heads) head.gate = {};
   if (!task.teacher.base.empty()) teaching.base = task.teacher.base;
+  return teaching;
+}
+
+Result<std::filesystem::path> prepare_teacher(const Task& task,
+                                              const std::shared_ptr<const Model>& task_base,
+                                              const KindOfBuild& kind,
+                                              const BuildOptions& options) {
+  if (!task.teacher.models.empty()) return resolve_model(task.teacher.models.front());
+  const Task teaching = teacher_task(task);
+  std::shared_ptr<const Model> base = task_base;
+  if (!task.teacher.base.empty()) {
+    TACK_TRY(const auto path, resolve_model(teaching.base));
+    TACK_TRY(base, Model::open(path));
+  }
   BuildOptions building = options;
   building.out.replace_extension(".teacher.gguf");
-  if (std::error_code ignored; std::filesystem::exists(building.out, ignored)) {
-    TACK_TRY(const auto made, Model::open(building.out));
-    if (const Json* task_of = made->tack_metadata("task");
-        task_of != nullptr && *task_of == teaching.to_json()) {
-      say(options, fmt::format("teacher: {} is there already", building.out.string()));
-      return building.out;
-    }
-    return fail(ErrorCode::kUsage,
-                "{}: this teacher was trained otherwise than the task says; name it as [teacher] "
-                "model to use it, or remove it to train it again",
-                building.out.string());
-  }
+  TACK_TRY(const bool there,
+           teacher_is_there(building.out,
+                            kind.describe(teaching, *base, depends_on(teaching.student)), options));
+  if (there) return building.out;
   say(options, "teacher:");
-  if (auto built = build(teaching, building); !built) return std::unexpected(built.error());
+  if (auto built = kind.build(teaching, building); !built) return std::unexpected(built.error());
   return building.out;
 }
 
-Result<Start> start_training(
-    const Task& task, const std::shared_ptr<const Model>& base, std::span<const std::string> texts,
-    const std::filesystem::path& path,
-    const std::function<Result<BuildResult>(const Task&, const BuildOptions&)>& build,
-    const BuildOptions& options, int threads, BuildResult& result) {
+}  // namespace
+
+Result<Start> start_training(const Task& task, const std::shared_ptr<const Model>& base,
+                             std::span<const std::string> texts, const std::filesystem::path& path,
+                             const KindOfBuild& kind, const BuildOptions& options, int threads,
+                             BuildResult& result) {
   Start start;
-  start.depends = fmt::format("student {}\n", to_text(task.student.to_json()));
+  std::string depends = depends_on(task.student);
   if (task.teacher.wanted) {
-    TACK_TRY(result.teacher, built_teacher(task, options, build));
+    TACK_TRY(result.teacher, prepare_teacher(task, base, kind, options));
     TACK_TRY(start.teacher, Model::open(result.teacher));
     TACK_TRY(const auto file, MappedFile::open(result.teacher));
-    start.depends += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
-                                 to_text(task.teacher.to_json(), 1));
+    depends += fmt::format("teacher {}\n{}\n", sha256_hex(file.text()),
+                           to_text(task.teacher.to_json(), 1));
   }
+  start.description = result.training_of = kind.describe(task, *base, depends);
   TACK_TRY(start.student, make_student(start.teacher == nullptr ? base : start.teacher,
                                        task.student, texts, path, threads));
   if (!start.student.description.empty()) say(options, start.student.description);
@@ -379,6 +406,7 @@ Result<Json> make_lineage(const Task& task, const Model& base, const DataSummary
     json["validation"] = {{"path", task.validation.empty() ? task.train.path : task.validation},
                           {"rows", data.validation.rows},
                           {"sha256", data.validation.sha256}};
+  if (!result.training_of.empty()) json["training_of"] = result.training_of;
   if (result.training)
     json["training"] = {{"steps", result.training->steps},
                         {"epochs", result.training->epochs.size()},

@@ -98,29 +98,35 @@ Result<Evaluation> evaluate_teacher(const std::filesystem::path& path, const std
 Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
                       const TaskArtifact& artifact, const BuildOptions& options);
 
-// The teacher's file: the one the task names, or one that `build` makes here as a task of its own
-// and that is kept beside the result, where the next build finds it. For kinds whose teachers are
-// whole builds.
-Result<std::filesystem::path> built_teacher(
-    const Task& task, const BuildOptions& options,
-    const std::function<Result<BuildResult>(const Task&, const BuildOptions&)>& build);
+// Whether a teacher trained as describe_training() says is at `path`; an error when one is that was
+// trained otherwise.
+Result<bool> teacher_is_there(const std::filesystem::path& path, const std::string& description,
+                              const BuildOptions& options);
+
+// A kind of task whose teachers are builds of their own.
+struct KindOfBuild {
+  std::function<Result<BuildResult>(const Task&, const BuildOptions&)> build;
+  // describe_training() of such a task from that base, on the rows at hand; `depends` is what else
+  // it depends on.
+  std::function<std::string(const Task&, const Model& base, const std::string& depends)> describe;
+};
 
 // Where a training begins.
 struct Start {
   std::shared_ptr<const Model> teacher;  // null: none
   Student student;
-  std::string depends;  // on what besides task, base and rows: for describe_training()
+  std::string description;  // of the training, for its checkpoint
 
   const char* label() const { return teacher == nullptr ? "training" : "student"; }
 };
 
-// The teacher by built_teacher(), where the task wants one, and what is kept of it, or of `base`;
-// a student is written to `path` and chosen by what it makes of `texts`.
-Result<Start> start_training(
-    const Task& task, const std::shared_ptr<const Model>& base, std::span<const std::string> texts,
-    const std::filesystem::path& path,
-    const std::function<Result<BuildResult>(const Task&, const BuildOptions&)>& build,
-    const BuildOptions& options, int threads, BuildResult& result);
+// The teacher, where the task wants one, and what is kept of it, or of `base`; a student is written
+// to `path` and chosen by what it makes of `texts`. The teacher is the file the task names, or one
+// that is built here and kept beside the result, where the next build finds it.
+Result<Start> start_training(const Task& task, const std::shared_ptr<const Model>& base,
+                             std::span<const std::string> texts, const std::filesystem::path& path,
+                             const KindOfBuild& kind, const BuildOptions& options, int threads,
+                             BuildResult& result);
 
 // Says how the training went and how many texts lost tokens, and keeps the former in `result`.
 void report_training(const std::string& label, TrainingResult training, std::int64_t parameters,

@@ -41,8 +41,11 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
   TACK_TRY(const auto base, Model::open(base_path));
   result.base = base->name();
   const TemporaryFile student(options.out, ".student"), encoder(options.out, ".encoder");
+  const auto describe = [&](const Task& of, const Model& from, const std::string& depends) {
+    return describe_training(of, of.training, from, summary_of(data), depends);
+  };
   TACK_TRY(const Start begin, start_training(task, base, data.train.texts, student.path(),
-                                             build_tagger, options, threads, result));
+                                             {build_tagger, describe}, options, threads, result));
   const auto inner = inner_lessons(task, begin.teacher, begin.student, options);
   TACK_TRY(TrainedTagger trained,
            train_tagger(begin.student.model, rules, data.train, data.validation, task.training,
@@ -51,8 +54,7 @@ Result<BuildResult> build_tagger(const Task& task, const BuildOptions& options) 
                          .type = task.type,
                          .inner = inner ? &*inner : nullptr,
                          .checkpoint = options.out.string() + ".checkpoint",
-                         .description = describe_training(task, task.training, *base,
-                                                          summary_of(data), begin.depends),
+                         .description = begin.description,
                          .label = begin.label()}));
   result.head = fmt::format("tagger with a CRF, {} epochs, epoch {} chosen on {} validation rows",
                             trained.training.epochs.size(), trained.training.best_epoch,

@@ -57,13 +57,13 @@ class Run {
     TACK_RETURN_IF_ERROR(resume());
     last_saved_ = Clock::now();
     Progress progress(options_.label, tokens_per_epoch_ * options_.epochs, "tokens");
-    if (result_.resumed) progress.advance(result_.tokens);
+    progress.skip(result_.tokens);
     while (result_.steps < total_steps_ && !result_.stopped_early) {
       TACK_RETURN_IF_ERROR(train_step(progress));
       if (result_.steps % steps_per_epoch_ == 0) {
         TACK_RETURN_IF_ERROR(end_epoch());
-        progress.note(fmt::format(
-            "epoch {} of {}, loss {:.3f}{}", result_.epochs.size() + 1, options_.epochs,
+        progress.stage(fmt::format(
+            "epoch {} of {}: loss {:.3f}{}", result_.epochs.size(), options_.epochs,
             result_.epochs.back().loss,
             curriculum_.has_validation()
                 ? fmt::format(", validation {:.2f} %", 100 * result_.epochs.back().validation)
