@@ -29,6 +29,17 @@ at_least "CLINC150 out-of-scope recall" "$(field "$dir/clinc150.json" out_of_sco
 at_least "STS-B Spearman, int8" \
   "$(python3 "$root/tests/stsb.py" "$tack" "$root/models/all-minilm-l6-v2.int8.gguf" "$TACK_DATA/stsb/stsb-en-test.csv")" 0.816
 
+"$root/tools/prepare_sets.py" "$dir/sets" >/dev/null || failures=1
+ships() {  # NAME ROWS MEASURE LIMIT ARGUMENTS...
+  local name=$1 rows=$2 measure=$3 limit=$4
+  shift 4
+  "$tack" eval "$name" "$rows" --json "$@" >"$dir/$name.json" || failures=1
+  at_least "$name, $measure" "$(field "$dir/$name.json" "$measure")" "$limit"
+}
+ships banking-intent "$TACK_DATA/banking77/test.csv" accuracy 0.932
+ships financial-sentiment "$dir/sets/sentfin/test.csv" accuracy 0.852
+ships snips-slots "$TACK_DATA/snips/test" f1.value 0.948 --label label
+
 # What the file says about itself is what `eval` measures.
 "$tack" eval "$dir/banking77.gguf" "$TACK_DATA/banking77/test.csv" --json >"$dir/eval.json"
 [ "$(field "$dir/eval.json" accuracy)" = "$(field "$dir/banking77.json" accuracy)" ] ||

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The models that ship (models/README.md): found by name, they answer and say what they are.
+#   tests/models_test.sh path/to/tack
+. "$(dirname "$0")/checks.sh"
+
+for model in banking-intent financial-sentiment snips-slots; do
+  good "side by side.*teacher .*student .*trained on" one_line "$tack" show "$model"
+  size=$(stat -c %s "$root/models/$model.int8.gguf")
+  same "$model is larger than 20 MB" "$((size < 20000000))" 1
+done
+says() { printf '%s\n' "$3" | "$tack" "$1" "$2"; }
+good '^card_arrival	' says classify banking-intent 'my card still has not come'
+good '^lost_or_stolen_card	' says classify banking-intent 'someone took my wallet with the card in it'
+good '^positive	' says classify financial-sentiment 'Tata Motors shares jump after record quarterly profit'
+good '^negative	' says classify financial-sentiment 'Airline falls 8% as losses widen'
+good '\[two\]\(party_size_number\).*\[rome\]\(city\)' says tag snips-slots 'book a table for two in rome tomorrow'
+good '^PlayMusic	.*\(artist\)' says tag snips-slots 'play something by miles davis'
+finish
