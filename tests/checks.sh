@@ -21,16 +21,20 @@ good() {
   [ "$code" = 0 ] || { fail "$* : exit code $code: ${out:0:300}"; return; }
   printf '%s' "$out" | grep -qE -- "$pattern" || fail "$* : wanted /$pattern/, got: ${out:0:400}"
 }
-# bad CODE PATTERN COMMAND...: that exit code, and exactly one line of error (besides progress) that matches
+# bad CODE PATTERN COMMAND...: that exit code, and exactly one line of error that matches
 bad() {
   local wanted=$1 pattern=$2 code err
   shift 2
   checks=$((checks + 1))
   err=$("$@" 2>&1 >/dev/null </dev/null); code=$?
-  err=$(printf '%s' "$err" | grep -vE '^[a-z]+ +[0-9]+%  ')  # how far a training came
   [ "$code" = "$wanted" ] || { fail "$* : exit code $code, wanted $wanted: ${err:0:300}"; return; }
   [ "$(printf '%s\n' "$err" | wc -l)" = 1 ] || fail "$* : more than one line: $err"
   printf '%s' "$err" | grep -qE -- "$pattern" || fail "$* : wanted /$pattern/, got: ${err:0:400}"
+}
+
+# after_training COMMAND...: without the lines that say how far its training came, for bad()
+after_training() {
+  { "$@" 2>&1 1>&3 | grep -vE '^[a-z]+ +[0-9]+%  ' >&2; return "${PIPESTATUS[0]}"; } 3>&1
 }
 
 one_line() { "$@" 2>&1 | tr '\n' ' '; return "${PIPESTATUS[0]}"; }

@@ -94,7 +94,7 @@ good 'measured +recall at 1' "$tack" show embed.gguf
 good 'MRR' "$tack" eval embed.gguf "$root/tasks/data/tickets/test.csv"
 good '"mrr"' "$tack" eval "$base" few.csv --pairs-by-label --label intent --oos-label oos --json
 bad 2 'say what it is measured on' "$tack" eval "$base" few.csv
-bad 5 'gate refused' "$tack" build embed.toml -o x.gguf --set train.rate=1e-8 --set train.epochs=1
+bad 5 'gate refused' after_training "$tack" build embed.toml -o x.gguf --set train.rate=1e-8 --set train.epochs=1
 killed_at_checkpoint embedk.gguf.checkpoint "$tack" build embed.toml -o embedk.gguf
 good 'continued from a checkpoint' "$tack" build embed.toml -o embedk.gguf --threads 1
 vectors() { "$tack" embed "$1" few.csv | sha256sum; }
