@@ -1,18 +1,18 @@
 #!/bin/sh
 # Builds the fuzzers and runs each for so many seconds: fuzz/run.sh [SECONDS [NAME...]]. Seeds are made
-# from files of the repository; what is found stays in build-fuzz/corpus. Two run at a time.
+# from files of the repository; what is found stays in build-sanitize/corpus. Two run at a time.
 set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
 names=${*:-gguf safetensors csv tagged questions label_sets pairs wordpiece task_toml chat_answer}
 
-cmake --preset fuzz >/dev/null
+cmake --preset sanitize >/dev/null
 targets=""
 for name in $names; do targets="$targets fuzz_$name"; done
-cmake --build build-fuzz --target $targets >build-fuzz/log.txt 2>&1 || { tail -n 30 build-fuzz/log.txt; exit 1; }
+cmake --build build-sanitize --target $targets >build-sanitize/fuzz.log 2>&1 || { tail -n 30 build-sanitize/fuzz.log; exit 1; }
 
-corpus=build-fuzz/corpus
+corpus=build-sanitize/corpus
 for name in $names; do mkdir -p "$corpus/$name"; done
 seed() { [ ! -d "$corpus/$1" ] || cat >"$corpus/$1/$2"; }
 printf 'GGUF\003\000\000\000\001\000\000\000\000\000\000\000\001\000\000\000\000\000\000\000\001\000\000\000\000\000\000\000k\004\000\000\000\007\000\000\000\001\000\000\000\000\000\000\000t\001\000\000\000\004\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000' | seed gguf small
@@ -37,9 +37,9 @@ seed task_toml tickets <tasks/tickets.toml
 printf '[data]\ntrain="a"\n[heads.b]\nlabel="c"\nweight=2\n[heads.d]\ntrain="e"\nfloor=0.5\n' | seed task_toml heads
 
 fuzz_one() {
-  log=build-fuzz/fuzz_$1.log
-  if build-fuzz/fuzz/fuzz_$1 -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=2048 -timeout=10 \
-    -artifact_prefix=build-fuzz/ "$corpus/$1" >"$log" 2>&1; then
+  log=build-sanitize/fuzz_$1.log
+  if build-sanitize/fuzz/fuzz_$1 -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=2048 -timeout=10 \
+    -artifact_prefix=build-sanitize/ "$corpus/$1" >"$log" 2>&1; then
     echo "fuzz_$1: $(grep -o 'Done [0-9]* runs' "$log" | tail -n 1), no finding"
   else
     echo "fuzz_$1: FAILED"

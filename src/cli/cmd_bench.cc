@@ -146,23 +146,23 @@ Status run(const Options& options) {
 
 }  // namespace
 
-Verb make_bench(CLI::App& root) {
+Verb make_bench(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("bench", "Measure the speed of a model");
-  add_model_option(*verb, options->model, "Model (path or name); default: the default encoder");
-  add_threads_option(*verb, options->threads);
-  verb->add_option("--tokens", options->tokens, "Lengths to measure, with random tokens")
-      ->delimiter(',')
-      ->capture_default_str();
-  verb->add_option("--sequences", options->sequences, "Texts in a throughput pass")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  verb->add_option("--data", options->data, "Also measure the texts of this file");
-  verb->add_option("--text", options->text, "Column of the text")->capture_default_str();
-  verb->add_option("--rounds", options->rounds, "Single texts measured per shape")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  verb->add_flag("--json", options->json, "Print the result as JSON");
+  Command verb = root.add_verb("bench", "Measure the speed of a model");
+  add_model_option(verb, options->model, "Model (path or name); default: the default encoder");
+  add_threads_option(verb, options->threads);
+  verb.option("--tokens", options->tokens, "Lengths to measure, with random tokens")
+      .delimiter(',')
+      .show_default();
+  verb.option("--sequences", options->sequences, "Texts in a throughput pass")
+      .range(1, 100000)
+      .show_default();
+  verb.option("--data", options->data, "Also measure the texts of this file");
+  verb.option("--text", options->text, "Column of the text").show_default();
+  verb.option("--rounds", options->rounds, "Single texts measured per shape")
+      .range(1, 100000)
+      .show_default();
+  verb.flag("--json", options->json, "Print the result as JSON");
   return {verb, [options] { return run(*options); }};
 }
 

@@ -281,34 +281,31 @@ Status run(Options& options) {
 
 }  // namespace
 
-Verb make_build(CLI::App& root) {
+Verb make_build(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("build", "Make a task model from labelled rows");
-  verb->add_option("task", options->task_file, "task.toml; or use --data");
-  verb->add_option("--data", options->data, "CSV, TSV, JSONL or JSON with labelled rows");
-  verb->add_option("--test", options->test, "Test rows; default: 20 % of --data, held out");
-  verb->add_option("--text", options->text, "Column of the text");
-  verb->add_option("--label", options->label, "Column of the label");
-  verb->add_option("--oos-label", options->oos_label, "Label of rows that belong to no label");
-  verb->add_option("--format", options->format, "auto, csv, tsv, jsonl or json")
-      ->capture_default_str();
-  verb->add_option("--base", options->base, "Encoder (path or name)");
-  verb->add_option("--out,-o", options->out, "The task model to write; default: NAME.gguf");
-  verb->add_option("--name", options->name, "Name of the task");
-  verb->add_option("--html", options->html, "Also write the report as one HTML page");
-  verb->add_option("--false-alarms", options->false_alarms,
-                   "Share of in-scope texts that may be called out of scope")
-      ->check(CLI::Range(0.0, 0.5))
-      ->capture_default_str();
-  verb->add_option("--floor", options->floor, "Gate: least accuracy, 0 to 1")
-      ->check(CLI::Range(0.0, 1.0));
-  verb->add_option("--baseline", options->baseline, "Gate: a task model that must not be lost to");
-  verb->add_option("--margin", options->margin, "Gate: least difference to the baseline")
-      ->capture_default_str();
-  verb->add_option("--set", options->set, "SECTION.KEY=VALUE in place of what task.toml says");
-  add_threads_option(*verb, options->threads);
-  verb->add_flag("--json", options->json, "Print the result as JSON");
-  verb->footer("Example: tack build --data tickets.csv --text text --label intent -o tickets.gguf");
+  Command verb = root.add_verb("build", "Make a task model from labelled rows");
+  verb.option("task", options->task_file, "task.toml; or use --data");
+  verb.option("--data", options->data, "CSV, TSV, JSONL or JSON with labelled rows");
+  verb.option("--test", options->test, "Test rows; default: 20 % of --data, held out");
+  verb.option("--text", options->text, "Column of the text");
+  verb.option("--label", options->label, "Column of the label");
+  verb.option("--oos-label", options->oos_label, "Label of rows that belong to no label");
+  verb.option("--format", options->format, "auto, csv, tsv, jsonl or json").show_default();
+  verb.option("--base", options->base, "Encoder (path or name)");
+  verb.option("--out,-o", options->out, "The task model to write; default: NAME.gguf");
+  verb.option("--name", options->name, "Name of the task");
+  verb.option("--html", options->html, "Also write the report as one HTML page");
+  verb.option("--false-alarms", options->false_alarms,
+              "Share of in-scope texts that may be called out of scope")
+      .range(0.0, 0.5)
+      .show_default();
+  verb.option("--floor", options->floor, "Gate: least accuracy, 0 to 1").range(0.0, 1.0);
+  verb.option("--baseline", options->baseline, "Gate: a task model that must not be lost to");
+  verb.option("--margin", options->margin, "Gate: least difference to the baseline").show_default();
+  verb.option("--set", options->set, "SECTION.KEY=VALUE in place of what task.toml says");
+  add_threads_option(verb, options->threads);
+  verb.flag("--json", options->json, "Print the result as JSON");
+  verb.footer("Example: tack build --data tickets.csv --text text --label intent -o tickets.gguf");
   return {verb, [options] { return run(*options); }};
 }
 

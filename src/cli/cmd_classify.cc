@@ -187,24 +187,24 @@ Status run(Options& options) {
 
 }  // namespace
 
-Verb make_classify(CLI::App& root) {
+Verb make_classify(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("classify", "Label texts with a task model");
-  add_model_option(*verb, options->model, "Task model (path or name)")->required();
-  add_text_input(*verb, options->input);
-  verb->add_option("--head", options->head, "Answer this question only, of a model with several");
-  verb->add_option("--output", options->output, "text, csv or jsonl")
-      ->check(CLI::IsMember({"text", "csv", "jsonl"}))
-      ->capture_default_str();
-  verb->add_flag("--json", options->json, "The same as --output jsonl");
-  verb->add_option("--top", options->top, "Labels listed under \"top\" per row of JSON; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  verb->add_option("--batch", options->batch, "Rows computed together; 1 answers each row at once")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  add_threads_option(*verb, options->threads);
-  verb->footer("Example: echo 'my card never came' | tack classify tickets.gguf");
+  Command verb = root.add_verb("classify", "Label texts with a task model");
+  add_model_option(verb, options->model, "Task model (path or name)").required();
+  add_text_input(verb, options->input);
+  verb.option("--head", options->head, "Answer this question only, of a model with several");
+  verb.option("--output", options->output, "text, csv or jsonl")
+      .one_of({"text", "csv", "jsonl"})
+      .show_default();
+  verb.flag("--json", options->json, "The same as --output jsonl");
+  verb.option("--top", options->top, "Labels listed under \"top\" per row of JSON; 0: all")
+      .not_negative()
+      .show_default();
+  verb.option("--batch", options->batch, "Rows computed together; 1 answers each row at once")
+      .range(1, 100000)
+      .show_default();
+  add_threads_option(verb, options->threads);
+  verb.footer("Example: echo 'my card never came' | tack classify tickets.gguf");
   return {verb, [options] { return run(*options); }};
 }
 

@@ -32,15 +32,14 @@ Status run(Options& options) {
 
 }  // namespace
 
-Verb make_convert(CLI::App& root) {
+Verb make_convert(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("convert", "Convert a model to one GGUF file");
-  verb->add_option("from", options->from, "Hugging Face directory, or a GGUF file")->required();
-  verb->add_option("to", options->to, "The GGUF file to write")->required();
-  verb->add_option("--type", options->convert.type, "f32, f16, bf16 or int8")
-      ->capture_default_str();
-  verb->add_option("--name", options->convert.name, "Name stored in the file");
-  verb->add_option("--licence,--license", options->convert.licence, "Licence stored in the file");
+  Command verb = root.add_verb("convert", "Convert a model to one GGUF file");
+  verb.option("from", options->from, "Hugging Face directory, or a GGUF file").required();
+  verb.option("to", options->to, "The GGUF file to write").required();
+  verb.option("--type", options->convert.type, "f32, f16, bf16 or int8").show_default();
+  verb.option("--name", options->convert.name, "Name stored in the file");
+  verb.option("--licence,--license", options->convert.licence, "Licence stored in the file");
   return {verb, [options] { return run(*options); }};
 }
 

@@ -82,57 +82,47 @@ Status run(Options& options) {
 
 }  // namespace
 
-Verb make_distill(CLI::App& root) {
+Verb make_distill(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb =
-      root.add_subcommand("distill", "Teach a smaller model from texts without labels");
-  verb->add_option("--teacher", options->teacher, "A task model or an encoder")->required();
-  verb->add_option("--student", options->student, "Where the student starts; default: the teacher");
-  verb->add_option("--layers", options->layers,
-                   "How many layers the student keeps, or which: 0,2,4")
-      ->delimiter(',');
-  verb->add_option("--width", options->shape.width,
-                   "Hidden size of the student; the dimensions that vary most stay")
-      ->check(CLI::Range(32, 65536));
-  verb->add_option("--ffn", options->shape.ffn, "Feed-forward size of the student")
-      ->check(CLI::Range(32, 131072));
-  verb->add_option("--hidden", options->inner.hidden,
-                   "Weight of the distance to the teacher's hidden states")
-      ->check(CLI::Range(0.0, 1e6));
-  verb->add_option("--hidden-layers", options->inner.layers,
-                   "The teacher's layer for each of the student's; default: the one it was")
-      ->delimiter(',');
-  verb->add_option("--relations", options->inner.relations,
-                   "Weight of the relations among queries, keys and values")
-      ->check(CLI::Range(0.0, 1e6));
-  verb->add_option("--relation-heads", options->inner.relation_heads, "That these are cut into")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
-  verb->add_option("--data", options->data, "Texts: lines, or a column of CSV, TSV, JSONL, JSON")
-      ->required();
-  verb->add_option("--text", options->text, "Column of the text");
-  verb->add_option("--format", options->format, "auto, csv, tsv, jsonl, json or text")
-      ->capture_default_str();
-  verb->add_option("--out,-o", options->out, "The student to write")->required();
-  verb->add_option("--type", options->type, "int8, bf16, f16 or f32")
-      ->check(CLI::IsMember({"int8", "bf16", "f16", "f32"}))
-      ->capture_default_str();
-  verb->add_option("--temperature", options->temperature, "Of a task's answers")
-      ->check(CLI::Range(0.1, 100.0))
-      ->capture_default_str();
-  verb->add_option("--epochs", options->loop.epochs, "")
-      ->check(CLI::Range(1, 10000))
-      ->capture_default_str();
-  verb->add_option("--batch", options->loop.batch, "Texts per step")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str();
-  verb->add_option("--rate", options->loop.rate, "Learning rate")
-      ->check(CLI::Range(1e-8, 1.0))
-      ->capture_default_str();
-  verb->add_option("--seed", options->loop.seed, "")->capture_default_str();
-  add_threads_option(*verb, options->threads);
-  verb->add_flag("--json", options->json, "Print the result as JSON");
-  verb->footer("Example: tack distill --teacher t.gguf --layers 3 --data texts.txt -o small.gguf");
+  Command verb = root.add_verb("distill", "Teach a smaller model from texts without labels");
+  verb.option("--teacher", options->teacher, "A task model or an encoder").required();
+  verb.option("--student", options->student, "Where the student starts; default: the teacher");
+  verb.option("--layers", options->layers, "How many layers the student keeps, or which: 0,2,4")
+      .delimiter(',');
+  verb.option("--width", options->shape.width,
+              "Hidden size of the student; the dimensions that vary most stay")
+      .range(32, 65536);
+  verb.option("--ffn", options->shape.ffn, "Feed-forward size of the student").range(32, 131072);
+  verb.option("--hidden", options->inner.hidden,
+              "Weight of the distance to the teacher's hidden states")
+      .range(0.0, 1e6);
+  verb.option("--hidden-layers", options->inner.layers,
+              "The teacher's layer for each of the student's; default: the one it was")
+      .delimiter(',');
+  verb.option("--relations", options->inner.relations,
+              "Weight of the relations among queries, keys and values")
+      .range(0.0, 1e6);
+  verb.option("--relation-heads", options->inner.relation_heads, "That these are cut into")
+      .range(1, 1024)
+      .show_default();
+  verb.option("--data", options->data, "Texts: lines, or a column of CSV, TSV, JSONL, JSON")
+      .required();
+  verb.option("--text", options->text, "Column of the text");
+  verb.option("--format", options->format, "auto, csv, tsv, jsonl, json or text").show_default();
+  verb.option("--out,-o", options->out, "The student to write").required();
+  verb.option("--type", options->type, "int8, bf16, f16 or f32")
+      .one_of({"int8", "bf16", "f16", "f32"})
+      .show_default();
+  verb.option("--temperature", options->temperature, "Of a task's answers")
+      .range(0.1, 100.0)
+      .show_default();
+  verb.option("--epochs", options->loop.epochs, "").range(1, 10000).show_default();
+  verb.option("--batch", options->loop.batch, "Texts per step").range(1, 4096).show_default();
+  verb.option("--rate", options->loop.rate, "Learning rate").range(1e-8, 1.0).show_default();
+  verb.option("--seed", options->loop.seed, "").show_default();
+  add_threads_option(verb, options->threads);
+  verb.flag("--json", options->json, "Print the result as JSON");
+  verb.footer("Example: tack distill --teacher t.gguf --layers 3 --data texts.txt -o small.gguf");
   return {verb, [options] { return run(*options); }};
 }
 

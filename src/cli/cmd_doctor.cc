@@ -160,15 +160,15 @@ Status run(bool as_json, int threads) {
 
 }  // namespace
 
-Verb make_doctor(CLI::App& root) {
+Verb make_doctor(Command& root) {
   struct Options {
     bool json = false;
     int threads = 0;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("doctor", "Check this machine and measure its peaks");
-  add_threads_option(*verb, options->threads);
-  verb->add_flag("--json", options->json, "Print the result as JSON");
+  Command verb = root.add_verb("doctor", "Check this machine and measure its peaks");
+  add_threads_option(verb, options->threads);
+  verb.flag("--json", options->json, "Print the result as JSON");
   return {verb, [options] { return run(options->json, options->threads); }};
 }
 

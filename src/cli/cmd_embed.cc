@@ -64,14 +64,14 @@ Status run(const Options& options) {
 
 }  // namespace
 
-Verb make_embed(CLI::App& root) {
+Verb make_embed(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("embed", "Turn texts into vectors");
-  add_model_option(*verb, options->model, "Encoder (path or name); default: the default encoder");
-  add_text_input(*verb, options->input);
-  add_threads_option(*verb, options->threads);
-  verb->add_flag("--json", options->json, "Objects with index, tokens and truncation");
-  verb->footer("Example: echo 'where is my parcel' | tack embed all-minilm-l6-v2 - --json");
+  Command verb = root.add_verb("embed", "Turn texts into vectors");
+  add_model_option(verb, options->model, "Encoder (path or name); default: the default encoder");
+  add_text_input(verb, options->input);
+  add_threads_option(verb, options->threads);
+  verb.flag("--json", options->json, "Objects with index, tokens and truncation");
+  verb.footer("Example: echo 'where is my parcel' | tack embed all-minilm-l6-v2 - --json");
   return {verb, [options] { return run(*options); }};
 }
 

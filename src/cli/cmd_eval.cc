@@ -197,32 +197,28 @@ Status run(const Options& options) {
 
 }  // namespace
 
-Verb make_eval(CLI::App& root) {
+Verb make_eval(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("eval", "Measure a task model on labelled rows");
-  add_model_option(*verb, options->model, "Task model (path or name)")->required();
-  verb->add_option("data,--data", options->data,
-                   "CSV, TSV, JSONL or JSON with labelled rows or pairs")
-      ->required();
-  verb->add_option("--head", options->head, "Which question, of a model with several");
-  verb->add_option("--text", options->text,
-                   "Column of the text; default: the one it was built with");
-  verb->add_option("--label", options->label, "Column of the label; default likewise");
-  verb->add_option("--oos-label", options->oos_label,
-                   "Label of rows out of scope; default likewise");
-  verb->add_option("--separator", options->separator,
-                   "Between the labels of a field, of a multilabel model; default likewise");
-  verb->add_option("--positive", options->positive,
-                   "Of an encoder: column of the text that belongs to each text");
-  verb->add_option("--other", options->other, "Of an encoder: column of the second text of a pair");
-  verb->add_option("--score", options->score, "Of an encoder: column of the pair's score");
-  verb->add_flag("--pairs-by-label", options->label_pairs,
-                 "Of an encoder: texts of one label belong together");
-  verb->add_option("--format", options->format, "auto, csv, tsv, jsonl or json")
-      ->capture_default_str();
-  verb->add_option("--html", options->html, "Also write the report as one HTML page");
-  add_threads_option(*verb, options->threads);
-  verb->add_flag("--json", options->json, "Print the result as JSON");
+  Command verb = root.add_verb("eval", "Measure a task model on labelled rows");
+  add_model_option(verb, options->model, "Task model (path or name)").required();
+  verb.option("data,--data", options->data, "CSV, TSV, JSONL or JSON with labelled rows or pairs")
+      .required();
+  verb.option("--head", options->head, "Which question, of a model with several");
+  verb.option("--text", options->text, "Column of the text; default: the one it was built with");
+  verb.option("--label", options->label, "Column of the label; default likewise");
+  verb.option("--oos-label", options->oos_label, "Label of rows out of scope; default likewise");
+  verb.option("--separator", options->separator,
+              "Between the labels of a field, of a multilabel model; default likewise");
+  verb.option("--positive", options->positive,
+              "Of an encoder: column of the text that belongs to each text");
+  verb.option("--other", options->other, "Of an encoder: column of the second text of a pair");
+  verb.option("--score", options->score, "Of an encoder: column of the pair's score");
+  verb.flag("--pairs-by-label", options->label_pairs,
+            "Of an encoder: texts of one label belong together");
+  verb.option("--format", options->format, "auto, csv, tsv, jsonl or json").show_default();
+  verb.option("--html", options->html, "Also write the report as one HTML page");
+  add_threads_option(verb, options->threads);
+  verb.flag("--json", options->json, "Print the result as JSON");
   return {verb, [options] { return run(*options); }};
 }
 

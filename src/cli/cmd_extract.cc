@@ -122,33 +122,31 @@ Status run(const Options& options) {
 
 }  // namespace
 
-Verb make_extract(CLI::App& root) {
+Verb make_extract(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb =
-      root.add_subcommand("extract", "Answer questions with a stretch of their context");
-  add_model_option(*verb, options->model, "Extractor (path or name)")->required();
-  verb->add_option("input", options->input,
-                   "Rows with question and context (JSONL, CSV, TSV); default: JSON lines of "
-                   "standard input");
-  verb->add_option("--format", options->format, "Of the input: auto, csv, tsv or jsonl")
-      ->capture_default_str();
-  verb->add_option("--question,-q", options->question, "One question, about one context");
-  verb->add_option("--context-file", options->context_file,
-                   "The context of --question; default: standard input");
-  verb->add_option("--answer-tokens", options->longest, "Longest answer, in tokens")
-      ->check(CLI::Range(1, 512))
-      ->capture_default_str();
-  CLI::Option* threshold =
-      verb->add_option("--threshold", options->threshold,
-                       "No answer below this margin; default: what the model was calibrated to");
-  verb->add_option("--batch", options->batch, "Rows computed together; 1 answers each row at once")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  add_threads_option(*verb, options->threads);
-  verb->add_flag("--json", options->json, "One JSON object an answer; positions count characters");
-  verb->footer("Example: tack extract squad.gguf -q 'Who wrote it?' --context-file page.txt");
+  Command verb = root.add_verb("extract", "Answer questions with a stretch of their context");
+  add_model_option(verb, options->model, "Extractor (path or name)").required();
+  verb.option("input", options->input,
+              "Rows with question and context (JSONL, CSV, TSV); default: JSON lines of "
+              "standard input");
+  verb.option("--format", options->format, "Of the input: auto, csv, tsv or jsonl").show_default();
+  verb.option("--question,-q", options->question, "One question, about one context");
+  verb.option("--context-file", options->context_file,
+              "The context of --question; default: standard input");
+  verb.option("--answer-tokens", options->longest, "Longest answer, in tokens")
+      .range(1, 512)
+      .show_default();
+  Option threshold =
+      verb.option("--threshold", options->threshold,
+                  "No answer below this margin; default: what the model was calibrated to");
+  verb.option("--batch", options->batch, "Rows computed together; 1 answers each row at once")
+      .range(1, 100000)
+      .show_default();
+  add_threads_option(verb, options->threads);
+  verb.flag("--json", options->json, "One JSON object an answer; positions count characters");
+  verb.footer("Example: tack extract squad.gguf -q 'Who wrote it?' --context-file page.txt");
   return {verb, [options, threshold] {
-            options->has_threshold = threshold->count() > 0;
+            options->has_threshold = threshold.given();
             return run(*options);
           }};
 }

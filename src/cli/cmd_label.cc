@@ -185,60 +185,56 @@ Status run(Options& options) {
 
 }  // namespace
 
-Verb make_label(CLI::App& root) {
+Verb make_label(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("label", "Have a large model behind an API label texts");
-  verb->add_option("--upstream", options->chat.upstream,
-                   "OpenAI-compatible API: http://host:8000/v1, https://...")
-      ->required();
-  verb->add_option("--model", options->chat.model, "The model's name there");
-  verb->add_option("--key-env", options->key_variable, "Environment variable that holds the key");
-  verb->add_option("--data", options->data.path,
-                   "Texts: lines, or a column of CSV, TSV, JSONL, JSON; - for standard input")
-      ->required();
-  verb->add_option("--text", options->data.column, "Column of the text");
-  verb->add_option("--format", options->data.format, "auto, csv, tsv, jsonl, json or text")
-      ->capture_default_str();
-  auto* labels = verb->add_option_group("labels", "Where the labels come from");
-  labels->add_option("--labels", options->labels, "They themselves: a,b,c")->delimiter(',');
-  labels->add_option("--task", options->task_file, "Those of the training rows of a task.toml");
-  labels->add_option("--labels-of", options->labels_of, "Those of a task model");
-  labels->require_option(1);
-  verb->add_option("--prompt", options->prompt, "File with {{text}} and {{labels}} in it");
-  verb->add_option("--out,-o", options->out, "Labelled rows to write, JSONL")->required();
-  verb->add_option("--cache", options->cache, "Answers so far; default: beside --out")
-      ->type_name("FILE");
-  verb->add_option("--concurrency", options->concurrency, "Calls under way at once")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  verb->add_option("--retries", options->retries, "Of a call that failed, with growing pauses")
-      ->check(CLI::Range(0, 100))
-      ->capture_default_str();
-  verb->add_option("--timeout", options->timeout_s, "Of a call, in seconds")
-      ->check(CLI::Range(0.01, 3600.0))
-      ->capture_default_str();
-  verb->add_option("--max-tokens", options->chat.max_tokens, "Of an answer")
-      ->check(CLI::Range(1, 1000000))
-      ->capture_default_str();
-  verb->add_option("--max-calls", options->limits.calls, "Stop before more calls than this")
-      ->check(CLI::PositiveNumber);
-  auto* price_in =
-      verb->add_option("--price-in", options->limits.price_in, "USD per million tokens sent")
-          ->check(CLI::NonNegativeNumber);
-  auto* price_out =
-      verb->add_option("--price-out", options->limits.price_out, "USD per million tokens answered")
-          ->check(CLI::NonNegativeNumber);
-  price_in->needs(price_out);
-  price_out->needs(price_in);
-  verb->add_option("--max-cost", options->limits.cost, "Stop before it costs more USD than this")
-      ->check(CLI::PositiveNumber)
-      ->needs(price_in);
-  verb->add_flag("--json", options->json, "Print the result as JSON");
-  verb->footer(
+  Command verb = root.add_verb("label", "Have a large model behind an API label texts");
+  verb.option("--upstream", options->chat.upstream,
+              "OpenAI-compatible API: http://host:8000/v1, https://...")
+      .required();
+  verb.option("--model", options->chat.model, "The model's name there");
+  verb.option("--key-env", options->key_variable, "Environment variable that holds the key");
+  verb.option("--data", options->data.path,
+              "Texts: lines, or a column of CSV, TSV, JSONL, JSON; - for standard input")
+      .required();
+  verb.option("--text", options->data.column, "Column of the text");
+  verb.option("--format", options->data.format, "auto, csv, tsv, jsonl, json or text")
+      .show_default();
+  Command labels = verb.add_choice("labels", "Where the labels come from");
+  labels.option("--labels", options->labels, "They themselves: a,b,c").delimiter(',');
+  labels.option("--task", options->task_file, "Those of the training rows of a task.toml");
+  labels.option("--labels-of", options->labels_of, "Those of a task model");
+  verb.option("--prompt", options->prompt, "File with {{text}} and {{labels}} in it");
+  verb.option("--out,-o", options->out, "Labelled rows to write, JSONL").required();
+  verb.option("--cache", options->cache, "Answers so far; default: beside --out").type_name("FILE");
+  verb.option("--concurrency", options->concurrency, "Calls under way at once")
+      .range(1, 256)
+      .show_default();
+  verb.option("--retries", options->retries, "Of a call that failed, with growing pauses")
+      .range(0, 100)
+      .show_default();
+  verb.option("--timeout", options->timeout_s, "Of a call, in seconds")
+      .range(0.01, 3600.0)
+      .show_default();
+  verb.option("--max-tokens", options->chat.max_tokens, "Of an answer")
+      .range(1, 1000000)
+      .show_default();
+  verb.option("--max-calls", options->limits.calls, "Stop before more calls than this").positive();
+  auto price_in = verb.option("--price-in", options->limits.price_in, "USD per million tokens sent")
+                      .not_negative();
+  auto price_out =
+      verb.option("--price-out", options->limits.price_out, "USD per million tokens answered")
+          .not_negative();
+  price_in.needs(price_out);
+  price_out.needs(price_in);
+  verb.option("--max-cost", options->limits.cost, "Stop before it costs more USD than this")
+      .positive()
+      .needs(price_in);
+  verb.flag("--json", options->json, "Print the result as JSON");
+  verb.footer(
       "Example: tack label --upstream http://localhost:8000/v1 --data texts.txt "
       "--labels billing,delivery,other -o labelled.jsonl");
   return {verb, [options, price_in] {
-            options->priced = price_in->count() > 0;
+            options->priced = price_in.given();
             return run(*options);
           }};
 }

@@ -1,11 +1,10 @@
-#include "cli/cmd_serve.h"
+// `tack serve`: models behind the OpenAI-compatible API.
 
 #include <chrono>
 #include <cstdio>
 #include <memory>
 #include <set>
 
-#include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 
 #include "base/log.h"
@@ -19,9 +18,18 @@ namespace {
 
 constexpr std::chrono::seconds kGrace{10};
 
+struct Options {
+  std::vector<std::string> models;   // paths or short names; none: the default encoder
+  std::vector<std::string> aliases;  // the names clients use, in the order of the models
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8080;                 // 0: any free one
+  int threads = 0;                           // of the engine; 0: all usable cores
+  std::uint64_t max_body = 8 * 1024 * 1024;  // bytes
+};
+
 using Models = std::vector<std::unique_ptr<server::ServedModel>>;
 
-Result<Models> open_models(const ServeOptions& options) {
+Result<Models> open_models(const Options& options) {
   const std::vector<std::string> names =
       options.models.empty() ? std::vector<std::string>{""} : options.models;
   if (options.aliases.size() > names.size())
@@ -51,32 +59,8 @@ bool is_local(const std::string& host) {
   return host.starts_with("127.") || host == "localhost" || host == "::1" || host == "[::1]";
 }
 
-}  // namespace
-
-CLI::App* add_serve_options(CLI::App& root, ServeOptions& options) {
-  CLI::App* verb = root.add_subcommand("serve", "Serve models on an OpenAI-compatible HTTP API");
-  verb->add_option("model,--model", options.models,
-                   "Task models or encoders (paths or names); default: the default encoder");
-  verb->add_option("--host", options.host, "Address to listen on")
-      ->envname("TACK_HOST")
-      ->capture_default_str();
-  verb->add_option("--port", options.port, "Port to listen on; 0: any free one")
-      ->envname("TACK_PORT")
-      ->capture_default_str();
-  verb->add_option("--threads", options.threads, "Threads that compute; 0: all cores")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
-  verb->add_option("--max-body", options.max_body, "Largest request body in bytes (8388608, 8MB)")
-      ->transform(CLI::AsSizeValue(false))
-      ->capture_default_str();
-  verb->add_option("--alias", options.aliases,
-                   "Name clients use for a model; once a model, in their order")
-      ->allow_extra_args(false);
-  verb->footer("Example: tack serve tickets.gguf --port 8080 --alias tickets");
-  return verb;
-}
-
-Status run_serve(const ServeOptions& options) {
+// Serves until SIGINT or SIGTERM, then lets requests in flight finish.
+Status run(const Options& options) {
   TACK_TRY(Models models, open_models(options));
   // Declared first, destroyed last: the server holds the coroutines that the service may resume.
   std::unique_ptr<net::HttpServer> http;
@@ -102,10 +86,30 @@ Status run_serve(const ServeOptions& options) {
   return {};
 }
 
-Verb make_serve(CLI::App& root) {
-  auto options = std::make_shared<ServeOptions>();
-  CLI::App* verb = add_serve_options(root, *options);
-  return {verb, [options] { return run_serve(*options); }};
+}  // namespace
+
+Verb make_serve(Command& root) {
+  auto options = std::make_shared<Options>();
+  Command verb = root.add_verb("serve", "Serve models on an OpenAI-compatible HTTP API");
+  verb.option("model,--model", options->models,
+              "Task models or encoders (paths or names); default: the default encoder");
+  verb.option("--host", options->host, "Address to listen on")
+      .environment("TACK_HOST")
+      .show_default();
+  verb.option("--port", options->port, "Port to listen on; 0: any free one")
+      .environment("TACK_PORT")
+      .show_default();
+  verb.option("--threads", options->threads, "Threads that compute; 0: all cores")
+      .range(0, 1024)
+      .show_default();
+  verb.option("--max-body", options->max_body, "Largest request body in bytes (8388608, 8MB)")
+      .bytes()
+      .show_default();
+  verb.option("--alias", options->aliases,
+              "Name clients use for a model; once a model, in their order")
+      .one_at_a_time();
+  verb.footer("Example: tack serve tickets.gguf --port 8080 --alias tickets");
+  return {verb, [options] { return run(*options); }};
 }
 
 }  // namespace tack

@@ -167,13 +167,13 @@ Status run(const Options& options) {
 
 }  // namespace
 
-Verb make_show(CLI::App& root) {
+Verb make_show(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("show", "Describe a model: size, labels, lineage, metrics");
-  add_model_option(*verb, options->model, "Model (path or name); default: the default encoder");
-  verb->add_flag("--json", options->json, "Everything, as JSON");
-  verb->add_flag("--tensors", options->tensors, "List the tensors");
-  verb->add_flag("--graph", options->graph, "Print the operator graph and the plan made of it");
+  Command verb = root.add_verb("show", "Describe a model: size, labels, lineage, metrics");
+  add_model_option(verb, options->model, "Model (path or name); default: the default encoder");
+  verb.flag("--json", options->json, "Everything, as JSON");
+  verb.flag("--tensors", options->tensors, "List the tensors");
+  verb.flag("--graph", options->graph, "Print the operator graph and the plan made of it");
   return {verb, [options] { return run(*options); }};
 }
 

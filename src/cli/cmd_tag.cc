@@ -71,17 +71,17 @@ Status run(const Options& options) {
 
 }  // namespace
 
-Verb make_tag(CLI::App& root) {
+Verb make_tag(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("tag", "Find named spans in texts with a tagger");
-  add_model_option(*verb, options->model, "Tagger (path or name)")->required();
-  add_text_input(*verb, options->input);
-  verb->add_flag("--json", options->json, "One JSON object a text; positions count characters");
-  verb->add_option("--batch", options->batch, "Rows computed together; 1 answers each row at once")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  add_threads_option(*verb, options->threads);
-  verb->footer("Example: echo 'book a table in Rome for two' | tack tag snips.gguf");
+  Command verb = root.add_verb("tag", "Find named spans in texts with a tagger");
+  add_model_option(verb, options->model, "Tagger (path or name)").required();
+  add_text_input(verb, options->input);
+  verb.flag("--json", options->json, "One JSON object a text; positions count characters");
+  verb.option("--batch", options->batch, "Rows computed together; 1 answers each row at once")
+      .range(1, 100000)
+      .show_default();
+  add_threads_option(verb, options->threads);
+  verb.footer("Example: echo 'book a table in Rome for two' | tack tag snips.gguf");
   return {verb, [options] { return run(*options); }};
 }
 

@@ -43,16 +43,16 @@ Status run(const Options& options) {
 
 }  // namespace
 
-Verb make_tokenize(CLI::App& root) {
+Verb make_tokenize(Command& root) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = root.add_subcommand("tokenize", "Show the tokens of texts");
-  add_model_option(*verb, options->model, "Model (path or name); default: the default encoder");
-  add_text_input(*verb, options->input);
-  verb->add_option("--max-tokens", options->max_tokens,
-                   "Cut after so many, special tokens included; 0: never")
-      ->check(CLI::NonNegativeNumber);
-  verb->add_flag("--pieces", options->pieces, "Print the pieces, not their ids");
-  verb->add_flag("--json", options->json, "One object a line");
+  Command verb = root.add_verb("tokenize", "Show the tokens of texts");
+  add_model_option(verb, options->model, "Model (path or name); default: the default encoder");
+  add_text_input(verb, options->input);
+  verb.option("--max-tokens", options->max_tokens,
+              "Cut after so many, special tokens included; 0: never")
+      .not_negative();
+  verb.flag("--pieces", options->pieces, "Print the pieces, not their ids");
+  verb.flag("--json", options->json, "One object a line");
   return {verb, [options] { return run(*options); }};
 }
 

@@ -7,33 +7,29 @@
 
 namespace tack {
 
-Verb make_version(CLI::App& root) {
-  CLI::App* verb = root.add_subcommand("version", "Print the version");
+Verb make_version(Command& root) {
+  Command verb = root.add_verb("version", "Print the version");
   return {verb, [] { return print_line("tack " TACK_VERSION); }};
 }
 
-Verb make_completion(CLI::App& root) {
+Verb make_completion(Command& root) {
   auto shell = std::make_shared<std::string>("bash");
-  CLI::App* verb = root.add_subcommand("completion", "Print a completion script for a shell");
-  verb->add_option("shell", *shell, "bash, zsh or fish")
-      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
-  verb->footer("Example: source <(tack completion bash)");
+  Command verb = root.add_verb("completion", "Print a completion script for a shell");
+  verb.option("shell", *shell, "bash, zsh or fish").one_of({"bash", "zsh", "fish"});
+  verb.footer("Example: source <(tack completion bash)");
   return {
-      verb, [shell, &root]() -> Status {
+      verb, [shell, root]() -> Status {
         std::vector<std::string> verbs;
         std::string options;
-        for (const CLI::App* app : root.get_subcommands({})) {
-          verbs.push_back(app->get_name());
-          std::vector<std::string> names;
-          for (const CLI::Option* option : app->get_options())
-            for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+        for (const Command::Words& words : root.words()) {
+          verbs.push_back(words.verb);
           if (*shell == "fish")
-            for (const std::string& name : names)
+            for (const std::string& name : words.options)
               options += fmt::format("complete -c tack -n '__fish_seen_subcommand_from {}' -l {}\n",
-                                     app->get_name(), name.substr(2));
+                                     words.verb, name.substr(2));
           else
             options +=
-                fmt::format("    {}) words='{}' ;;\n", app->get_name(), fmt::join(names, " "));
+                fmt::format("    {}) words='{}' ;;\n", words.verb, fmt::join(words.options, " "));
         }
         if (*shell == "fish")
           return print_line(fmt::format("complete -c tack -n __fish_use_subcommand -f -a '{}'\n{}",

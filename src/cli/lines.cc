@@ -10,23 +10,23 @@
 
 namespace tack {
 
-CLI::Option* add_model_option(CLI::App& verb, std::string& model, const std::string& help) {
-  return verb.add_option("model,--model,-m", model, help)->envname("TACK_MODEL");
+Option add_model_option(Command& verb, std::string& model, const std::string& help) {
+  return verb.option("model,--model,-m", model, help).environment("TACK_MODEL");
 }
 
-CLI::Option* add_threads_option(CLI::App& verb, int& threads) {
-  return verb.add_option("--threads,-t", threads, "Threads that compute; 0: all cores")
-      ->envname("TACK_THREADS")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
+Option add_threads_option(Command& verb, int& threads) {
+  return verb.option("--threads,-t", threads, "Threads that compute; 0: all cores")
+      .environment("TACK_THREADS")
+      .range(0, 1024)
+      .show_default();
 }
 
-void add_text_input(CLI::App& verb, TextInput& input) {
-  verb.add_option("input", input.path,
-                  "CSV, TSV, JSONL, JSON or text file; default: lines of standard input");
-  verb.add_option("--text", input.column, "Column of the text");
-  verb.add_option("--format", input.format, "Of the input: auto, csv, tsv, jsonl, json or text")
-      ->capture_default_str();
+void add_text_input(Command& verb, TextInput& input) {
+  verb.option("input", input.path,
+              "CSV, TSV, JSONL, JSON or text file; default: lines of standard input");
+  verb.option("--text", input.column, "Column of the text");
+  verb.option("--format", input.format, "Of the input: auto, csv, tsv, jsonl, json or text")
+      .show_default();
 }
 
 std::string task_data(const Model& model, const char* key, std::string_view head) {

@@ -6,17 +6,16 @@
 #include <string_view>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "base/result.h"
+#include "cli/command.h"
 #include "eval/rows.h"
 #include "models/model.h"
 
 namespace tack {
 
 // The model argument every verb takes: first positional, or --model.
-CLI::Option* add_model_option(CLI::App& verb, std::string& model, const std::string& help);
-CLI::Option* add_threads_option(CLI::App& verb, int& threads);
+Option add_model_option(Command& verb, std::string& model, const std::string& help);
+Option add_threads_option(Command& verb, int& threads);
 
 // Where texts come from: a column of a data file, or lines of standard input ("-" or nothing).
 struct TextInput {
@@ -26,7 +25,7 @@ struct TextInput {
 // several without one: the first); "" when it says nothing.
 std::string task_data(const Model& model, const char* key, std::string_view head = "");
 // Declares the positional `input`, --text and --format.
-void add_text_input(CLI::App& verb, TextInput& input);
+void add_text_input(Command& verb, TextInput& input);
 // Rows of one field. The column, when not given, is the one that `model` was built on, or the first
 // of the usual names. kUsage when the input would be a terminal: a person forgot the file.
 Result<std::unique_ptr<RowReader>> open_texts(const TextInput& input, const Model& model);

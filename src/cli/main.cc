@@ -3,8 +3,8 @@
 #include <array>
 #include <cstdio>
 #include <exception>
-#include <span>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -43,23 +43,24 @@ int run(int argc, char** argv) {
   install_interrupt_handlers();
   if (const Status status = kernels::init_kernels(); !status) return report(status.error());
 
-  CLI::App root{"Makes, proves and serves small models that do one task on your own machine.",
-                "tack"};
-  root.require_subcommand(1);
-  root.set_version_flag("-V,--version", "tack " TACK_VERSION);
-  root.footer("Start: tack build --data tickets.csv --text text --label intent --out tickets.gguf");
-  std::array<Verb, kVerbs.size()> verbs;
-  for (std::size_t i = 0; i < verbs.size(); ++i) verbs[i] = kVerbs[i](root);
+  CLI::App app{"Makes, proves and serves small models that do one task on your own machine.",
+               "tack"};
+  app.require_subcommand(1);
+  app.set_version_flag("-V,--version", "tack " TACK_VERSION);
+  app.footer("Start: tack build --data tickets.csv --text text --label intent --out tickets.gguf");
+  Command root(&app);
+  std::vector<Verb> verbs;
+  for (const VerbMaker make : kVerbs) verbs.push_back(make(root));
   try {
-    root.parse(argc, argv);
+    app.parse(argc, argv);
   } catch (const CLI::Success& done) {  // --help, --version
-    return root.exit(done);
+    return app.exit(done);
   } catch (const CLI::ParseError& error) {
     return report(
-        {ErrorCode::kUsage, fmt::format("{} (see {} --help)", error.what(), innermost_verb(root))});
+        {ErrorCode::kUsage, fmt::format("{} (see {} --help)", error.what(), innermost_verb(app))});
   }
   for (const Verb& verb : verbs) {
-    if (!verb.options->parsed()) continue;
+    if (!verb.command.given()) continue;
     const Status status = verb.run();
     if (std::fflush(stdout) != 0 && status)
       return report({ErrorCode::kFailed, "cannot write to standard output"});

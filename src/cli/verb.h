@@ -3,37 +3,36 @@
 
 #include <functional>
 
-#include <CLI/CLI.hpp>
-
 #include "base/result.h"
+#include "cli/command.h"
 
 namespace tack {
 
 // A verb as the command line knows it: its options, and what runs when it was given. `run` owns
 // what the options were parsed into. The code of the error it returns is the exit code.
 struct Verb {
-  CLI::App* options = nullptr;
+  Command command;
   std::function<Status()> run;
 };
 
 // Declares one verb under `root`. Must be cheap: every start of the program declares all of them.
-using VerbMaker = Verb (*)(CLI::App& root);
+using VerbMaker = Verb (*)(Command& root);
 
-Verb make_bench(CLI::App& root);
-Verb make_build(CLI::App& root);
-Verb make_classify(CLI::App& root);
-Verb make_tag(CLI::App& root);
-Verb make_completion(CLI::App& root);
-Verb make_convert(CLI::App& root);
-Verb make_distill(CLI::App& root);
-Verb make_doctor(CLI::App& root);
-Verb make_embed(CLI::App& root);
-Verb make_eval(CLI::App& root);
-Verb make_extract(CLI::App& root);
-Verb make_label(CLI::App& root);
-Verb make_serve(CLI::App& root);
-Verb make_show(CLI::App& root);
-Verb make_tokenize(CLI::App& root);
-Verb make_version(CLI::App& root);
+Verb make_bench(Command& root);
+Verb make_build(Command& root);
+Verb make_classify(Command& root);
+Verb make_tag(Command& root);
+Verb make_completion(Command& root);
+Verb make_convert(Command& root);
+Verb make_distill(Command& root);
+Verb make_doctor(Command& root);
+Verb make_embed(Command& root);
+Verb make_eval(Command& root);
+Verb make_extract(Command& root);
+Verb make_label(Command& root);
+Verb make_serve(Command& root);
+Verb make_show(Command& root);
+Verb make_tokenize(Command& root);
+Verb make_version(Command& root);
 
 }  // namespace tack

@@ -468,7 +468,7 @@ Async<bool> HttpServer::Impl::answer_one(Connection& connection, beast::flat_buf
   // The query is copied from the message before the message is moved from.
   const std::string query(target.substr(std::min(target.size(), question + 1)));
   Request request = to_request(parser.release(), *std::move(path), query, connection.socket);
-  const bool log = spdlog::should_log(spdlog::level::debug);
+  const bool log = log_enabled(LogLevel::kDebug);
   const std::string what = log ? request.method + " " + request.path : "";
 
   Response response = co_await router.route(std::move(request));
