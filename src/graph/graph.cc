@@ -1,6 +1,7 @@
 #include "graph/graph.h"
 
 #include <cassert>
+#include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
@@ -39,6 +40,13 @@ std::string_view pool_name(PoolKind kind) {
 
 }  // namespace
 
+double Rope::factor(std::int64_t position) const {
+  const auto scaled = static_cast<double>(scale);
+  if (long_context == 0) return scaled;
+  const auto contexts = static_cast<double>(position / long_context);
+  return scaled * (1 + static_cast<double>(long_beta) * std::log1p(contexts));
+}
+
 WeightId Graph::weight(std::string name, Shape shape) {
   weights_.push_back({std::move(name), std::move(shape)});
   return {static_cast<std::int32_t>(weights_.size()) - 1};
@@ -66,9 +74,13 @@ ValueId Graph::layer_norm(ValueId x, WeightId gamma, WeightId beta, float eps) {
   return add_node(LayerNorm{gamma, beta, eps}, {x}, value(x));
 }
 
-ValueId Graph::rms_norm(ValueId x, WeightId gamma, float eps) {
-  assert(weight(gamma).shape == Shape{value(x).cols});
-  return add_node(RmsNorm{gamma, eps}, {x}, value(x));
+ValueId Graph::rms_norm(ValueId x, WeightId gamma, float eps, std::int64_t groups) {
+  assert(value(x).cols % groups == 0 && weight(gamma).shape == Shape{value(x).cols / groups});
+  return add_node(RmsNorm{gamma, eps, groups}, {x}, value(x));
+}
+
+ValueId Graph::scale(ValueId x, float factor) {
+  return add_node(Scale{factor}, {x}, value(x));
 }
 
 ValueId Graph::linear(ValueId x, WeightId w, WeightId bias) {
@@ -138,7 +150,12 @@ std::string Graph::to_text() const {
             },
             [&](const Add&) { return std::string("add"); },
             [&](const LayerNorm& op) { return fmt::format("layer_norm({})", name(op.gamma)); },
-            [&](const RmsNorm& op) { return fmt::format("rms_norm({})", name(op.gamma)); },
+            [&](const RmsNorm& op) {
+              return op.groups == 1
+                         ? fmt::format("rms_norm({})", name(op.gamma))
+                         : fmt::format("rms_norm({}, groups {})", name(op.gamma), op.groups);
+            },
+            [&](const Scale& op) { return fmt::format("scale({})", op.factor); },
             [&](const Multiply&) { return std::string("multiply"); },
             [&](const Rope& op) {
               return fmt::format("rope(heads {}, dim {}{})", op.heads, op.head_dim,
@@ -151,8 +168,9 @@ std::string Graph::to_text() const {
               return fmt::format("activate({})", kernels::activation_name(op.function));
             },
             [&](const Attention& op) {
-              return fmt::format("attention(heads {}/{}, dim {}{})", op.heads, op.kv_heads,
-                                 op.head_dim, op.causal ? ", causal" : "");
+              return fmt::format("attention(heads {}/{}, dim {}{}{})", op.heads, op.kv_heads,
+                                 op.head_dim, op.causal ? ", causal" : "",
+                                 op.window > 0 ? fmt::format(", window {}", op.window) : "");
             },
             [&](const Pool& op) { return fmt::format("pool({})", pool_name(op.kind)); },
             [&](const L2Normalize&) { return std::string("l2_normalize"); },

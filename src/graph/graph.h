@@ -56,9 +56,13 @@ struct LayerNorm {
   float eps;
 };  // (x)
 struct RmsNorm {
-  WeightId gamma;
+  WeightId gamma;  // [cols / groups]
   float eps;
+  std::int64_t groups = 1;  // stretches of a row, each normalised by itself: the heads of QK-norm
 };  // (x) -> x / sqrt(mean(x^2) + eps) * gamma
+struct Scale {
+  float factor;
+};  // (x) -> factor * x
 struct Linear {
   WeightId weight;
   WeightId bias;
@@ -72,6 +76,13 @@ struct Rope {
   std::int64_t heads, head_dim;
   bool interleaved;              // pairs (2i, 2i + 1), as GGUF's Llama; else (i, i + head_dim / 2)
   std::vector<float> frequency;  // [head_dim / 2], radians per position
+  float scale = 1;               // of what is turned: YaRN's attention factor
+  // Queries of long contexts grow: times 1 + beta ln(1 + floor(position / context)); 0: never.
+  float long_beta = 0;
+  std::int64_t long_context = 0;
+
+  // Factor of the row at `position`: scale and growth together.
+  double factor(std::int64_t position) const;
 };  // (x [tokens, heads * head_dim])
 struct Attention {  // (q, k, v) -> [tokens, heads * head_dim]
   std::int64_t heads, kv_heads, head_dim;
@@ -86,7 +97,7 @@ struct L2Normalize {
   float eps;
 };  // (x)
 
-using Op = std::variant<Embedding, Add, LayerNorm, RmsNorm, Linear, Activate, Multiply, Rope,
+using Op = std::variant<Embedding, Add, LayerNorm, RmsNorm, Scale, Linear, Activate, Multiply, Rope,
                         Attention, Pool, L2Normalize>;
 
 struct Node {
@@ -107,7 +118,8 @@ class Graph {
   ValueId embedding(WeightId table, Index index);
   ValueId add(ValueId a, ValueId b);
   ValueId layer_norm(ValueId x, WeightId gamma, WeightId beta, float eps);
-  ValueId rms_norm(ValueId x, WeightId gamma, float eps);
+  ValueId rms_norm(ValueId x, WeightId gamma, float eps, std::int64_t groups = 1);
+  ValueId scale(ValueId x, float factor);
   ValueId linear(ValueId x, WeightId weight, WeightId bias = {});
   ValueId activate(ValueId x, kernels::Activation function);
   ValueId multiply(ValueId a, ValueId b);

@@ -316,6 +316,7 @@ class Planner {
     return fail("the operator {} cannot be run by the engine yet", name);
   }
   Status emit_op(std::size_t, const RmsNorm&) { return not_planned("rms_norm"); }
+  Status emit_op(std::size_t, const Scale&) { return not_planned("scale"); }
   Status emit_op(std::size_t, const Multiply&) { return not_planned("multiply"); }
   Status emit_op(std::size_t, const Rope&) { return not_planned("rope"); }
   Status emit_op(std::size_t n, const Linear&) {

@@ -119,13 +119,20 @@ class Interpreter {
 
   void apply(const RmsNorm& op) {
     const Matrix& gamma = weight(op.gamma);
-    for (std::int64_t r = 0; r < rows_; ++r) {
+    const std::int64_t d = cols_ / op.groups;
+    for (std::int64_t r = 0; r < rows_ * op.groups; ++r) {
       double square = 0;
-      for (std::int64_t c = 0; c < cols_; ++c) square += std::pow(get(in(0), r, c, cols_), 2);
-      const double scale = 1 / std::sqrt(square / static_cast<double>(cols_) + op.eps);
-      for (std::int64_t c = 0; c < cols_; ++c)
-        out(r, c) = get(in(0), r, c, cols_) * scale * gamma[static_cast<std::size_t>(c)];
+      for (std::int64_t c = 0; c < d; ++c) square += std::pow(get(in(0), r, c, d), 2);
+      const double scale = 1 / std::sqrt(square / static_cast<double>(d) + op.eps);
+      for (std::int64_t c = 0; c < d; ++c)
+        (*out_)[static_cast<std::size_t>(r * d + c)] =
+            get(in(0), r, c, d) * scale * gamma[static_cast<std::size_t>(c)];
     }
+  }
+
+  void apply(const Scale& op) {
+    for (std::size_t i = 0; i < out_->size(); ++i)
+      (*out_)[i] = in(0)[i] * static_cast<double>(op.factor);
   }
 
   void apply(const Multiply&) {
@@ -140,9 +147,11 @@ class Interpreter {
             const std::int64_t head = h * op.head_dim;
             const std::int64_t a = head + (op.interleaved ? 2 * i : i);
             const std::int64_t b = head + (op.interleaved ? 2 * i + 1 : i + op.head_dim / 2);
-            const double angle = static_cast<double>(t - batch_.starts[s]) *
+            const std::int64_t position = t - batch_.starts[s];
+            const double angle = static_cast<double>(position) *
                                  static_cast<double>(op.frequency[static_cast<std::size_t>(i)]);
-            const double x = get(in(0), t, a, cols_), y = get(in(0), t, b, cols_);
+            const double factor = op.factor(position);
+            const double x = factor * get(in(0), t, a, cols_), y = factor * get(in(0), t, b, cols_);
             out(t, a) = x * std::cos(angle) - y * std::sin(angle);
             out(t, b) = x * std::sin(angle) + y * std::cos(angle);
           }

@@ -33,7 +33,11 @@ Status Tape::Impl::prepare(std::span<const ValueId> outputs) {
   };
   token_arena_ = AlignedBuffer(bytes(plan_.token_columns, options_.max_tokens));
   sequence_arena_ = AlignedBuffer(bytes(plan_.sequence_columns, options_.max_sequences));
-  statistics_.assign(at(2 * std::max(options_.max_tokens, options_.max_sequences)), 0.0F);
+  std::int64_t groups = 1;
+  for (const Node& node : graph_.nodes())
+    if (const auto* norm = std::get_if<graph::RmsNorm>(&node.op))
+      groups = std::max(groups, norm->groups);
+  statistics_.assign(at(2 * groups * std::max(options_.max_tokens, options_.max_sequences)), 0.0F);
   take_scratch();
   return {};
 }

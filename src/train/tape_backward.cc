@@ -43,10 +43,11 @@ void Tape::Impl::derive(const Node& node, std::size_t n, const graph::Add&, int 
 }
 
 void Tape::Impl::derive_norm(const Node& node, std::size_t n, kernels::Norm norm, WeightId gamma,
-                             WeightId beta, float eps, int worker) {
+                             WeightId beta, float eps, std::int64_t groups, int worker) {
   const ValueId x = node.inputs[0];
-  const std::int64_t d = cols(x);
-  const Range range = rows_of(x, worker);
+  const std::int64_t d = cols(x) / groups;
+  Range range = rows_of(x, worker);
+  range = {range.begin * groups, range.end * groups};
   kernels::NormBackwardArgs args;
   args.norm = norm;
   args.rows = range.size();
@@ -62,8 +63,8 @@ void Tape::Impl::derive_norm(const Node& node, std::size_t n, kernels::Norm norm
   const bool trains_beta = trains(beta);
   if (!trains(gamma) && !trains_beta) return;
   pool_.barrier().arrive_and_wait();
-  const Range columns = columns_of(x, worker);
-  args.rows = rows(x);
+  const Range columns = part_of(d, worker, pool_.size(), 16);
+  args.rows = rows(x) * groups;
   args.x = value(x);
   args.dy = gradient(node.output);
   args.stats = statistics_.data();
@@ -77,10 +78,21 @@ void Tape::Impl::derive_norm(const Node& node, std::size_t n, kernels::Norm norm
 }
 
 void Tape::Impl::derive(const Node& node, std::size_t n, const graph::LayerNorm& op, int worker) {
-  derive_norm(node, n, kernels::Norm::kLayer, op.gamma, op.beta, op.eps, worker);
+  derive_norm(node, n, kernels::Norm::kLayer, op.gamma, op.beta, op.eps, 1, worker);
 }
 void Tape::Impl::derive(const Node& node, std::size_t n, const graph::RmsNorm& op, int worker) {
-  derive_norm(node, n, kernels::Norm::kRms, op.gamma, {}, op.eps, worker);
+  derive_norm(node, n, kernels::Norm::kRms, op.gamma, {}, op.eps, op.groups, worker);
+}
+
+void Tape::Impl::derive(const Node& node, std::size_t n, const graph::Scale& op, int worker) {
+  const ValueId x = node.inputs[0];
+  const std::int64_t d = cols(x);
+  const Range range = rows_of(x, worker);
+  const float* const dy = gradient(node.output);
+  float* const dx = gradient(x);
+  const bool add = accumulates(n, x);
+  for (std::int64_t i = range.begin * d; i < range.end * d; ++i)
+    dx[i] = op.factor * dy[i] + (add ? dx[i] : 0.0F);
 }
 
 void Tape::Impl::derive(const Node& node, std::size_t n, const graph::Linear& op, int worker) {

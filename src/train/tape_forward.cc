@@ -52,9 +52,17 @@ void Tape::Impl::run(const Node& node, std::size_t, const graph::LayerNorm& op, 
 void Tape::Impl::run(const Node& node, std::size_t, const graph::RmsNorm& op, int worker) {
   const std::int64_t d = cols(node.output);
   const Range range = rows_of(node.output, worker);
-  kernels::kernels().backward.rms_norm(value(node.inputs[0]) + range.begin * d, range.size(), d,
-                                       parameter(op.gamma).value, op.eps,
-                                       value(node.output) + range.begin * d);
+  kernels::kernels().backward.rms_norm(
+      value(node.inputs[0]) + range.begin * d, range.size() * op.groups, d / op.groups,
+      parameter(op.gamma).value, op.eps, value(node.output) + range.begin * d);
+}
+
+void Tape::Impl::run(const Node& node, std::size_t, const graph::Scale& op, int worker) {
+  const std::int64_t d = cols(node.output);
+  const Range range = rows_of(node.output, worker);
+  const float* const x = value(node.inputs[0]);
+  float* const out = value(node.output);
+  for (std::int64_t i = range.begin * d; i < range.end * d; ++i) out[i] = op.factor * x[i];
 }
 
 void Tape::Impl::run(const Node& node, std::size_t, const graph::Linear& op, int worker,
@@ -99,10 +107,11 @@ void Tape::Impl::rotate(const graph::Rope& op, const float* x, float* out, Range
   const std::int64_t half = op.head_dim / 2, d = op.heads * op.head_dim;
   std::vector<float> cosine(at(half)), sine(at(half));
   for_tokens(range, [&](std::int64_t t, std::int64_t position) {
+    const double factor = op.factor(position);
     for (std::int64_t i = 0; i < half; ++i) {
       const double angle = static_cast<double>(position) * static_cast<double>(op.frequency[at(i)]);
-      cosine[at(i)] = static_cast<float>(std::cos(angle));
-      sine[at(i)] = direction * static_cast<float>(std::sin(angle));
+      cosine[at(i)] = static_cast<float>(factor * std::cos(angle));
+      sine[at(i)] = direction * static_cast<float>(factor * std::sin(angle));
     }
     for (std::int64_t h = 0; h < op.heads; ++h)
       for (std::int64_t i = 0; i < half; ++i) {

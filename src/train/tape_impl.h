@@ -112,6 +112,7 @@ class Tape::Impl {
   void run(const Node& node, std::size_t n, const graph::Add& op, int worker);
   void run(const Node& node, std::size_t n, const graph::LayerNorm& op, int worker);
   void run(const Node& node, std::size_t n, const graph::RmsNorm& op, int worker);
+  void run(const Node& node, std::size_t n, const graph::Scale& op, int worker);
   void run(const Node& node, std::size_t n, const graph::Linear& op, int worker, bool shares_input);
   void run(const Node& node, std::size_t n, const graph::Activate& op, int worker);
   void run(const Node& node, std::size_t n, const graph::Multiply& op, int worker);
@@ -125,6 +126,7 @@ class Tape::Impl {
   void derive(const Node& node, std::size_t n, const graph::Add& op, int worker);
   void derive(const Node& node, std::size_t n, const graph::LayerNorm& op, int worker);
   void derive(const Node& node, std::size_t n, const graph::RmsNorm& op, int worker);
+  void derive(const Node& node, std::size_t n, const graph::Scale& op, int worker);
   void derive(const Node& node, std::size_t n, const graph::Linear& op, int worker);
   void derive(const Node& node, std::size_t n, const graph::Activate& op, int worker);
   void derive(const Node& node, std::size_t n, const graph::Multiply& op, int worker);
@@ -133,7 +135,7 @@ class Tape::Impl {
   void derive(const Node& node, std::size_t n, const graph::Pool& op, int worker);
   void derive(const Node& node, std::size_t n, const graph::L2Normalize& op, int worker);
   void derive_norm(const Node& node, std::size_t n, kernels::Norm norm, WeightId gamma,
-                   WeightId beta, float eps, int worker);
+                   WeightId beta, float eps, std::int64_t groups, int worker);
   // Whether node n adds to the gradient of its input v: not when it is the first to write it.
   bool accumulates(std::size_t n, ValueId v) const {
     return info(v).is_output || info(v).consumers.back() != n;
@@ -150,7 +152,7 @@ class Tape::Impl {
   std::vector<AlignedBuffer> scratch_;  // per worker
   // The left operands of a product in its order, of all workers: x or dy, and dy transposed.
   AlignedBuffer packed_, packed_transposed_;
-  std::vector<float> statistics_;   // [rows, 2] of the norm being derived
+  std::vector<float> statistics_;   // [rows * groups, 2] of the norm being derived
   std::vector<std::int64_t> cost_;  // [sequences + 1] of attention, summed up
   graph::Batch batch_;
   float dropout_ = 0;

@@ -188,7 +188,8 @@ class Planner {
     if (const auto* linear = std::get_if<graph::Linear>(&node.op)) return trains(linear->weight);
     return !std::holds_alternative<graph::Add>(node.op) &&
            !std::holds_alternative<graph::Pool>(node.op) &&
-           !std::holds_alternative<graph::Rope>(node.op);
+           !std::holds_alternative<graph::Rope>(node.op) &&
+           !std::holds_alternative<graph::Scale>(node.op);
   }
   bool goes_back(std::size_t n) { return live_[n] && info(nodes_[n].output).has_gradient; }
 

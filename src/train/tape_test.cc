@@ -209,6 +209,28 @@ Graph decoder(Activation activation, bool causal, std::int64_t window, bool inte
   return g;
 }
 
+// What Gemma 3 and Ministral 3 have besides: norms of heads and after blocks, a scaled embedding,
+// positions that scale what they turn.
+Graph long_decoder() {
+  Graph g;
+  const std::int64_t d = 16, heads = 4, kv = 2, dim = 6;
+  const auto linear = [&](ValueId x, const std::string& name, std::int64_t out, std::int64_t in) {
+    return g.linear(x, g.weight(name, {out, in}));
+  };
+  const graph::Rope turn{heads, dim, false, {1.0F, 0.4F, 0.05F}, 1.25F, 0.5F, 3};
+  const graph::Rope turn_keys{kv, dim, false, {1.0F, 0.4F, 0.05F}, 1.25F};
+  ValueId x = g.scale(g.embedding(g.weight("tokens", {11, d}), graph::Index::kTokenId), 4.0F);
+  const ValueId n = g.rms_norm(x, g.weight("first.norm", {d}), 1e-5F);
+  const ValueId q = g.rms_norm(linear(n, "q", heads * dim, d), g.weight("q.norm", {dim}), 1e-5F, 4);
+  const ValueId k = g.rms_norm(linear(n, "k", kv * dim, d), g.weight("k.norm", {dim}), 1e-5F, 2);
+  const ValueId mixed = g.attention(g.rope(q, turn), g.rope(k, turn_keys),
+                                    linear(n, "v", kv * dim, d), {heads, kv, dim, 0.4F, true, 0});
+  const ValueId out = linear(mixed, "out", d, heads * dim);
+  x = g.add(x, g.rms_norm(out, g.weight("second.norm", {d}), 1e-5F));
+  g.output("logits", linear(x, "head", 11, d));
+  return g;
+}
+
 TEST(Tape, EncoderGradientsMatchFiniteDifferences) {
   for (const auto pool : {graph::PoolKind::kMean, graph::PoolKind::kCls, graph::PoolKind::kLast})
     check_gradients(encoder(Activation::kGeluErf, pool), make_batch({3, 1, 9}, 11), 2e-5);
@@ -239,6 +261,7 @@ TEST(Tape, DecoderGradientsMatchFiniteDifferences) {
   check_gradients(decoder(Activation::kSilu, true, 0, true), make_batch({5, 1, 7}, 11), 2e-5);
   check_gradients(decoder(Activation::kGeluTanh, true, 3, false), make_batch({9, 2}, 11), 2e-5);
   check_gradients(decoder(Activation::kSilu, false, 3, false), make_batch({9, 2}, 11), 2e-5);
+  check_gradients(long_decoder(), make_batch({9, 2}, 11), 2e-5);
 }
 
 // Written by tools/golden/gradients.py: the same graphs in PyTorch, f64.
