@@ -81,6 +81,11 @@ struct Rope {
   float long_beta = 0;
   std::int64_t long_context = 0;
 
+  // Radians of pair i, the product rounded to f32 as where the models were trained: at position
+  // 16,000 the rounding is 1e-3 radians.
+  float angle(std::int64_t position, std::size_t i) const {
+    return static_cast<float>(position) * frequency[i];
+  }
   // Factor of the row at `position`: scale and growth together.
   double factor(std::int64_t position) const;
 };  // (x [tokens, heads * head_dim])

@@ -148,8 +148,7 @@ class Interpreter {
             const std::int64_t a = head + (op.interleaved ? 2 * i : i);
             const std::int64_t b = head + (op.interleaved ? 2 * i + 1 : i + op.head_dim / 2);
             const std::int64_t position = t - batch_.starts[s];
-            const double angle = static_cast<double>(position) *
-                                 static_cast<double>(op.frequency[static_cast<std::size_t>(i)]);
+            const double angle = op.angle(position, static_cast<std::size_t>(i));
             const double factor = op.factor(position);
             const double x = factor * get(in(0), t, a, cols_), y = factor * get(in(0), t, b, cols_);
             out(t, a) = x * std::cos(angle) - y * std::sin(angle);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,19 +24,32 @@ struct BuiltModel {
   std::int64_t vocab_size = 0;
   std::vector<std::string> labels;  // of output "logits"
   std::vector<std::string> tags;    // of output "tags"
+  bool generates = false;           // a decoder: output "logits" is [tokens, vocab_size]
+  // Tensors of the file that the graph has taken in already: f32 vectors, for `tack convert`.
+  std::vector<std::pair<std::string, std::vector<float>>> constants;
   // The configuration as GGUF keys, in llama.cpp's names; also what `tack convert` writes.
   std::vector<std::pair<std::string, GgufValue>> gguf_keys;
 };
 
+// How a tensor of a Hugging Face checkpoint differs from the GGUF one.
+enum class HfChange : std::uint8_t {
+  kNone,
+  kInterleaveHeads,  // rows i and i + head_dim / 2 of a head become neighbours
+  kAddOne,
+};
+
 struct Architecture {
-  std::string_view name;           // general.architecture of GGUF
-  std::string_view hf_model_type;  // "model_type" of config.json
+  std::string_view name;  // general.architecture of GGUF
+  std::span<const std::string_view>
+      hf_model_types;  // "model_type" of config.json, of its text part
   Result<BuiltModel> (*from_gguf)(const GgufFile& file);
   Result<BuiltModel> (*from_hf)(const HuggingFaceDirectory& directory);
   // The Hugging Face names a GGUF tensor may have, best first.
   std::vector<std::string> (*hf_names)(std::string_view gguf_name);
-  // Which matrices keep f32 or f16 whatever the conversion type, as llama.cpp needs them.
+  // Which matrices keep f32 or f16 whatever the conversion type, as llama.cpp needs them. Null:
+  // none.
   bool (*keeps_precision)(std::string_view gguf_name);
+  HfChange (*hf_change)(std::string_view gguf_name) = nullptr;  // null: none
 };
 
 // Errors: kFailed naming the architecture and those that are known.
@@ -43,5 +57,8 @@ Result<const Architecture*> find_architecture(std::string_view gguf_name);
 Result<const Architecture*> find_hf_architecture(std::string_view model_type);
 
 const Architecture& bert_architecture();
+const Architecture& gemma3_architecture();
+const Architecture& llama_architecture();
+const Architecture& ministral3_architecture();
 
 }  // namespace tack

@@ -363,8 +363,13 @@ bool keeps_precision(std::string_view name) {
 }  // namespace
 
 const Architecture& bert_architecture() {
-  static constexpr Architecture kBert = {"bert",  "bert",   from_gguf,
-                                         from_hf, hf_names, keeps_precision};
+  static constexpr std::string_view kTypes[] = {"bert"};
+  static constexpr Architecture kBert = {.name = "bert",
+                                         .hf_model_types = kTypes,
+                                         .from_gguf = from_gguf,
+                                         .from_hf = from_hf,
+                                         .hf_names = hf_names,
+                                         .keeps_precision = keeps_precision};
   return kBert;
 }
 

@@ -31,7 +31,7 @@ Result<Target> target_of(std::string_view type) {
 DType choose_dtype(const Architecture& architecture, const graph::Weight& weight,
                    const Target& target) {
   if (weight.shape.size() < 2) return DType::kF32;
-  if (architecture.keeps_precision(weight.name)) {
+  if (architecture.keeps_precision != nullptr && architecture.keeps_precision(weight.name)) {
     // Positions count in a small file; f16 is as exact as their training noise and llama.cpp
     // reads it. Token types are added as they are and stay f32.
     return target.int8 && weight.name.starts_with("position") ? DType::kF16 : DType::kF32;
@@ -64,10 +64,12 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
   } else {
     TACK_TRY(const auto directory, HuggingFaceDirectory::open(from));
     TACK_TRY(const auto built, architecture.from_hf(directory));
-    TACK_TRY(const auto tokenizer, wordpiece_from_hf(directory));
     writer.set("general.architecture", GgufValue::string(std::string(architecture.name)));
     for (const auto& [key, value] : built.gguf_keys) writer.set(key, value);
-    for (const auto& [key, value] : wordpiece_gguf_keys(tokenizer)) writer.set(key, value);
+    if (!model.generates()) {
+      TACK_TRY(const auto tokenizer, wordpiece_from_hf(directory));
+      for (const auto& [key, value] : wordpiece_gguf_keys(tokenizer)) writer.set(key, value);
+    }
   }
   if (!options.name.empty() || !writer.has("general.name"))
     writer.set("general.name",
@@ -115,6 +117,11 @@ Status convert_model(const std::filesystem::path& from, const std::filesystem::p
     writer.add_tensor(weights[i].name, dtype, view.shape, *std::move(bytes));
     if (options.progress)
       options.progress(static_cast<std::int64_t>(i + 1), static_cast<std::int64_t>(weights.size()));
+  }
+  for (const auto& [name, values] : model->constants()) {
+    const auto bytes = std::as_bytes(std::span(values));
+    writer.add_tensor(name, DType::kF32, {static_cast<std::int64_t>(values.size())},
+                      {bytes.begin(), bytes.end()});
   }
   return writer.write(to);
 }

@@ -9,6 +9,7 @@
 #include "base/mapped_file.h"
 #include "base/paths.h"
 #include "models/architecture.h"
+#include "models/decoder.h"
 #include "models/smoothing.h"
 #include "models/tokenizer_loading.h"
 #include "tensor/convert.h"
@@ -28,8 +29,11 @@ struct ModelBuilder {
     TACK_TRY(model->architecture_, gguf.string("general.architecture"));
     TACK_TRY(const auto* architecture, find_architecture(model->architecture_));
     TACK_TRY(auto built, architecture->from_gguf(gguf));
-    TACK_TRY(auto tokenizer, wordpiece_from_gguf(gguf));
-    TACK_RETURN_IF_ERROR(adopt(std::move(built), std::move(tokenizer)));
+    TACK_RETURN_IF_ERROR(adopt(std::move(built)));
+    if (!model->generates_) {
+      TACK_TRY(auto tokenizer, wordpiece_from_gguf(gguf));
+      TACK_RETURN_IF_ERROR(adopt(std::move(tokenizer)));
+    }
     for (const graph::Weight& weight : model->graph_.weights()) {
       const GgufTensor* tensor = gguf.find_tensor(weight.name);
       TACK_RETURN_IF_ERROR(bind(weight, tensor ? &tensor->view : nullptr, weight.name));
@@ -130,8 +134,8 @@ struct ModelBuilder {
   }
 
   std::span<const std::byte> own(std::vector<std::byte> bytes) {
-    model->merged_.push_back(std::move(bytes));
-    return model->merged_.back();
+    model->owned_.push_back(std::move(bytes));
+    return model->owned_.back();
   }
 
   Status add_head(const GgufFile& file) {
@@ -168,22 +172,62 @@ struct ModelBuilder {
     TACK_TRY(auto directory, HuggingFaceDirectory::open(path));
     model->hf_.emplace(std::move(directory));
     const HuggingFaceDirectory& hf = *model->hf_;
-    const auto type = hf.config.find("model_type");
-    if (type == hf.config.end() || !type->is_string())
+    // Of a multimodal checkpoint, the text part.
+    const Json& config = text_config(hf);
+    const auto type = config.find("model_type");
+    if (type == config.end() || !type->is_string())
       return fail("config.json: 'model_type' is missing");
     TACK_TRY(const auto* architecture, find_hf_architecture(type->get<std::string>()));
     model->architecture_ = architecture->name;
     TACK_TRY(auto built, architecture->from_hf(hf));
-    TACK_TRY(auto tokenizer, wordpiece_from_hf(hf));
-    TACK_RETURN_IF_ERROR(adopt(std::move(built), std::move(tokenizer)));
+    TACK_RETURN_IF_ERROR(adopt(std::move(built)));
+    if (!model->generates_) {
+      TACK_TRY(auto tokenizer, wordpiece_from_hf(hf));
+      TACK_RETURN_IF_ERROR(adopt(std::move(tokenizer)));
+    }
     for (const graph::Weight& weight : model->graph_.weights()) {
       const TensorView* tensor = nullptr;
       const auto names = architecture->hf_names(weight.name);
       for (const std::string& name : names)
         if (tensor == nullptr) tensor = hf.find_tensor(name);
       TACK_RETURN_IF_ERROR(bind(weight, tensor, names.front()));
+      if (architecture->hf_change != nullptr)
+        TACK_RETURN_IF_ERROR(change(architecture->hf_change(weight.name), weight));
     }
     return {};
+  }
+
+  // Makes a Hugging Face tensor the one that GGUF stores.
+  Status change(HfChange change, const graph::Weight& weight) {
+    if (change == HfChange::kNone) return {};
+    TensorView view = model->tensors_.find(weight.name)->second;
+    if (change == HfChange::kAddOne) {
+      std::vector<float> values(static_cast<std::size_t>(element_count(view.shape)));
+      TACK_RETURN_IF_ERROR(to_f32(view.dtype, view.bytes, values));
+      for (float& value : values) value += 1.0F;
+      const auto bytes = std::as_bytes(std::span(values));
+      view.dtype = DType::kF32;
+      view.bytes = own({bytes.begin(), bytes.end()});
+    } else {
+      const std::int64_t half = head_dim() / 2;
+      std::vector<std::byte> bytes;
+      bytes.reserve(view.bytes.size());
+      for (std::int64_t head = 0; head < view.rows(); head += 2 * half)
+        for (std::int64_t i = 0; i < 2 * half; ++i) {
+          const auto row = view.row(head + i / 2 + (i % 2) * half);
+          bytes.insert(bytes.end(), row.begin(), row.end());
+        }
+      view.bytes = own(std::move(bytes));
+    }
+    model->tensors_.insert_or_assign(weight.name, view);
+    return {};
+  }
+
+  std::int64_t head_dim() const {
+    for (const graph::Node& node : model->graph_.nodes())
+      if (const auto* attention = std::get_if<graph::Attention>(&node.op))
+        return attention->head_dim;
+    return 0;
   }
 
  private:
@@ -198,16 +242,24 @@ struct ModelBuilder {
   }
 
   std::size_t merged_pairs_ = 0;
+  std::int64_t vocab_size_ = 0;
 
-  Status adopt(BuiltModel built, WordPieceConfig tokenizer) {
-    if (static_cast<std::int64_t>(tokenizer.vocab.size()) > built.vocab_size)
-      return fail("the tokenizer has {} pieces, the model {} embedding rows",
-                  tokenizer.vocab.size(), built.vocab_size);
+  Status adopt(BuiltModel built) {
+    vocab_size_ = built.vocab_size;
     model->graph_ = std::move(built.graph);
     model->context_length_ = built.max_tokens;
     model->embedding_dim_ = built.embedding_dim;
     model->labels_ = std::move(built.labels);
     model->tags_ = std::move(built.tags);
+    model->generates_ = built.generates;
+    model->constants_ = std::move(built.constants);
+    return {};
+  }
+
+  Status adopt(WordPieceConfig tokenizer) {
+    if (static_cast<std::int64_t>(tokenizer.vocab.size()) > vocab_size_)
+      return fail("the tokenizer has {} pieces, the model {} embedding rows",
+                  tokenizer.vocab.size(), vocab_size_);
     TACK_TRY(model->tokenizer_, make_wordpiece(std::move(tokenizer)));
     return {};
   }

@@ -42,6 +42,12 @@ class Model {
 
   // The class names of a task model, else empty. Label i is row i of output "logits".
   const std::vector<std::string>& labels() const { return labels_; }
+  // Whether it is a decoder: output "logits" [tokens, vocabulary] then says what comes next.
+  bool generates() const { return generates_; }
+  // Vectors that the file has beside the weights of graph(), taken in by it (rope_freqs.weight).
+  const std::vector<std::pair<std::string, std::vector<float>>>& constants() const {
+    return constants_;
+  }
   // The names of a tagger's tags ("O", "B-city", ...), else empty. Tag i is column i of "tags".
   const std::vector<std::string>& tags() const { return tags_; }
   // A tack.* metadata object by its name after "tack." (tasks/artifact.h gives it meaning); null
@@ -62,9 +68,12 @@ class Model {
   graph::Graph graph_;
   std::map<std::string, TensorView, std::less<>> tensors_;            // by GGUF name
   std::map<std::string, std::vector<float>, std::less<>> smoothing_;  // by GGUF name
-  std::shared_ptr<const Model> base_;           // of an adapter: views into it
-  std::vector<std::vector<std::byte>> merged_;  // of an adapter: tensors of its own
+  std::shared_ptr<const Model> base_;  // of an adapter: views into it
+  // Tensors of its own: of an adapter, or changed from those of a Hugging Face directory.
+  std::vector<std::vector<std::byte>> owned_;
   std::vector<std::string> labels_, tags_;
+  bool generates_ = false;
+  std::vector<std::pair<std::string, std::vector<float>>> constants_;
   std::map<std::string, Json, std::less<>> tack_;
 };
 

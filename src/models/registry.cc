@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "models/architecture.h"
@@ -5,28 +6,32 @@
 namespace tack {
 namespace {
 
-const std::array<const Architecture*, 1>& all() {
-  static const std::array<const Architecture*, 1> kAll = {&bert_architecture()};
+const std::array<const Architecture*, 4>& all() {
+  static const std::array<const Architecture*, 4> kAll = {
+      &bert_architecture(), &llama_architecture(), &gemma3_architecture(),
+      &ministral3_architecture()};
   return kAll;
-}
-
-Result<const Architecture*> find(std::string_view wanted, std::string_view Architecture::* member) {
-  std::string known;
-  for (const Architecture* architecture : all()) {
-    if (architecture->*member == wanted) return architecture;
-    known.append(known.empty() ? "" : ", ").append(architecture->*member);
-  }
-  return fail("architecture '{}' is not supported; known: {}", wanted, known);
 }
 
 }  // namespace
 
 Result<const Architecture*> find_architecture(std::string_view gguf_name) {
-  return find(gguf_name, &Architecture::name);
+  std::string known;
+  for (const Architecture* architecture : all()) {
+    if (architecture->name == gguf_name) return architecture;
+    known.append(known.empty() ? "" : ", ").append(architecture->name);
+  }
+  return fail("architecture '{}' is not supported; known: {}", gguf_name, known);
 }
 
 Result<const Architecture*> find_hf_architecture(std::string_view model_type) {
-  return find(model_type, &Architecture::hf_model_type);
+  std::string known;
+  for (const Architecture* architecture : all())
+    for (const std::string_view type : architecture->hf_model_types) {
+      if (type == model_type) return architecture;
+      known.append(known.empty() ? "" : ", ").append(type);
+    }
+  return fail("model type '{}' is not supported; known: {}", model_type, known);
 }
 
 }  // namespace tack

@@ -109,7 +109,7 @@ void Tape::Impl::rotate(const graph::Rope& op, const float* x, float* out, Range
   for_tokens(range, [&](std::int64_t t, std::int64_t position) {
     const double factor = op.factor(position);
     for (std::int64_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(position) * static_cast<double>(op.frequency[at(i)]);
+      const double angle = op.angle(position, at(i));
       cosine[at(i)] = static_cast<float>(factor * std::cos(angle));
       sine[at(i)] = direction * static_cast<float>(factor * std::sin(angle));
     }
