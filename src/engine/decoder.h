@@ -1,0 +1,64 @@
+// Runs a decoder: tokens are appended to sequences, each with its keys and values kept, and logits
+// come out for what follows.
+//
+// One call runs any mixture of prompts and single next tokens. Every operator is shared among the
+// workers, by rows of weights, heads or tokens. A row's bits depend on nothing but its own
+// sequence: a prompt at once, in pieces, token by token, or beside others gives the same.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "models/model.h"
+
+namespace tack {
+
+struct DecoderOptions {
+  int threads = 0;             // 0: all usable cores
+  std::int64_t context = 0;    // tokens a sequence can hold; 0: the model's, at most 8192
+  std::int64_t sequences = 1;  // that are kept at once
+  std::int64_t batch = 512;    // tokens in one call
+};
+
+// What one sequence gets in a call.
+struct DecoderPart {
+  std::int64_t sequence = 0;        // 0 to DecoderOptions::sequences - 1; once a call
+  std::span<const TokenId> tokens;  // that follow those it has; at least one
+  bool all_logits = false;          // of every token, not of the last alone
+};
+
+// Owned by one thread at a time. All memory is allocated when it is made, but for all_logits.
+class Decoder {
+ public:
+  // Errors: a model that does not generate, a context beyond the model's (kUsage).
+  static Result<std::unique_ptr<Decoder>> create(std::shared_ptr<const Model> model,
+                                                 const DecoderOptions& options = {});
+  virtual ~Decoder() = default;
+
+  virtual const Model& model() const = 0;
+  virtual int threads() const = 0;
+  virtual std::int64_t context() const = 0;
+  virtual std::int64_t batch() const = 0;
+  virtual std::int64_t vocab_size() const = 0;
+
+  // Logits, [rows, vocabulary], of the parts in their order; valid until the next call. Errors
+  // (kUsage), which change nothing: a sequence would outgrow the context, more tokens than a batch,
+  // an id out of range.
+  virtual Result<std::span<const float>> run(std::span<const DecoderPart> parts) = 0;
+
+  // Tokens a sequence has.
+  virtual std::int64_t length(std::int64_t sequence) const = 0;
+  // Forgets all but the first `length` tokens. False, and all are forgotten, when layers with a
+  // window no longer have what lies before.
+  virtual bool rewind(std::int64_t sequence, std::int64_t length) = 0;
+
+  struct Memory {
+    std::size_t cache = 0, arena = 0;  // bytes
+  };
+  virtual Memory memory() const = 0;
+};
+
+}  // namespace tack
