@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 
 #include "base/cpu.h"
 #include "base/json.h"
 #include "base/random.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
+#include "engine/decoder.h"
 #include "engine/text_encoder.h"
 #include "eval/rows.h"
 #include "kernels/kernels.h"
@@ -23,9 +25,11 @@ struct Options {
   std::string model, data, text = "text";
   std::vector<std::int64_t> tokens = {12, 128};
   std::int64_t sequences = 64;
-  int threads = 0, rounds = 50;
+  std::int64_t prefill = 512, decode = 128;
+  int threads = 0, rounds = 0;
   bool json = false;
 };
+constexpr int kEncoderRounds = 50, kDecoderRounds = 5;
 
 struct Shape {
   std::string name;
@@ -41,8 +45,8 @@ std::vector<Tokens> random_inputs(const Model& model, std::int64_t tokens, std::
   std::vector<Tokens> inputs(static_cast<std::size_t>(count));
   for (Tokens& input : inputs)
     for (std::int64_t t = 0; t < tokens; ++t)
-      input.ids.push_back(static_cast<TokenId>(
-          random.below(static_cast<std::uint64_t>(model.tokenizer().vocab_size()))));
+      input.ids.push_back(
+          static_cast<TokenId>(random.below(static_cast<std::uint64_t>(model.vocab_size()))));
   return inputs;
 }
 
@@ -115,9 +119,76 @@ Result<Json> measure(TextEncoder& encoder, const Shape& shape, int rounds) {
               {"gops", 2e-9 * per_token * rate * mean_tokens}};
 }
 
+// Tokens per second: a prompt at once, and one token after another behind it.
+struct DecoderRates {
+  double prefill = 0, decode = 0;
+};
+
+Result<DecoderRates> decoder_round(Decoder& decoder, const std::vector<TokenId>& ids,
+                                   std::int64_t prefill) {
+  const std::span<const TokenId> all(ids);
+  const auto prompt = static_cast<std::size_t>(prefill);
+  decoder.rewind(0, 0);
+  const auto feed = [&](std::size_t from, std::size_t to, std::size_t piece) -> Result<double> {
+    const auto start = Clock::now();
+    for (std::size_t i = from; i < to; i += piece) {
+      const DecoderPart part{0, all.subspan(i, std::min(piece, to - i))};
+      TACK_TRY(const auto logits, decoder.run({&part, 1}));
+      if (std::isnan(logits[0])) return fail("the model's logits are not numbers");
+    }
+    return static_cast<double>(to - from) / seconds_since(start);
+  };
+  DecoderRates rates;
+  TACK_TRY(rates.prefill, feed(0, prompt, static_cast<std::size_t>(decoder.batch())));
+  TACK_TRY(rates.decode, feed(prompt, ids.size(), 1));
+  return rates;
+}
+
+Status run_decoder(const Options& options, const std::shared_ptr<const Model>& model) {
+  const std::int64_t context = options.prefill + options.decode;
+  if (options.prefill < 1 || options.decode < 1 || context > model->context_length())
+    return fail(ErrorCode::kUsage, "--prefill {} and --decode {} do not fit a context of {} tokens",
+                options.prefill, options.decode, model->context_length());
+  TACK_TRY(const auto decoder,
+           Decoder::create(model, {.threads = options.threads, .context = context}));
+  Random random(1);
+  std::vector<TokenId> ids(static_cast<std::size_t>(context));
+  for (TokenId& id : ids)
+    id = static_cast<TokenId>(random.below(static_cast<std::uint64_t>(decoder->vocab_size())));
+  std::vector<float> prefill, decode;
+  const int rounds = options.rounds > 0 ? options.rounds : kDecoderRounds;
+  for (int round = 0; round < rounds; ++round) {
+    TACK_TRY(const DecoderRates rates, decoder_round(*decoder, ids, options.prefill));
+    prefill.push_back(static_cast<float>(rates.prefill));
+    decode.push_back(static_cast<float>(rates.decode));
+  }
+  const auto median = [](std::vector<float>& values) {
+    std::ranges::sort(values);
+    return percentile(values, 0.5);
+  };
+  const double prefill_tps = median(prefill), decode_tps = median(decode);
+  const std::string isa(isa_name(kernels::kernels().isa));
+  if (options.json)
+    return print_line(to_text(Json{{"model", model->name()},
+                                   {"threads", decoder->threads()},
+                                   {"isa", isa},
+                                   {"prefill", options.prefill},
+                                   {"decode", options.decode},
+                                   {"prefill_tps", prefill_tps},
+                                   {"decode_tps", decode_tps}},
+                              2));
+  fmt::print(
+      "{}, {} threads, {}\nprefill {:<6} {:>10.1f} tokens/s\ndecode {:<7} {:>10.1f} tokens/s\n",
+      model->name(), decoder->threads(), isa, options.prefill, prefill_tps, options.decode,
+      decode_tps);
+  return {};
+}
+
 Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
-  TACK_TRY(const auto model, Model::open(path));
+  TACK_TRY(const auto model, Model::open(path, Model::Use::kWeights));
+  if (model->generates()) return run_decoder(options, model);
+  const int rounds = options.rounds > 0 ? options.rounds : kEncoderRounds;
   TACK_TRY(auto encoder,
            TextEncoder::create(model, {.threads = options.threads, .outputs = {"embedding"}}));
   TACK_TRY(const auto shapes, make_shapes(*model, options));
@@ -128,7 +199,7 @@ Status run(const Options& options) {
                encoder->threads(), isa, "shape", "p50 us", "p99 us", "sequences/s", "tokens/s",
                "GOP/s");
   for (const Shape& shape : shapes) {
-    TACK_TRY(const Json result, measure(*encoder, shape, options.rounds));
+    TACK_TRY(const Json result, measure(*encoder, shape, rounds));
     if (json.find("latency_us") == json.end()) {
       json["latency_us"] = result["latency_us"];
       json["sequences_per_s"] = result["sequences_per_s"];
@@ -159,9 +230,12 @@ Verb make_bench(Command& root) {
       .show_default();
   verb.option("--data", options->data, "Also measure the texts of this file");
   verb.option("--text", options->text, "Column of the text").show_default();
-  verb.option("--rounds", options->rounds, "Single texts measured per shape")
-      .range(1, 100000)
+  verb.option("--prefill", options->prefill, "Of a decoder: tokens of the prompt").show_default();
+  verb.option("--decode", options->decode, "Of a decoder: tokens that follow one by one")
       .show_default();
+  verb.option("--rounds", options->rounds,
+              "Single texts per shape (default 50); of a decoder, prompts (default 5)")
+      .range(1, 100000);
   verb.flag("--json", options->json, "Print the result as JSON");
   return {verb, [options] { return run(*options); }};
 }

@@ -27,7 +27,7 @@ Json describe(const Model& model) {
                {"bytes", model.file_bytes()},
                {"max_tokens", model.context_length()},
                {"embedding_dim", model.embedding_dim()},
-               {"vocabulary", model.tokenizer().vocab_size()},
+               {"vocabulary", model.vocab_size()},
                {"labels", model.labels()}};
   if (const GgufFile* gguf = model.gguf()) {
     std::map<std::string, std::int64_t> types;
@@ -144,7 +144,7 @@ void print(const Model& model, const std::vector<TaskHead>& heads, const Json& j
 
 Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
-  TACK_TRY(const auto model, Model::open(path));
+  TACK_TRY(const auto model, Model::open(path, Model::Use::kWeights));
   Json json = describe(*model);
   if (options.tensors && model->gguf() != nullptr)
     for (const GgufTensor& tensor : model->gguf()->tensors())
@@ -159,8 +159,11 @@ Status run(const Options& options) {
       fmt::print("{:<32} {:<6} {}\n", tensor["name"].get<std::string>(),
                  tensor["type"].get<std::string>(), tensor["shape"].dump());
   if (options.graph) {
-    TACK_TRY(const auto encoder, TextEncoder::create(model, {.threads = 1}));
-    fmt::print("\n{}\n{}", model->graph().to_text(), encoder->plan_text());
+    fmt::print("\n{}", model->graph().to_text());
+    if (!model->generates()) {
+      TACK_TRY(const auto encoder, TextEncoder::create(model, {.threads = 1}));
+      fmt::print("\n{}", encoder->plan_text());
+    }
   }
   return {};
 }

@@ -24,7 +24,7 @@ class DecoderEngine : public testing::Test {
 
   std::shared_ptr<const Model> open(const std::string& name) {
     EXPECT_TRUE(write_made_up_checkpoint(directory_, golden_[name]["config"]));
-    const auto model = Model::open(directory_);
+    const auto model = Model::open(directory_, Model::Use::kWeights);
     EXPECT_TRUE(model) << model.error().message;
     return *model;
   }

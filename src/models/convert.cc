@@ -66,7 +66,13 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
     TACK_TRY(const auto built, architecture.from_hf(directory));
     writer.set("general.architecture", GgufValue::string(std::string(architecture.name)));
     for (const auto& [key, value] : built.gguf_keys) writer.set(key, value);
-    if (!model.generates()) {
+    if (model.generates()) {
+      if (directory.tokenizer)
+        return fail(
+            ErrorCode::kUsage,
+            "{}: the tokenizer of a decoder cannot be written yet; convert from a GGUF file",
+            from.string());
+    } else {
       TACK_TRY(const auto tokenizer, wordpiece_from_hf(directory));
       for (const auto& [key, value] : wordpiece_gguf_keys(tokenizer)) writer.set(key, value);
     }
@@ -92,10 +98,13 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
 Status convert_model(const std::filesystem::path& from, const std::filesystem::path& to,
                      const ConvertOptions& options) {
   TACK_TRY(const Target target, target_of(options.type));
-  TACK_TRY(const auto model, Model::open(from));
+  TACK_TRY(const auto model, Model::open(from, Model::Use::kWeights));
   if (model->gguf() == nullptr && !std::filesystem::is_directory(from))
     return fail(ErrorCode::kUsage,
                 "{} is an adapter: the merged model was written beside it when it was built",
+                from.string());
+  if (model->generates() && target.int8)
+    return fail(ErrorCode::kUsage, "int8 is a type of encoders: choose f32, f16 or bf16 for {}",
                 from.string());
   TACK_TRY(const Architecture* architecture, find_architecture(model->architecture()));
   GgufWriter writer;

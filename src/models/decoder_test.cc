@@ -45,7 +45,7 @@ TEST_F(Decoders, LogitsAreThoseOfTransformers) {
     for (const char* config : {"config", "saved_config"}) {
       SCOPED_TRACE(name + ", " + config);
       ASSERT_TRUE(write_made_up_checkpoint(directory_, expected[config]));
-      const auto model = Model::open(directory_);
+      const auto model = Model::open(directory_, Model::Use::kWeights);
       ASSERT_TRUE(model) << model.error().message;
       EXPECT_TRUE((*model)->generates());
       const auto ids = expected["ids"].get<std::vector<std::int32_t>>();
@@ -60,11 +60,34 @@ TEST_F(Decoders, ConvertedToGgufTheyAreTheSame) {
     const fs::path out = directory_ / "model.gguf";
     const Status converted = convert_model(directory_, out, {.type = "f32"});
     ASSERT_TRUE(converted) << converted.error().message;
-    const auto model = Model::open(out);
+    const auto model = Model::open(out, Model::Use::kWeights);
     ASSERT_TRUE(model) << model.error().message;
     const auto ids = expected["ids"].get<std::vector<std::int32_t>>();
     EXPECT_LT(difference(logits(**model, ids), expected["logits"]), 4e-6);
   }
+}
+
+TEST_F(Decoders, ATextForOneIsRefused) {
+  ASSERT_TRUE(write_made_up_checkpoint(directory_, golden_["llama 3"]["config"]));
+  const auto model = Model::open(directory_);
+  ASSERT_FALSE(model);
+  EXPECT_TRUE(model.error().message.contains("a decoder (llama)")) << model.error().message;
+  const Status converted = convert_model(directory_, directory_ / "x.gguf", {.type = "int8"});
+  ASSERT_FALSE(converted);
+  EXPECT_TRUE(converted.error().message.contains("int8")) << converted.error().message;
+  // A checkpoint that lacks a tensor, or has one of another shape.
+  Json config = golden_["llama 3"]["config"];
+  config["num_hidden_layers"] = 3;
+  std::ofstream(directory_ / "config.json") << config.dump();
+  const auto missing = Model::open(directory_, Model::Use::kWeights);
+  ASSERT_FALSE(missing);
+  EXPECT_TRUE(missing.error().message.contains("layers.2")) << missing.error().message;
+  config["num_hidden_layers"] = 2;
+  config["intermediate_size"] = 64;
+  std::ofstream(directory_ / "config.json") << config.dump();
+  const auto other = Model::open(directory_, Model::Use::kWeights);
+  ASSERT_FALSE(other);
+  EXPECT_TRUE(other.error().message.contains("has shape")) << other.error().message;
 }
 
 TEST_F(Decoders, WhatCannotRunIsRefused) {

@@ -54,6 +54,7 @@ struct ModelBuilder {
     model->architecture_ = base->architecture_;
     model->context_length_ = base->context_length_;
     model->embedding_dim_ = base->embedding_dim_;
+    model->vocab_size_ = base->vocab_size_;
     TACK_TRY(model->tokenizer_, tokenizer_of(*base));
     model->graph_ = base->graph_;
     model->tensors_ = base->tensors_;
@@ -242,10 +243,9 @@ struct ModelBuilder {
   }
 
   std::size_t merged_pairs_ = 0;
-  std::int64_t vocab_size_ = 0;
 
   Status adopt(BuiltModel built) {
-    vocab_size_ = built.vocab_size;
+    model->vocab_size_ = built.vocab_size;
     model->graph_ = std::move(built.graph);
     model->context_length_ = built.max_tokens;
     model->embedding_dim_ = built.embedding_dim;
@@ -257,9 +257,9 @@ struct ModelBuilder {
   }
 
   Status adopt(WordPieceConfig tokenizer) {
-    if (static_cast<std::int64_t>(tokenizer.vocab.size()) > vocab_size_)
+    if (static_cast<std::int64_t>(tokenizer.vocab.size()) > model->vocab_size_)
       return fail("the tokenizer has {} pieces, the model {} embedding rows",
-                  tokenizer.vocab.size(), vocab_size_);
+                  tokenizer.vocab.size(), model->vocab_size_);
     TACK_TRY(model->tokenizer_, make_wordpiece(std::move(tokenizer)));
     return {};
   }
@@ -289,7 +289,7 @@ struct ModelBuilder {
   }
 };
 
-Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& path) {
+Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& path, Use use) {
   ModelBuilder builder;
   builder.model->path_ = path;
   std::error_code error;
@@ -297,7 +297,11 @@ Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& pa
   builder.model->name_ = directory
                              ? std::filesystem::weakly_canonical(path, error).filename().string()
                              : path.stem().string();
-  const Status status = directory ? builder.from_hf(path) : builder.from_gguf(path);
+  Status status = directory ? builder.from_hf(path) : builder.from_gguf(path);
+  if (status && use == Use::kText && builder.model->tokenizer_ == nullptr)
+    status = fail(ErrorCode::kUsage,
+                  "a decoder ({}): its text cannot be read yet; show, bench and convert take it",
+                  builder.model->architecture_);
   if (!status) {
     Error problem = status.error();
     if (!problem.message.contains(path.string())) problem = std::move(problem).in(path.string());

@@ -22,16 +22,20 @@ namespace tack {
 
 class Model {
  public:
+  // Decoders have no tokenizer here yet: only who asks for weights alone can open one.
+  enum class Use : std::uint8_t { kText, kWeights };
   // A .gguf file, an adapter (models/adapter.h) or a Hugging Face directory. Errors name what is
   // missing and the file.
-  static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& path);
+  static Result<std::shared_ptr<const Model>> open(const std::filesystem::path& path,
+                                                   Use use = Use::kText);
 
   const std::string& name() const { return name_; }  // file stem
   const std::filesystem::path& path() const { return path_; }
   const std::string& architecture() const { return architecture_; }  // "bert"
   std::int64_t context_length() const { return context_length_; }    // longest input, tokens
   std::int64_t embedding_dim() const { return embedding_dim_; }
-  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  std::int64_t vocab_size() const { return vocab_size_; }     // rows of the embedding's table
+  const Tokenizer& tokenizer() const { return *tokenizer_; }  // not of Use::kWeights
   const graph::Graph& graph() const { return graph_; }
   // The tensor of a graph weight; never null for a weight of graph() (checked at open, shapes too).
   const TensorView& tensor(const graph::Weight& weight) const;
@@ -61,7 +65,7 @@ class Model {
   friend struct ModelBuilder;
   std::string name_, architecture_;
   std::filesystem::path path_;
-  std::int64_t context_length_ = 0, embedding_dim_ = 0;
+  std::int64_t context_length_ = 0, embedding_dim_ = 0, vocab_size_ = 0;
   std::optional<GgufFile> gguf_;
   std::optional<HuggingFaceDirectory> hf_;
   std::unique_ptr<Tokenizer> tokenizer_;
