@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "tensor/blocks.h"
+
 namespace tack {
 namespace {
 
@@ -115,7 +117,7 @@ std::uint16_t f32_to_bf16(float x) {
 
 bool convertible(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 ||
-         dtype == DType::kQ8_0 || dtype == DType::kQ5_0;
+         dtype == DType::kQ8_0 || dtype == DType::kQ5_0 || block_reader(dtype) != nullptr;
 }
 
 Status to_f32(DType dtype, std::span<const std::byte> from, std::span<float> to) {
@@ -139,9 +141,14 @@ Status to_f32(DType dtype, std::span<const std::byte> from, std::span<float> to)
       for (std::size_t b = 0; b < to.size() / kBlock; ++b)
         q5_0_to_f32(from.data() + b * kQ5Bytes, to.data() + b * kBlock);
       return {};
-    default:
-      return fail("type {} cannot be read yet (f32, f16, bf16, q8_0 and q5_0 can)",
-                  info(dtype).name);
+    default: {
+      const ReadBlockFn read = block_reader(dtype);
+      if (read == nullptr) return fail("type {} cannot be read", info(dtype).name);
+      const DTypeInfo& type = info(dtype);
+      for (std::size_t b = 0; b < to.size() / type.block_elements; ++b)
+        read(from.data() + b * type.block_bytes, to.data() + b * type.block_elements);
+      return {};
+    }
   }
 }
 

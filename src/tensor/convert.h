@@ -19,7 +19,8 @@ inline float bf16_to_f32(std::uint16_t b) {
   return __builtin_bit_cast(float, bits);
 }
 
-// Whether to_f32 / from_f32 know the type (f32, f16, bf16, q8_0, q5_0; more with later issues).
+// Whether to_f32 knows the type: f32, f16, bf16, Q4_0 to Q8_1, Q2_K to Q6_K, IQ4_NL and IQ4_XS.
+// from_f32 writes f32, f16, bf16, Q8_0 and Q5_0.
 bool convertible(DType dtype);
 
 // `from` holds to.size() elements of `dtype`; to.size() is a multiple of the block.
