@@ -30,10 +30,7 @@ struct ModelBuilder {
     TACK_TRY(const auto* architecture, find_architecture(model->architecture_));
     TACK_TRY(auto built, architecture->from_gguf(gguf));
     TACK_RETURN_IF_ERROR(adopt(std::move(built)));
-    if (!model->generates_) {
-      TACK_TRY(auto tokenizer, wordpiece_from_gguf(gguf));
-      TACK_RETURN_IF_ERROR(adopt(std::move(tokenizer)));
-    }
+    TACK_RETURN_IF_ERROR(take_tokenizer(gguf));
     for (const graph::Weight& weight : model->graph_.weights()) {
       const GgufTensor* tensor = gguf.find_tensor(weight.name);
       TACK_RETURN_IF_ERROR(bind(weight, tensor ? &tensor->view : nullptr, weight.name));
@@ -183,7 +180,8 @@ struct ModelBuilder {
     TACK_TRY(auto built, architecture->from_hf(hf));
     TACK_RETURN_IF_ERROR(adopt(std::move(built)));
     if (!model->generates_) {
-      TACK_TRY(auto tokenizer, wordpiece_from_hf(hf));
+      TACK_TRY(auto vocabulary, wordpiece_from_hf(hf));
+      TACK_TRY(auto tokenizer, make_wordpiece(std::move(vocabulary)));
       TACK_RETURN_IF_ERROR(adopt(std::move(tokenizer)));
     }
     for (const graph::Weight& weight : model->graph_.weights()) {
@@ -256,11 +254,18 @@ struct ModelBuilder {
     return {};
   }
 
-  Status adopt(WordPieceConfig tokenizer) {
-    if (static_cast<std::int64_t>(tokenizer.vocab.size()) > model->vocab_size_)
+  // A decoder's file may lack one: weights alone, in tests and benchmarks.
+  Status take_tokenizer(const GgufFile& gguf) {
+    if (model->generates_ && gguf.find("tokenizer.ggml.model") == nullptr) return {};
+    TACK_TRY(auto tokenizer, tokenizer_from_gguf(gguf));
+    return adopt(std::move(tokenizer));
+  }
+
+  Status adopt(std::unique_ptr<Tokenizer> tokenizer) {
+    if (tokenizer != nullptr && tokenizer->vocab_size() > model->vocab_size_)
       return fail("the tokenizer has {} pieces, the model {} embedding rows",
-                  tokenizer.vocab.size(), model->vocab_size_);
-    TACK_TRY(model->tokenizer_, make_wordpiece(std::move(tokenizer)));
+                  tokenizer->vocab_size(), model->vocab_size_);
+    model->tokenizer_ = std::move(tokenizer);
     return {};
   }
 
@@ -300,7 +305,8 @@ Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& pa
   Status status = directory ? builder.from_hf(path) : builder.from_gguf(path);
   if (status && use == Use::kText && builder.model->tokenizer_ == nullptr)
     status = fail(ErrorCode::kUsage,
-                  "a decoder ({}): its text cannot be read yet; show, bench and convert take it",
+                  "a decoder ({}) whose tokenizer is not there or cannot be read yet; show, bench "
+                  "and convert take it",
                   builder.model->architecture_);
   if (!status) {
     Error problem = status.error();

@@ -22,7 +22,8 @@ namespace tack {
 
 class Model {
  public:
-  // Decoders have no tokenizer here yet: only who asks for weights alone can open one.
+  // A decoder's tokenizer may be missing, or of a kind that is not read yet (SentencePiece): then only
+  // who asks for weights alone can open it.
   enum class Use : std::uint8_t { kText, kWeights };
   // A .gguf file, an adapter (models/adapter.h) or a Hugging Face directory. Errors name what is
   // missing and the file.

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "models/byte_bpe_loading.h"
+
 namespace tack {
 namespace {
 
@@ -20,6 +22,17 @@ bool looks_special(std::string_view piece) {
 }
 
 }  // namespace
+
+Result<std::unique_ptr<Tokenizer>> tokenizer_from_gguf(const GgufFile& file) {
+  TACK_TRY(const auto model, file.string("tokenizer.ggml.model"));
+  if (model == "gpt2") {
+    TACK_TRY(ByteBpeConfig config, byte_bpe_from_gguf(file));
+    return make_byte_bpe(std::move(config));
+  }
+  if (model == "llama") return nullptr;  // SentencePiece
+  TACK_TRY(WordPieceConfig config, wordpiece_from_gguf(file));
+  return make_wordpiece(std::move(config));
+}
 
 Result<WordPieceConfig> wordpiece_from_gguf(const GgufFile& file) {
   TACK_TRY(const auto model, file.string("tokenizer.ggml.model"));

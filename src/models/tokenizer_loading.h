@@ -14,6 +14,9 @@
 
 namespace tack {
 
+// Whichever the file has: WordPiece, or byte-level BPE. Null for a decoder's tokenizer of another
+// kind.
+Result<std::unique_ptr<Tokenizer>> tokenizer_from_gguf(const GgufFile& file);
 Result<WordPieceConfig> wordpiece_from_gguf(const GgufFile& file);
 Result<WordPieceConfig> wordpiece_from_hf(const HuggingFaceDirectory& directory);
 
