@@ -22,8 +22,7 @@ namespace tack {
 
 class Model {
  public:
-  // A decoder's tokenizer may be missing, or of a kind that is not read yet (SentencePiece): then only
-  // who asks for weights alone can open it.
+  // A decoder's tokenizer may be missing or of a kind not read yet: then kWeights alone opens it.
   enum class Use : std::uint8_t { kText, kWeights };
   // A .gguf file, an adapter (models/adapter.h) or a Hugging Face directory. Errors name what is
   // missing and the file.
