@@ -16,11 +16,12 @@ constexpr std::size_t kBlock = 64;      // values looked at together before one 
 constexpr std::size_t kKernelPad = 16;  // the softmax kernel writes whole multiples of this
 // A weight's bin is its exponent and first mantissa bits: 16 bins for each power of two.
 constexpr int kBinShift = 19;
-constexpr std::size_t kBins = (0x3F800000U >> kBinShift) + 1;  // up to 1.0F
+constexpr std::size_t kBins = (0x3F800000U >> kBinShift) + 2;  // up to 1.0F, and what rounding adds
 
-bool before(float a, TokenId a_id, float b, TokenId b_id) {
-  return a > b || (a == b && a_id < b_id);
-}
+// Best first; of equals, the lower id.
+constexpr auto by_rank = [](const auto& a, const auto& b) {
+  return a.value > b.value || (a.value == b.value && a.id < b.id);
+};
 
 // Calls visit(i) for every values[i] > threshold(), which may rise meanwhile. Blocks without one
 // are passed by vectors.
@@ -37,6 +38,9 @@ void for_above(std::span<const float> values, const Threshold& threshold, const 
   }
 }
 
+float smallest_of(std::size_t bin) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bin) << kBinShift);
+}
 std::size_t bin_of(float weight) {
   return std::bit_cast<std::uint32_t>(weight) >> kBinShift;
 }
@@ -140,9 +144,11 @@ Status Sampler::adjust(const Input& input) {
     return fail("sampling: {} logits and {} words of mask for a vocabulary of {}",
                 input.logits.size(), input.allowed.size(), vocab_);
   constexpr float kLargest = std::numeric_limits<float>::max();
-  for (std::size_t i = 0; i < vocab_; ++i) {
-    const float v = input.logits[i];
-    adjusted_[i] = v > kLargest ? kLargest : (v == v ? v : kNever);
+  const float* const logits = input.logits.data();
+  float* const adjusted = adjusted_.data();
+  for (std::size_t i = 0, n = vocab_; i < n; ++i) {
+    const float v = logits[i] > kLargest ? kLargest : logits[i];
+    adjusted[i] = v == v ? v : kNever;
   }
   for (std::size_t w = 0; w < input.allowed.size(); ++w) {
     const std::uint32_t bits = input.allowed[w];
@@ -160,9 +166,6 @@ Status Sampler::adjust(const Input& input) {
 void Sampler::select(std::span<const float> values, std::size_t n) {
   candidates_.clear();
   if (n == 0) return;
-  const auto by_rank = [](const Candidate& a, const Candidate& b) {
-    return before(a.logit, a.id, b.logit, b.id);
-  };
   // Kept up to twice n; then the best n stay, and the last of them is what later ones must exceed
   // (an equal one comes later, so it loses the tie).
   const std::size_t room = 2 * n + kBlock;
@@ -171,7 +174,7 @@ void Sampler::select(std::span<const float> values, std::size_t n) {
     if (candidates_.size() <= n) return;
     const auto nth = candidates_.begin() + static_cast<std::ptrdiff_t>(n) - 1;
     std::nth_element(candidates_.begin(), nth, candidates_.end(), by_rank);
-    least = nth->logit;
+    least = nth->value;
     candidates_.resize(n);
   };
   for_above(
@@ -197,11 +200,11 @@ TokenId Sampler::best() const {
 }
 
 TokenId Sampler::draw_of_few() {
-  const double top = candidates_.front().logit;
+  const double top = candidates_.front().value;
   double all = 0;
   bins_.clear();
   for (const Candidate& c : candidates_) {
-    bins_.push_back(std::exp((c.logit - top) / options_.temperature));
+    bins_.push_back(std::exp((c.value - top) / options_.temperature));
     all += bins_.back();
   }
   // Best first, so what is kept is a prefix.
@@ -219,37 +222,40 @@ TokenId Sampler::draw_of_few() {
   return candidates_[kept - 1].id;
 }
 
-// Weights in [0, 1] that hold `mass` of their sum, 1, together, best first. Those below
-// (1 - mass) / vocabulary cannot be among them: together they are less than what is cut. The others
-// are counted in bins by size; only the bin where the cut falls is sorted.
-bool Sampler::keep_top_mass(double mass, float least) {
+// Sets to 0 all weights but those that hold `mass` of their sum, 1, together, best first. Weights
+// below (1 - mass) / vocabulary cannot be among them: together they are less than what is cut. The
+// others are summed in bins by size; only the bin where the cut falls is sorted.
+void Sampler::keep_top_mass(double mass) {
+  const std::span<const float> weights{weights_.data(), vocab_};
   const auto floor = static_cast<float>((1 - mass) / static_cast<double>(vocab_) * 0.999);
-  candidates_.clear();
   bins_.assign(kBins, 0.0);
   for_above(
-      {weights_.data(), vocab_}, [&] { return floor; },
-      [&](std::size_t i) {
-        if (adjusted_[i] == kNever) return;
-        const float w = std::min(weights_[i], 1.0F);
-        candidates_.push_back({w, static_cast<TokenId>(i)});
-        bins_[bin_of(w)] += w;
-      });
+      weights, [&] { return floor; },
+      [&](std::size_t i) { bins_[bin_of(weights[i])] += weights[i]; });
   double sum = 0;
   std::size_t cut = kBins;
   while (cut > 0 && sum + bins_[cut - 1] < mass) sum += bins_[--cut];
-  if (cut > 0) --cut;  // the cut falls into this bin
-  const auto above = std::partition(candidates_.begin(), candidates_.end(),
-                                    [&](const Candidate& c) { return bin_of(c.logit) > cut; });
-  const auto inside = std::partition(above, candidates_.end(),
-                                     [&](const Candidate& c) { return bin_of(c.logit) == cut; });
-  std::sort(above, inside, [](const Candidate& a, const Candidate& b) {
-    return before(a.logit, a.id, b.logit, b.id);
-  });
-  auto end = above;
-  while (end != inside && sum < mass) sum += (end++)->logit;
-  candidates_.erase(end, candidates_.end());
-  std::erase_if(candidates_, [&](const Candidate& c) { return c.logit < least; });
-  return !candidates_.empty();
+  if (cut == 0) return;  // they sum to less than 1 by rounding: all stay
+  --cut;
+  candidates_.clear();
+  const float below = std::nextafter(smallest_of(cut), 0.0F), beyond = smallest_of(cut + 1);
+  for_above(
+      weights, [&] { return below; },
+      [&](std::size_t i) {
+        if (weights[i] < beyond) candidates_.push_back({weights[i], static_cast<TokenId>(i)});
+      });
+  std::sort(candidates_.begin(), candidates_.end(), by_rank);
+  std::size_t kept = 0;
+  while (kept < candidates_.size() && sum < mass) sum += candidates_[kept++].value;
+  cut_below(beyond);
+  for (std::size_t i = 0; i < kept; ++i)
+    weights_[static_cast<std::size_t>(candidates_[i].id)] = candidates_[i].value;
+}
+
+void Sampler::cut_below(float least) {
+  float* const weights = weights_.data();
+  const std::size_t n = weights_.size();
+  for (std::size_t i = 0; i < n; ++i) weights[i] = weights[i] >= least ? weights[i] : 0.0F;
 }
 
 TokenId Sampler::draw_by_weight() {
@@ -281,21 +287,9 @@ TokenId Sampler::draw_of_all() {
                                       static_cast<std::int64_t>(weights_.size()),
                                       static_cast<float>(1 / options_.temperature), weights_.data(),
                                       stats.data());
-  const auto least = static_cast<float>(options_.min_p / stats[1]);  // the best one has 1 / sum
-  if (options_.top_p < 1) {
-    if (!keep_top_mass(options_.top_p, least)) return best();
-    double sum = 0;
-    for (const Candidate& c : candidates_) sum += c.logit;
-    double at = random_.uniform() * sum;
-    for (const Candidate& c : candidates_) {
-      if (at < c.logit) return c.id;
-      at -= c.logit;
-    }
-    return candidates_.back().id;
-  }
-  if (options_.min_p > 0)
-    for (std::size_t i = 0; i < vocab_; ++i)
-      weights_[i] = weights_[i] >= least * 0.999999F ? weights_[i] : 0.0F;
+  if (options_.top_p < 1) keep_top_mass(options_.top_p);
+  // The best one has e^0 / sum. Rounding must not cut it when min_p is 1.
+  if (options_.min_p > 0) cut_below(static_cast<float>(options_.min_p / stats[1] * 0.999999));
   return draw_by_weight();
 }
 
@@ -307,7 +301,7 @@ void Sampler::report(const Input& input, SampledToken& token) {
   const float log_sum = stats[0] + std::log(stats[1]);
   token.logprob = input.logits[static_cast<std::size_t>(token.id)] - log_sum;
   select(input.logits, std::min(vocab_, static_cast<std::size_t>(input.logprobs)));
-  for (const Candidate& c : candidates_) token.top.push_back({c.id, c.logit - log_sum});
+  for (const Candidate& c : candidates_) token.top.push_back({c.id, c.value - log_sum});
 }
 
 Result<SampledToken> Sampler::sample(const Input& input) {

@@ -20,7 +20,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/aligned_buffer.h"
 #include "base/random.h"
 #include "base/result.h"
 #include "text/tokenizer.h"
@@ -72,7 +71,7 @@ class Sampler {
 
  private:
   struct Candidate {
-    float logit;
+    float value;
     TokenId id;
   };
 
@@ -82,7 +81,8 @@ class Sampler {
   TokenId best() const;
   TokenId draw_of_few();  // from candidates_, best first
   TokenId draw_of_all();
-  bool keep_top_mass(double mass, float least);  // the most likely of weights_ into candidates_
+  void keep_top_mass(double mass);
+  void cut_below(float least);
   TokenId draw_by_weight();
   // The n largest of values, best first, into candidates_.
   void select(std::span<const float> values, std::size_t n);
