@@ -60,6 +60,8 @@ class ByteGrammar {
   void call(Node from, Rule rule, Node to);
   Rule add_rule(char open, std::string where);
   void add_counted(const CountedString& counted) { counted_.push_back(counted); }
+  // From here, inside a string, any characters may be read, without end.
+  void add_free(Node node) { free_nodes_.push_back(node); }
 
   // Errors (kUsage): the limits above would be passed by `nodes` more; checked before large pieces
   // and by finish().
@@ -81,6 +83,7 @@ class ByteGrammar {
   }
   bool ends_rule(Node n) const { return ends_rule_[n]; }  // of a rule but the root
   const std::vector<CountedString>& counted() const { return counted_; }
+  const std::vector<Node>& free_nodes() const { return free_nodes_; }
 
  private:
   struct Draft {
@@ -97,6 +100,7 @@ class ByteGrammar {
   std::vector<std::uint16_t> need_;
   std::vector<bool> ends_rule_;
   std::vector<CountedString> counted_;
+  std::vector<Node> free_nodes_;
 };
 
 }  // namespace tack

@@ -54,6 +54,51 @@ bool CharAutomaton::accepts_nothing() const {
   return true;
 }
 
+void CharAutomaton::drop_dead_ends() {
+  std::vector<std::vector<std::uint32_t>> sources(states.size());
+  std::vector<bool> alive(states.size());
+  std::vector<std::uint32_t> queue;
+  for (std::uint32_t s = 0; s < states.size(); ++s) {
+    for (const Edge& e : states[s].edges) sources[e.target].push_back(s);
+    if (states[s].accepts) queue.push_back(s);
+    alive[s] = states[s].accepts;
+  }
+  for (std::size_t i = 0; i < queue.size(); ++i)
+    for (const std::uint32_t source : sources[queue[i]]) {
+      if (alive[source]) continue;
+      alive[source] = true;
+      queue.push_back(source);
+    }
+  for (State& state : states)
+    std::erase_if(state.edges, [&](const Edge& e) { return !alive[e.target]; });
+}
+
+std::vector<bool> CharAutomaton::free_states() const {
+  // All that go on at every character, less those that lead to one that is not.
+  std::vector<bool> free(states.size());
+  std::vector<std::vector<std::uint32_t>> sources(states.size());
+  std::vector<std::uint32_t> lost;
+  for (std::uint32_t s = 0; s < states.size(); ++s) {
+    char32_t next = 0;
+    for (const Edge& e : states[s].edges) {
+      if (e.range.first == next) next = e.range.last + 1;
+      sources[e.target].push_back(s);
+    }
+    free[s] = next == kLastChar + 1;
+    if (!free[s]) lost.push_back(s);
+  }
+  while (!lost.empty()) {
+    const std::uint32_t s = lost.back();
+    lost.pop_back();
+    for (const std::uint32_t source : sources[s]) {
+      if (!free[source]) continue;
+      free[source] = false;
+      lost.push_back(source);
+    }
+  }
+  return free;
+}
+
 CharAutomaton all_but(std::span<const std::u32string> names) {
   // The tree of the names, and state 1 for everything that has left it.
   std::vector<std::map<char32_t, std::uint32_t>> children(2);
@@ -100,6 +145,7 @@ CharAutomaton of_length(const CharAutomaton& automaton, std::uint32_t least, std
       for (const CharAutomaton::Edge& e : automaton.states[s].edges)
         state.edges.push_back({e.range, next * n + e.target});
     }
+  out.drop_dead_ends();
   return out;
 }
 

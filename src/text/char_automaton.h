@@ -42,6 +42,10 @@ struct CharAutomaton {
 
   bool accepts(std::u32string_view text) const;
   bool accepts_nothing() const;
+  // Removes what leads to states from which nothing is accepted.
+  void drop_dead_ends();
+  // By state: whether any characters may follow, without end. After drop_dead_ends().
+  std::vector<bool> free_states() const;
 };
 
 // Every string but these.

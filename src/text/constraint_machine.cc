@@ -62,8 +62,9 @@ void ConstraintMachine::find_classes() {
 // Far from both of its limits, a string allows the same tokens at every position: a token is not
 // longer than the distance. All such positions share one mask.
 void ConstraintMachine::find_counted() {
-  if (grammar_.counted().empty()) return;
+  if (grammar_.counted().empty() && grammar_.free_nodes().empty()) return;
   counted_.resize(grammar_.nodes());
+  for (const Node n : grammar_.free_nodes()) counted_[n].run = ByteGrammar::kNone;
   for (Node n = 0; n < counted_.size(); ++n) counted_[n].like = n;
   const auto reach = static_cast<std::uint32_t>(vocabulary_->longest());
   for (std::uint32_t s = 0; s < grammar_.counted().size(); ++s) {
@@ -72,7 +73,9 @@ void ConstraintMachine::find_counted() {
     for (std::uint32_t k = 0; k < string.positions; ++k) {
       const Node here = string.first + k * string.stride;
       counted_[here].string = counted_[here + 1].string = s;
+      // Of the two nodes one stands before a character, the other for the way to this place.
       counted_[here].run = open ? ByteGrammar::kNone : string.most - k;
+      counted_[here + 1].run = open ? ByteGrammar::kNone : string.most - k + 1;
       const bool may_not_end = k + reach < string.least;
       const bool may_end = !open && k >= string.least && k + reach <= string.most;
       if (!may_not_end && !may_end) continue;
@@ -353,6 +356,23 @@ class ConstraintMachine::Walk {
       const TokenVocabulary::Node& node = trie.nodes[i];
       const Level& above = m_.levels_[node.depth - 1U - root];
       Level& here = m_.levels_[node.depth - root];
+      // Nearly all steps: known, and nowhere or inside the same bracket.
+      const Step& known =
+          m_.steps_[std::size_t{above.state} * m_.classes_ + m_.class_of_[node.byte]];
+      if (known.kind == Kind::kDead) {
+        i = node.end;
+        continue;
+      }
+      if (known.kind == Kind::kStay) {
+        const StateInfo& info = m_.states_[known.to];
+        if (info.most_need == 0) {
+          here = {known.to, above.link, above.depth, above.links};
+          const std::uint32_t next = plain && info.plain_run >= node.below ? node.end : i + 1;
+          take(trie, i, next);
+          i = next;
+          continue;
+        }
+      }
       m_.links_.resize(above.links);
       const Step s = m_.step(above.state, node.byte, above.depth);
       bool alive = true;
@@ -369,7 +389,7 @@ class ConstraintMachine::Walk {
           if (above.link == 0) {
             alive = false;
             if (opens_ == nullptr) break;  // of the root: not reached
-            take(trie, i);
+            take(trie, i, i + 1);
             if (node.end > i + 1) opens_->push_back({plain, i, s.to});
             break;
           }
@@ -389,15 +409,21 @@ class ConstraintMachine::Walk {
       }
       deepest_ = std::max(deepest_, here.depth + m_.states_[here.state].most_need);
       if (s.kind == Kind::kPush) deepest_ = std::max(deepest_, above.depth + s.need);
-      take(trie, i);
-      ++i;
+      // Plain text that a string has room for is allowed, whatever it is.
+      if (plain && m_.states_[here.state].plain_run >= node.below) {
+        take(trie, i, node.end);
+        i = node.end;
+      } else {
+        take(trie, i, i + 1);
+        ++i;
+      }
     }
   }
   std::uint32_t deepest() const { return deepest_; }
 
  private:
-  void take(const TokenVocabulary::Trie& trie, std::uint32_t i) {
-    for (std::uint32_t t = trie.nodes[i].tokens; t < trie.nodes[i + 1].tokens; ++t)
+  void take(const TokenVocabulary::Trie& trie, std::uint32_t begin, std::uint32_t end) {
+    for (std::uint32_t t = trie.nodes[begin].tokens; t < trie.nodes[end].tokens; ++t)
       set_bit(bits_, trie.ids[t]);
   }
 

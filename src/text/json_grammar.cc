@@ -242,8 +242,10 @@ Status add_string(ByteGrammar& grammar, const CharAutomaton& automaton, Node fro
   for (std::size_t s = 0; s < automaton.states.size(); ++s)
     targets.emplace_back(grammar, grammar.add_node());
   grammar.read(from, '"', '"', targets[0].node());
+  const std::vector<bool> free = automaton.free_states();
   for (std::size_t s = 0; s < automaton.states.size(); ++s) {
     if (s % 256 == 0) TACK_RETURN_IF_ERROR(grammar.room(0));
+    if (free[s]) grammar.add_free(targets[s].node());
     const CharAutomaton::State& state = automaton.states[s];
     const Node here = targets[s].node();
     Escapes escapes(grammar, here);

@@ -412,6 +412,7 @@ class Determinizer {
       out_.states.push_back(std::move(state));
     }
     if (work_ > kMostWork) return fail(ErrorCode::kUsage, "pattern: too complex");
+    out_.drop_dead_ends();
     return std::move(out_);
   }
 

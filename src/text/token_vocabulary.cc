@@ -34,8 +34,13 @@ TokenVocabulary::Trie make_trie(const std::vector<std::string>& tokens, std::vec
   TokenVocabulary::Trie trie;
   std::vector<std::uint32_t> open;  // the nodes of the previous token, root first
   const auto close_to = [&](std::size_t depth) {
-    for (; open.size() > depth; open.pop_back())
-      trie.nodes[open.back()].end = static_cast<std::uint32_t>(trie.nodes.size());
+    for (; open.size() > depth; open.pop_back()) {
+      TokenVocabulary::Node& node = trie.nodes[open.back()];
+      node.end = static_cast<std::uint32_t>(trie.nodes.size());
+      if (open.size() < 2) continue;
+      std::uint16_t& above = trie.nodes[open[open.size() - 2]].below;
+      above = std::max(above, static_cast<std::uint16_t>(node.below + 1));
+    }
   };
   std::string_view previous;
   for (std::size_t i = 0; i < ids.size(); ++i) {

@@ -20,6 +20,7 @@ class TokenVocabulary {
     std::uint32_t end = 0;     // first node that is no descendant
     std::uint32_t tokens = 0;  // ids[tokens] up to the next node's: tokens that end here
     std::uint16_t depth = 0;   // bytes from the root; the root itself is not stored
+    std::uint16_t below = 0;   // bytes from here to the deepest descendant
     std::uint8_t byte = 0;
   };
   struct Trie {
