@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs wordpiece byte_bpe task_toml chat_answer}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs wordpiece byte_bpe schema task_toml chat_answer}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -23,6 +23,9 @@ printf '\002{"a":"x","b":1}\n' | seed csv jsonl
 printf '\003[["x","y"],{"a":"b","b":"c"}]' | seed csv json
 printf '\020The [MASK] na\303\257ve \346\235\261 letters' | seed wordpiece text
 printf '\001It'"'"'s na\303\251ve  aaab<s> 12345\r\n' | seed byte_bpe text
+printf '{"type":"object","properties":{"a":{"type":"integer","minimum":-3,"maximum":120},"b":{"anyOf":[{"$ref":"#"},{"type":"null"}]}},"required":["a"]}\000{"a": 12,"b":' | seed schema object
+printf '{"type":"array","items":{"type":"string","pattern":"^(a|b{2,3})+[^x-z]?$","maxLength":9},"prefixItems":[{"enum":["x",1,{"k":[null]}]}],"minItems":1}\000["x","ab' | seed schema array
+printf '{"$defs":{"d":{"allOf":[{"type":"object","properties":{"s":{"format":"date"}}},{"additionalProperties":true,"required":["t"]}]}},"type":["object","number"],"additionalProperties":{"$ref":"#/$defs/d"}}\000{"k":{' | seed schema defs
 printf '\001a B-x\nb I-x\n\nc O\n' | seed tagged conll
 printf '\002{"text":"ab c","spans":[{"start":0,"end":2,"label":"x"}],"label":"y"}\n' | seed tagged spans
 printf '\000{"tokens":["a","b"],"tags":["B-x","O"]}\n' | seed tagged tokens
