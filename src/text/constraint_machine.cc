@@ -95,6 +95,8 @@ void ConstraintMachine::clear() {
   states_.clear();
   frames_.clear();
   steps_.clear();
+  quick_.clear();
+  runs_.clear();
   pops_.clear();
   masks_.clear();
   mask_bytes_ = item_count_ = 0;
@@ -148,7 +150,9 @@ ConstraintMachine::State ConstraintMachine::intern(Items items) {
   }
   info.plain_alone = alone && info.plain_run > 0;
   states_.push_back(info);
+  runs_.push_back(info.plain_run);
   steps_.resize(steps_.size() + classes_);
+  quick_.resize(steps_.size(), kAskStep);
   return id;
 }
 
@@ -257,6 +261,9 @@ ConstraintMachine::Step ConstraintMachine::step(State state, std::uint8_t byte,
     const Step computed = compute(state, byte, ByteGrammar::kNever);
     if (full_) return {.kind = Kind::kDead};  // not known, and nothing new can be remembered
     steps_[at] = computed;
+    if (computed.kind == Kind::kDead) quick_[at] = kDeadQuickly;
+    if (computed.kind == Kind::kStay && states_[computed.to].most_need == 0)
+      quick_[at] = static_cast<std::int32_t>(computed.to);
   }
   Step step = steps_[at];
   const std::uint32_t budget = kDeepest - depth;
@@ -356,22 +363,16 @@ class ConstraintMachine::Walk {
       const TokenVocabulary::Node& node = trie.nodes[i];
       const Level& above = m_.levels_[node.depth - 1U - root];
       Level& here = m_.levels_[node.depth - root];
-      // Nearly all steps: known, and nowhere or inside the same bracket.
-      const Step& known =
-          m_.steps_[std::size_t{above.state} * m_.classes_ + m_.class_of_[node.byte]];
-      if (known.kind == Kind::kDead) {
+      const std::int32_t quick =
+          m_.quick_[std::size_t{above.state} * m_.classes_ + m_.class_of_[node.byte]];
+      if (quick == kDeadQuickly) {
         i = node.end;
         continue;
       }
-      if (known.kind == Kind::kStay) {
-        const StateInfo& info = m_.states_[known.to];
-        if (info.most_need == 0) {
-          here = {known.to, above.link, above.depth, above.links};
-          const std::uint32_t next = plain && info.plain_run >= node.below ? node.end : i + 1;
-          take(trie, i, next);
-          i = next;
-          continue;
-        }
+      if (quick >= 0) {
+        here = {static_cast<State>(quick), above.link, above.depth, above.links};
+        i = take_at(trie, i, plain, here.state);
+        continue;
       }
       m_.links_.resize(above.links);
       const Step s = m_.step(above.state, node.byte, above.depth);
@@ -409,19 +410,33 @@ class ConstraintMachine::Walk {
       }
       deepest_ = std::max(deepest_, here.depth + m_.states_[here.state].most_need);
       if (s.kind == Kind::kPush) deepest_ = std::max(deepest_, above.depth + s.need);
-      // Plain text that a string has room for is allowed, whatever it is.
-      if (plain && m_.states_[here.state].plain_run >= node.below) {
-        take(trie, i, node.end);
-        i = node.end;
-      } else {
-        take(trie, i, i + 1);
-        ++i;
-      }
+      i = take_at(trie, i, plain, here.state);
     }
   }
   std::uint32_t deepest() const { return deepest_; }
 
  private:
+  // The node's tokens; below it, when a string has room for plain text, all of them, or those that
+  // are short enough. Returns the node to go on with.
+  std::uint32_t take_at(const TokenVocabulary::Trie& trie, std::uint32_t i, bool plain,
+                        State state) {
+    const TokenVocabulary::Node& node = trie.nodes[i];
+    const std::uint32_t run = m_.runs_[state];
+    const bool all = plain && run >= node.below;
+    if (all || !plain || run == 0 || !m_.states_[state].plain_alone) {
+      const std::uint32_t next = all ? node.end : i + 1;
+      take(trie, i, next);
+      return next;
+    }
+    const std::uint32_t first = trie.nodes[i].tokens, end = trie.nodes[node.end].tokens;
+    const std::string_view read = m_.vocabulary_->bytes(trie.ids[first]).substr(0, node.depth);
+    const auto characters = static_cast<std::uint32_t>(
+        std::ranges::count_if(read, [](char c) { return (c & 0xC0) != 0x80; }));
+    for (std::uint32_t t = first; t < end; ++t)
+      if (trie.characters[t] <= characters + run) set_bit(bits_, trie.ids[t]);
+    return node.end;
+  }
+
   void take(const TokenVocabulary::Trie& trie, std::uint32_t begin, std::uint32_t end) {
     for (std::uint32_t t = trie.nodes[begin].tokens; t < trie.nodes[end].tokens; ++t)
       set_bit(bits_, trie.ids[t]);

@@ -156,6 +156,11 @@ class ConstraintMachine {
   std::vector<StateInfo> states_;
   std::vector<FrameInfo> frames_;
   std::vector<Step> steps_;  // [states, classes]
+  // The same for walks, which are nearly always about these: the state when the bracket stays the
+  // same and needs no other, kDeadQuickly, or kAskStep.
+  std::vector<std::int32_t> quick_;
+  static constexpr std::int32_t kDeadQuickly = -1, kAskStep = -2;
+  std::vector<std::uint32_t> runs_;  // by state: plain_run
   std::unordered_map<std::uint64_t, State> pops_;
   std::unordered_map<State, Mask> masks_;
   std::size_t mask_bytes_ = 0, item_count_ = 0;

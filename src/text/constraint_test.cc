@@ -289,6 +289,7 @@ TEST(JsonSchema, ErrorsNameThePlaceAndTheKeyword) {
       {R"({"allOf":[{"type":"string","pattern":"a"},{"pattern":"b"}]})",
        "schema at #: two parts say different things of 'pattern', which cannot be merged"},
       {R"({"properties":{"a":false}})", "schema at #/properties/a: false allows nothing"},
+      {R"({"a\nb":1})", "schema at #: 'a b' is not supported"},
       {R"([1])", "schema at #: a schema is an object, true or false"},
   };
   for (const auto& [schema, message] : cases) {

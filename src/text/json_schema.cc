@@ -549,7 +549,12 @@ class Compiler {
 }  // namespace
 
 Result<ByteGrammar> compile_json_schema(const Json& schema) {
-  return Compiler(schema).run();
+  Result<ByteGrammar> grammar = Compiler(schema).run();
+  // Names from the schema may hold anything; an error is one line.
+  if (!grammar)
+    for (char& c : grammar.error().message)
+      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  return grammar;
 }
 
 }  // namespace tack

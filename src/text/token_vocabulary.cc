@@ -95,6 +95,9 @@ Result<std::shared_ptr<const TokenVocabulary>> TokenVocabulary::create(
   }
   std::ranges::stable_sort(made->plain_lengths_, std::greater<>{}, &Length::characters);
   made->plain_ = make_trie(made->tokens_, std::move(plain));
+  for (const TokenId id : made->plain_.ids)
+    made->plain_.characters.push_back(
+        static_cast<std::uint16_t>(*plain_characters(made->tokens_[static_cast<std::size_t>(id)])));
   made->rest_ = make_trie(made->tokens_, std::move(rest));
   return made;
 }

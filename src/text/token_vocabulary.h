@@ -26,6 +26,7 @@ class TokenVocabulary {
   struct Trie {
     std::vector<Node> nodes;  // and one more, so that nodes[i + 1] always exists
     std::vector<TokenId> ids;
+    std::vector<std::uint16_t> characters;  // of ids; of plain tokens only
     std::uint32_t size() const { return static_cast<std::uint32_t>(nodes.size() - 1); }
   };
 
