@@ -68,11 +68,16 @@ ConstraintState::~ConstraintState() = default;
 
 void ConstraintState::follow() {
   ConstraintMachine& machine = *constraint_->machine_;
-  machine.forget_if_full();
+  machine.forget_if_nearly_full();
   if (position_->generation == machine.generation()) return;
-  position_->place = machine.start();
+  position_->place = machine.replay(bytes_);
   position_->generation = machine.generation();
-  machine.advance(position_->place, bytes_);  // was accepted before
+}
+
+void ConstraintState::make_room() {
+  ConstraintMachine& machine = *constraint_->machine_;
+  position_->place = machine.forget_all_but(position_->place);
+  position_->generation = machine.generation();
 }
 
 bool ConstraintState::mask(std::span<std::uint32_t> bits) {
@@ -85,7 +90,7 @@ bool ConstraintState::mask(std::span<std::uint32_t> bits) {
   follow();
   const bool any = machine.mask(position_->place, bits);
   if (!machine.full()) return any;
-  follow();  // from nothing, so that the answer does not depend on what was asked before
+  make_room();  // so that the answer does not depend on what was asked before
   return machine.mask(position_->place, bits);
 }
 
@@ -104,7 +109,7 @@ bool ConstraintState::accept_bytes(std::string_view bytes) {
   follow();
   bool known = machine.advance(position_->place, bytes);
   if (!known && machine.full()) {
-    follow();
+    make_room();
     known = machine.advance(position_->place, bytes);
   }
   if (!known) return false;
@@ -121,7 +126,7 @@ std::string ConstraintState::forced_bytes(std::size_t most) {
   ConstraintMachine::Place place = position_->place;
   while (out.size() < most) {
     const auto byte = machine.only_byte(place);
-    if (!byte) break;
+    if (!byte || machine.full()) break;
     const auto c = static_cast<char>(*byte);
     if (!machine.advance(place, {&c, 1})) break;
     out += c;

@@ -75,8 +75,9 @@ class ConstraintState {
   const std::string& bytes() const { return bytes_; }  // accepted so far
 
  private:
-  struct Position;  // in the machine
-  void follow();    // the machine may have forgotten where this stands
+  struct Position;   // in the machine
+  void follow();     // the machine may have forgotten where this stands
+  void make_room();  // in the machine, keeping where this stands
 
   std::shared_ptr<const Constraint> constraint_;
   std::unique_ptr<Position> position_;

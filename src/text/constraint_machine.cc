@@ -8,7 +8,7 @@ namespace tack {
 namespace {
 
 // What is remembered at most; then all is forgotten, and outputs under way are read again.
-constexpr std::size_t kMostStates = 100'000, kMostItems = 4'000'000, kMostSteps = 8'000'000;
+constexpr std::size_t kMostItems = 4'000'000, kMostSteps = 8'000'000;
 constexpr std::size_t kMostMaskBytes = std::size_t{64} << 20U;
 constexpr std::uint32_t kDeepest = ByteGrammar::kDeepest;
 
@@ -30,9 +30,11 @@ std::size_t ConstraintMachine::ItemsHash::operator()(const Items& items) const {
 }
 
 ConstraintMachine::ConstraintMachine(ByteGrammar grammar,
-                                     std::shared_ptr<const TokenVocabulary> vocabulary)
+                                     std::shared_ptr<const TokenVocabulary> vocabulary,
+                                     std::size_t most_states)
     : grammar_(std::move(grammar)),
       vocabulary_(std::move(vocabulary)),
+      most_states_(most_states),
       seen_(grammar_.nodes()),
       levels_(vocabulary_->longest() + 1) {
   find_classes();
@@ -104,10 +106,31 @@ void ConstraintMachine::clear() {
   start_ = closed({{grammar_.rule(0).start, intern_set({})}});
 }
 
-void ConstraintMachine::forget_if_full() {
-  if (full_ || states_.size() > kMostStates / 2 || item_count_ > kMostItems / 2 ||
+ConstraintMachine::Place ConstraintMachine::forget_all_but(const Place& place) {
+  using Spelled = std::vector<std::pair<Node, std::vector<std::uint32_t>>>;
+  const auto spelled = [&](const Items& items) {
+    Spelled out;
+    for (const Item& item : items) out.emplace_back(item.node, *sets_[item.returns]);
+    return out;
+  };
+  const Spelled state = spelled(*states_[place.state].items);
+  std::vector<Spelled> frames;
+  for (const Frame frame : place.frames) frames.push_back(spelled(*frames_[frame].returns));
+  clear();
+  const auto items = [&](const Spelled& from) {
+    Items out;
+    for (const auto& [node, returns] : from) out.push_back({node, intern_set(returns)});
+    return out;
+  };
+  Place out{intern(items(state)), {}};
+  for (const Spelled& frame : frames) out.frames.push_back(intern_frame(items(frame)));
+  return out;
+}
+
+void ConstraintMachine::forget_if_nearly_full() {
+  if (full_ || states_.size() > most_states_ / 2 || item_count_ > kMostItems / 2 ||
       steps_.size() > kMostSteps / 2 || mask_bytes_ > kMostMaskBytes ||
-      frames_.size() > kMostStates || pops_.size() > kMostStates * 4)
+      frames_.size() > most_states_ || pops_.size() > most_states_ * 4)
     clear();
 }
 
@@ -131,7 +154,7 @@ ConstraintMachine::Frame ConstraintMachine::intern_frame(Items returns) {
 
 ConstraintMachine::State ConstraintMachine::intern(Items items) {
   if (const auto known = state_ids_.find(items); known != state_ids_.end()) return known->second;
-  if (states_.size() >= kMostStates || item_count_ > kMostItems || steps_.size() >= kMostSteps) {
+  if (states_.size() >= most_states_ || item_count_ > kMostItems || steps_.size() >= kMostSteps) {
     full_ = true;
     return kNoState;
   }
@@ -321,6 +344,16 @@ bool ConstraintMachine::advance(Place& place, std::string_view bytes) {
   }
   place = std::move(now);
   return true;
+}
+
+ConstraintMachine::Place ConstraintMachine::replay(std::string_view bytes) {
+  Place place = start();
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (advance(place, bytes.substr(i, 1))) continue;
+    place = forget_all_but(place);
+    advance(place, bytes.substr(i, 1));
+  }
+  return place;
 }
 
 std::optional<std::uint8_t> ConstraintMachine::only_byte(const Place& place) {

@@ -34,20 +34,24 @@ class ConstraintMachine {
     std::vector<Frame> frames;
   };
 
-  // `grammar` is finished.
-  ConstraintMachine(ByteGrammar grammar, std::shared_ptr<const TokenVocabulary> vocabulary);
+  // `grammar` is finished. `most_states`: remembered at most.
+  ConstraintMachine(ByteGrammar grammar, std::shared_ptr<const TokenVocabulary> vocabulary,
+                    std::size_t most_states = 100'000);
 
   std::mutex& mutex() { return mutex_; }
   const TokenVocabulary& vocabulary() const { return *vocabulary_; }
 
-  // Ids of states and frames hold until the generation changes, which forget_if_full() may do.
+  // Ids of states and frames hold until the generation changes, which these two do.
   std::uint64_t generation() const { return generation_; }
-  void forget_if_full();
+  void forget_if_nearly_full();
+  Place forget_all_but(const Place& place);
   bool full() const { return full_; }  // the last answer may lack what could not be remembered
 
   Place start() { return {start_, {}}; }
   // False, and the place is as before, when no output goes on like this.
   bool advance(Place& place, std::string_view bytes);
+  // Where bytes lead that are known to be right, from the start. May forget.
+  Place replay(std::string_view bytes);
   bool may_end(const Place& place) const {
     return place.frames.empty() && states_[place.state].ends;
   }
@@ -138,6 +142,7 @@ class ConstraintMachine {
   ByteGrammar grammar_;
   std::shared_ptr<const TokenVocabulary> vocabulary_;
   std::mutex mutex_;
+  std::size_t most_states_;
   std::uint64_t generation_ = 0;
 
   std::vector<std::uint8_t> class_of_;  // bytes that no edge tells apart are one class
