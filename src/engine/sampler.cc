@@ -199,21 +199,22 @@ TokenId Sampler::best() const {
   return static_cast<TokenId>(at);
 }
 
-TokenId Sampler::draw_of_few() {
+TokenId Sampler::draw_of_few(double all) {
   const double top = candidates_.front().value;
-  double all = 0;
+  double held = 0;
   bins_.clear();
   for (const Candidate& c : candidates_) {
     bins_.push_back(std::exp((c.value - top) / options_.temperature));
-    all += bins_.back();
+    held += bins_.back();
   }
+  if (all <= 0) all = held;
   // Best first, so what is kept is a prefix.
   std::size_t kept = 0;
   double sum = 0;
   while (kept < bins_.size() &&
          (kept == 0 || (sum < options_.top_p * all && bins_[kept] >= options_.min_p)))
     sum += bins_[kept++];
-  if (options_.top_p >= 1 && options_.min_p <= 0) kept = bins_.size(), sum = all;
+  if (options_.top_p >= 1 && options_.min_p <= 0) kept = bins_.size(), sum = held;
   double at = random_.uniform() * sum;
   for (std::size_t i = 0; i + 1 < kept; ++i) {
     if (at < bins_[i]) return candidates_[i].id;
@@ -222,12 +223,24 @@ TokenId Sampler::draw_of_few() {
   return candidates_[kept - 1].id;
 }
 
-// Sets to 0 all weights but those that hold `mass` of their sum, 1, together, best first. Weights
-// below (1 - mass) / vocabulary cannot be among them: together they are less than what is cut. The
-// others are summed in bins by size; only the bin where the cut falls is sorted.
-void Sampler::keep_top_mass(double mass) {
+bool Sampler::few_hold(float floor) {
+  constexpr std::size_t kFew = 1024;
+  candidates_.clear();
+  // Beyond kFew nothing is above the threshold any more.
+  for_above(
+      {weights_.data(), vocab_},
+      [&] { return candidates_.size() > kFew ? std::numeric_limits<float>::max() : floor; },
+      [&](std::size_t i) { candidates_.push_back({adjusted_[i], static_cast<TokenId>(i)}); });
+  if (candidates_.size() > kFew || candidates_.empty()) return false;
+  std::sort(candidates_.begin(), candidates_.end(), by_rank);
+  return true;
+}
+
+// Sets to 0 all weights but those that hold `mass` of their sum, 1, together, best first. Those up
+// to `floor` are known not to be among them. The others are summed in bins by size; only the bin
+// where the cut falls is sorted.
+void Sampler::keep_top_mass(double mass, float floor) {
   const std::span<const float> weights{weights_.data(), vocab_};
-  const auto floor = static_cast<float>((1 - mass) / static_cast<double>(vocab_) * 0.999);
   bins_.assign(kBins, 0.0);
   for_above(
       weights, [&] { return floor; },
@@ -287,7 +300,13 @@ TokenId Sampler::draw_of_all() {
                                       static_cast<std::int64_t>(weights_.size()),
                                       static_cast<float>(1 / options_.temperature), weights_.data(),
                                       stats.data());
-  if (options_.top_p < 1) keep_top_mass(options_.top_p);
+  if (options_.top_p < 1) {
+    // Weights up to (1 - top_p) / vocabulary are together less than what is cut.
+    const auto floor =
+        static_cast<float>((1 - options_.top_p) / static_cast<double>(vocab_) * 0.999);
+    if (few_hold(floor)) return draw_of_few(stats[1]);
+    keep_top_mass(options_.top_p, floor);
+  }
   // The best one has e^0 / sum. Rounding must not cut it when min_p is 1.
   if (options_.min_p > 0) cut_below(static_cast<float>(options_.min_p / stats[1] * 0.999999));
   return draw_by_weight();
@@ -313,7 +332,7 @@ Result<SampledToken> Sampler::sample(const Input& input) {
   if (options_.temperature > 0) {
     if (options_.top_k > 0) {
       select(adjusted_, static_cast<std::size_t>(options_.top_k));
-      token.id = draw_of_few();
+      token.id = draw_of_few(0);
     } else {
       token.id = draw_of_all();
     }

@@ -79,9 +79,12 @@ class Sampler {
   Status adjust(const Input& input);  // steps 1 to 3, into adjusted_
   void penalize(const Input& input);
   TokenId best() const;
-  TokenId draw_of_few();  // from candidates_, best first
+  // From candidates_, best first; `all`: the sum that top_p is a share of, the best counting 1; 0:
+  // that of the candidates.
+  TokenId draw_of_few(double all);
   TokenId draw_of_all();
-  void keep_top_mass(double mass);
+  bool few_hold(float floor);  // into candidates_, when not many weights are above it
+  void keep_top_mass(double mass, float floor);
   void cut_below(float least);
   TokenId draw_by_weight();
   // The n largest of values, best first, into candidates_.

@@ -95,7 +95,8 @@ TEST(Sampler, FrequenciesAreThoseOfTheDistribution) {
   std::uint64_t seed = 11;
   for (const std::size_t vocab : {std::size_t{7}, std::size_t{100}, std::size_t{3001}}) {
     const std::vector<float> logits = random_logits(vocab, seed);
-    for (const double temperature : {0.5, 1.0, 1.7})
+    for (const double temperature : {0.5, 1.0, 1.7}) {
+      if (vocab > 1000 && temperature != 1) continue;  // for the time this takes
       for (const std::int64_t top_k : {0, 5, 60})
         for (const double top_p : {1.0, 0.9, 0.3})
           for (const double min_p : {0.0, 0.05}) {
@@ -112,6 +113,7 @@ TEST(Sampler, FrequenciesAreThoseOfTheDistribution) {
               ++counts[static_cast<std::size_t>(one(s, {.logits = logits}))];
             expect_drawn_from(distribution(logits, options), counts);
           }
+    }
   }
 }
 
