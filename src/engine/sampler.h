@@ -1,6 +1,6 @@
 // Logits to a token.
 //
-// In this order, which is that of OpenAI's API, vLLM and transformers:
+// In this order, which is that of transformers:
 //   1. tokens outside the mask of a constraint are out;
 //   2. logit_bias is added;
 //   3. repetition penalty (positive logits are divided by it, negative ones multiplied: Keskar et
