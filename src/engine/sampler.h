@@ -1,18 +1,16 @@
-// Logits to a token.
-//
-// In this order, which is that of transformers:
+// Logits to a token. In this order:
 //   1. tokens outside the mask of a constraint are out;
 //   2. logit_bias is added;
-//   3. repetition penalty (positive logits are divided by it, negative ones multiplied: Keskar et
-//   al.
-//      2019) for tokens among the last `repetition_window` of prompt and output; then frequency and
-//      presence penalties for tokens of the output alone;
+//   3. the repetition penalty divides positive logits and multiplies negative ones (Keskar et al.
+//      2019) of tokens among the last `repetition_window` of prompt and output; then frequency and
+//      presence penalties are subtracted for tokens of the output alone;
 //   4. temperature divides;
 //   5. top_k keeps the k best; top_p keeps the fewest of those, best first, that hold at least that
 //      share of what is left; min_p keeps those at least that likely relative to the best;
 //   6. one of what is left is drawn.
-// llama.cpp applies the temperature last: top_p then cuts a distribution of temperature 1. Ties go
-// to the lower id, and the best token is never cut.
+// Temperature and cuts follow each other as in transformers. vLLM cuts by min_p first. llama.cpp by
+// default applies the temperature last: its top_p cuts a distribution of temperature 1.
+// Ties go to the lower id, and the best token is never cut.
 #pragma once
 
 #include <cstdint>
