@@ -6,15 +6,15 @@
 
 namespace {
 
-std::unique_ptr<tack::ByteBpe> make(tack::PreTokenizer kind) {
+std::unique_ptr<tack::Tokenizer> make(tack::PreTokenizer kind) {
   tack::ByteBpeConfig config;
   config.pre_tokenizer = kind;
   config.whole_words = kind == tack::PreTokenizer::kLlama3;
   for (int b = 0; b < 256; ++b) config.tokens.push_back({std::string(1, static_cast<char>(b))});
   const auto merge = [&](tack::TokenId left, tack::TokenId right) {
     config.merges.push_back({left, right});
-    config.tokens.push_back({config.tokens[static_cast<std::size_t>(left)].bytes +
-                             config.tokens[static_cast<std::size_t>(right)].bytes});
+    config.tokens.push_back({config.tokens[static_cast<std::size_t>(left)].text +
+                             config.tokens[static_cast<std::size_t>(right)].text});
     return static_cast<tack::TokenId>(config.tokens.size()) - 1;
   };
   const tack::TokenId aa = merge('a', 'a'), ab = merge('a', 'b');
@@ -23,7 +23,7 @@ std::unique_ptr<tack::ByteBpe> make(tack::PreTokenizer kind) {
   merge(ab, ab);
   merge(0xC3, 0xA9);
   merge(' ', ' ');
-  config.tokens.push_back({"<s>", tack::ByteBpeConfig::Kind::kSpecial});
+  config.tokens.push_back({"<s>", tack::TokenKind::kControl});
   auto made = tack::make_byte_bpe(std::move(config));
   if (!made) std::abort();
   return *std::move(made);
@@ -32,11 +32,11 @@ std::unique_ptr<tack::ByteBpe> make(tack::PreTokenizer kind) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const std::unique_ptr<tack::ByteBpe> kTokenizers[] = {
+  static const std::unique_ptr<tack::Tokenizer> kTokenizers[] = {
       make(tack::PreTokenizer::kGpt2), make(tack::PreTokenizer::kLlama3),
       make(tack::PreTokenizer::kQwen2), make(tack::PreTokenizer::kTekken)};
   if (size == 0) return 0;
-  const tack::ByteBpe& tokenizer = *kTokenizers[data[0] % 4];
+  const tack::Tokenizer& tokenizer = *kTokenizers[data[0] % 4];
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   const tack::Tokens tokens = tokenizer.encode(text);
   if (tokenizer.decode(tokens.ids) != text) std::abort();

@@ -69,7 +69,6 @@ Result<HuggingFaceDirectory> HuggingFaceDirectory::open(const fs::path& path) {
   TACK_TRY(out.config, read_json(path / "config.json"));
   if (!out.config.is_object())
     return fail("{}: not a JSON object", (path / "config.json").string());
-  TACK_TRY(out.tokenizer, read_optional(path / "tokenizer.json"));
   TACK_TRY(out.tokenizer_config, read_optional(path / "tokenizer_config.json"));
   TACK_TRY(out.pooling, read_optional(path / "1_Pooling" / "config.json"));
   TACK_TRY(out.sentence_config, read_optional(path / "sentence_bert_config.json"));

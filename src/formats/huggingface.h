@@ -1,6 +1,6 @@
-// A model directory as Hugging Face lays it out: config.json, tokenizer.json (or vocab.txt),
-// model.safetensors or model-00001-of-0000N.safetensors with their index, and for
-// sentence-transformers modules.json and 1_Pooling/config.json.
+// A model directory as Hugging Face lays it out: config.json, the tokenizer
+// (models/tokenizer_loading.h reads it), model.safetensors or model-00001-of-0000N.safetensors with
+// their index, and for sentence-transformers modules.json and 1_Pooling/config.json.
 #pragma once
 
 #include <filesystem>
@@ -17,7 +17,6 @@ namespace tack {
 struct HuggingFaceDirectory {
   std::filesystem::path path;
   Json config;                           // config.json
-  std::optional<Json> tokenizer;         // tokenizer.json
   std::optional<Json> tokenizer_config;  // tokenizer_config.json
   std::optional<Json> pooling;           // 1_Pooling/config.json
   std::optional<Json> sentence_config;   // sentence_bert_config.json (max_seq_length)

@@ -24,7 +24,7 @@ std::string text_of(const fs::path& path) {
 }
 
 // llama.cpp's vectors: texts between markers, and a line of ids for each.
-void compare(const ByteBpe& tokenizer, const fs::path& stem) {
+void compare(const Tokenizer& tokenizer, const fs::path& stem) {
   constexpr std::string_view kMarker = "\n__ggml_vocab_test__\n";
   const std::string inputs = text_of(stem.string() + ".inp");
   std::istringstream lines(text_of(stem.string() + ".out"));

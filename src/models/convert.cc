@@ -66,16 +66,14 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
     TACK_TRY(const auto built, architecture.from_hf(directory));
     writer.set("general.architecture", GgufValue::string(std::string(architecture.name)));
     for (const auto& [key, value] : built.gguf_keys) writer.set(key, value);
-    if (model.generates()) {
-      if (directory.tokenizer)
-        return fail(
-            ErrorCode::kUsage,
-            "{}: the tokenizer of a decoder cannot be written yet; convert from a GGUF file",
-            from.string());
-    } else {
-      TACK_TRY(const auto tokenizer, wordpiece_from_hf(directory));
-      for (const auto& [key, value] : wordpiece_gguf_keys(tokenizer)) writer.set(key, value);
-    }
+    auto tokenizer = model.generates() ? tokenizer_config_from_files(from)
+                                       : Result<TokenizerConfig>(wordpiece_from_hf(directory));
+    // A decoder's weights may come alone.
+    const bool alone =
+        model.generates() && !tokenizer && tokenizer.error().code == ErrorCode::kNotFound;
+    if (!tokenizer && !alone) return std::unexpected(std::move(tokenizer).error());
+    if (tokenizer)
+      for (const auto& [key, value] : tokenizer_gguf_keys(*tokenizer)) writer.set(key, value);
   }
   if (!options.name.empty() || !writer.has("general.name"))
     writer.set("general.name",

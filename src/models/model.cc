@@ -19,6 +19,7 @@ namespace tack {
 // Fills a Model from either kind of source; the pieces common to both are here.
 struct ModelBuilder {
   std::shared_ptr<Model> model = std::make_shared<Model>();
+  Status no_tokenizer;  // why a decoder has none
 
   Status from_gguf(const std::filesystem::path& path) {
     TACK_TRY(auto file, GgufFile::open(path));
@@ -30,7 +31,8 @@ struct ModelBuilder {
     TACK_TRY(const auto* architecture, find_architecture(model->architecture_));
     TACK_TRY(auto built, architecture->from_gguf(gguf));
     TACK_RETURN_IF_ERROR(adopt(std::move(built)));
-    TACK_RETURN_IF_ERROR(take_tokenizer(gguf));
+    if (!model->generates_ || gguf.find("tokenizer.ggml.model") != nullptr)
+      TACK_RETURN_IF_ERROR(take_tokenizer(tokenizer_config_from_gguf(gguf)));
     for (const graph::Weight& weight : model->graph_.weights()) {
       const GgufTensor* tensor = gguf.find_tensor(weight.name);
       TACK_RETURN_IF_ERROR(bind(weight, tensor ? &tensor->view : nullptr, weight.name));
@@ -179,11 +181,11 @@ struct ModelBuilder {
     model->architecture_ = architecture->name;
     TACK_TRY(auto built, architecture->from_hf(hf));
     TACK_RETURN_IF_ERROR(adopt(std::move(built)));
-    if (!model->generates_) {
-      TACK_TRY(auto vocabulary, wordpiece_from_hf(hf));
-      TACK_TRY(auto tokenizer, make_wordpiece(std::move(vocabulary)));
-      TACK_RETURN_IF_ERROR(adopt(std::move(tokenizer)));
-    }
+    if (!model->generates_)
+      TACK_RETURN_IF_ERROR(take_tokenizer(wordpiece_from_hf(hf)));
+    else if (auto tokenizer = tokenizer_config_from_files(path);
+             tokenizer || tokenizer.error().code != ErrorCode::kNotFound)
+      TACK_RETURN_IF_ERROR(take_tokenizer(std::move(tokenizer)));
     for (const graph::Weight& weight : model->graph_.weights()) {
       const TensorView* tensor = nullptr;
       const auto names = architecture->hf_names(weight.name);
@@ -254,15 +256,24 @@ struct ModelBuilder {
     return {};
   }
 
-  // A decoder's file may lack one: weights alone, in tests and benchmarks.
-  Status take_tokenizer(const GgufFile& gguf) {
-    if (model->generates_ && gguf.find("tokenizer.ggml.model") == nullptr) return {};
-    TACK_TRY(auto tokenizer, tokenizer_from_gguf(gguf));
-    return adopt(std::move(tokenizer));
+  // A decoder's weights may stand alone, in tests and benchmarks, and its tokenizer may be of a
+  // kind that is not known: that is an error only to who reads text (Model::open).
+  Status take_tokenizer(Result<TokenizerConfig> config) {
+    Status status;
+    if (!config) {
+      status = std::unexpected(std::move(config).error());
+    } else if (auto made = make_tokenizer(*std::move(config)); made) {
+      status = adopt(*std::move(made));
+    } else {
+      status = std::unexpected(std::move(made).error());
+    }
+    if (status || !model->generates_) return status;
+    no_tokenizer = status;
+    return {};
   }
 
   Status adopt(std::unique_ptr<Tokenizer> tokenizer) {
-    if (tokenizer != nullptr && tokenizer->vocab_size() > model->vocab_size_)
+    if (tokenizer->vocab_size() > model->vocab_size_)
       return fail("the tokenizer has {} pieces, the model {} embedding rows",
                   tokenizer->vocab_size(), model->vocab_size_);
     model->tokenizer_ = std::move(tokenizer);
@@ -303,11 +314,12 @@ Result<std::shared_ptr<const Model>> Model::open(const std::filesystem::path& pa
                              ? std::filesystem::weakly_canonical(path, error).filename().string()
                              : path.stem().string();
   Status status = directory ? builder.from_hf(path) : builder.from_gguf(path);
-  if (status && use == Use::kText && builder.model->tokenizer_ == nullptr)
-    status = fail(ErrorCode::kUsage,
-                  "a decoder ({}) whose tokenizer is not there or cannot be read yet; show, bench "
-                  "and convert take it",
-                  builder.model->architecture_);
+  if (status && use == Use::kText && builder.model->tokenizer_ == nullptr) {
+    status = builder.no_tokenizer;
+    if (status)
+      status = fail(ErrorCode::kUsage, "a decoder ({}) without a tokenizer; show and bench take it",
+                    builder.model->architecture_);
+  }
   if (!status) {
     Error problem = status.error();
     if (!problem.message.contains(path.string())) problem = std::move(problem).in(path.string());

@@ -22,7 +22,7 @@ namespace tack {
 
 class Model {
  public:
-  // A decoder's tokenizer may be missing or of a kind not read yet: then kWeights alone opens it.
+  // A decoder's tokenizer may be missing or of a kind that is not known: kWeights opens it anyway.
   enum class Use : std::uint8_t { kText, kWeights };
   // A .gguf file, an adapter (models/adapter.h) or a Hugging Face directory. Errors name what is
   // missing and the file.
@@ -35,7 +35,7 @@ class Model {
   std::int64_t context_length() const { return context_length_; }    // longest input, tokens
   std::int64_t embedding_dim() const { return embedding_dim_; }
   std::int64_t vocab_size() const { return vocab_size_; }     // rows of the embedding's table
-  const Tokenizer& tokenizer() const { return *tokenizer_; }  // not of Use::kWeights
+  const Tokenizer& tokenizer() const { return *tokenizer_; }  // may be none of Use::kWeights
   const graph::Graph& graph() const { return graph_; }
   // The tensor of a graph weight; never null for a weight of graph() (checked at open, shapes too).
   const TensorView& tensor(const graph::Weight& weight) const;

@@ -1,13 +1,24 @@
 #include "models/tokenizer_loading.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <fmt/format.h>
 
+#include "base/atomic_file.h"
+#include "formats/ranked_tokens.h"
+#include "formats/sentencepiece_model.h"
+#include "formats/tokenizer_json.h"
 #include "models/byte_bpe_loading.h"
+#include "models/sentencepiece_loading.h"
+#include "models/special_tokens.h"
+#include "models/tokenizer_json_loading.h"
 
 namespace tack {
 namespace {
+
+namespace fs = std::filesystem;
+constexpr std::size_t kMostBytes = std::size_t{1} << 28;  // of a tokenizer's file
 
 // llama.cpp's token types.
 constexpr std::int64_t kNormal = 1, kUnused = 5, kControl = 3;
@@ -21,18 +32,66 @@ bool looks_special(std::string_view piece) {
   return piece.size() > 2 && piece.front() == '[' && piece.back() == ']';
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Tokenizer>> tokenizer_from_gguf(const GgufFile& file) {
-  TACK_TRY(const auto model, file.string("tokenizer.ggml.model"));
-  if (model == "gpt2") {
-    TACK_TRY(ByteBpeConfig config, byte_bpe_from_gguf(file));
-    return make_byte_bpe(std::move(config));
-  }
-  if (model == "llama") return nullptr;  // SentencePiece
-  TACK_TRY(WordPieceConfig config, wordpiece_from_gguf(file));
-  return make_wordpiece(std::move(config));
+Result<WordPieceConfig> wordpiece_from_text(std::string_view text, const std::string& name) {
+  TACK_TRY(const Json json, parse_json(text, name));
+  return wordpiece_from_tokenizer_json(json, name);
 }
+
+// Of tokenizer.json, without reading all of it as Json, which takes long for large vocabularies.
+Result<TokenizerConfig> from_tokenizer_json(std::string_view text, const std::string& name) {
+  TACK_TRY(TokenizerJson file, TokenizerJson::parse(text, name));
+  const Json& model = file.rest["model"];
+  if (const auto type = model.find("type"); type != model.end() && *type == "WordPiece")
+    return wordpiece_from_text(text, name);
+  TACK_TRY(auto config, decoder_from_tokenizer_json(std::move(file), name));
+  return std::visit([](auto&& of) { return TokenizerConfig(std::move(of)); }, std::move(config));
+}
+
+// tokenizer.model is SentencePiece's message, or of Llama 3 tiktoken's lines.
+Result<TokenizerConfig> from_tokenizer_model(std::string_view text, const std::string& name) {
+  if (!text.starts_with('\n')) {
+    TACK_TRY(RankedTokens ranks, RankedTokens::parse_tiktoken(text, name));
+    return byte_bpe_from_llama3(std::move(ranks), name);
+  }
+  TACK_TRY(SentencePieceModel model, SentencePieceModel::parse(text, name));
+  return sentencepiece_from_model(std::move(model), name);
+}
+
+Result<TokenizerConfig> from_file(const fs::path& path) {
+  TACK_TRY(const std::string text, read_file(path, kMostBytes));
+  const std::string name = path.string();
+  if (path.extension() != ".json") return from_tokenizer_model(text, name);
+  if (!path.filename().string().starts_with("tekken")) return from_tokenizer_json(text, name);
+  TACK_TRY(RankedTokens ranks, RankedTokens::parse_tekken(text, name));
+  return byte_bpe_from_tekken(std::move(ranks), name);
+}
+
+// "bos_token": "<s>", or {"content": "<s>"}.
+std::optional<TokenId> named_token(const Json& settings, const char* key,
+                                   const std::vector<VocabularyToken>& tokens) {
+  auto found = settings.find(key);
+  if (found == settings.end()) return std::nullopt;
+  Json value = *found;
+  if (value.is_object()) value = value.value("content", Json());
+  if (!value.is_string()) return std::nullopt;
+  return find_special(tokens, value.get<std::string>());
+}
+
+// What tokenizer_config.json says beats what the vocabulary's file means by itself, but for
+// tokenizer.json, whose post-processor is what transformers runs.
+void read_tokenizer_config(const Json& settings, bool frames,
+                           const std::vector<VocabularyToken>& tokens, SpecialTokens& special) {
+  if (!settings.is_object()) return;
+  if (const auto id = named_token(settings, "bos_token", tokens); id && !special.add_bos)
+    special.bos = id;
+  if (const auto id = named_token(settings, "eos_token", tokens); id && !special.add_eos)
+    special.eos = id;
+  if (!frames) return;
+  special.add_bos = flag(settings, "add_bos_token", special.add_bos) && special.bos.has_value();
+  special.add_eos = flag(settings, "add_eos_token", special.add_eos) && special.eos.has_value();
+}
+
+}  // namespace
 
 Result<WordPieceConfig> wordpiece_from_gguf(const GgufFile& file) {
   TACK_TRY(const auto model, file.string("tokenizer.ggml.model"));
@@ -42,8 +101,7 @@ Result<WordPieceConfig> wordpiece_from_gguf(const GgufFile& file) {
   TACK_TRY(const auto tokens, file.strings("tokenizer.ggml.tokens"));
   WordPieceConfig config;
   config.vocab = wordpiece_vocab_from_gguf(tokens);
-  TACK_TRY(const auto text, file.string_or("tack.tokenizer", "{}"));
-  TACK_TRY(const Json settings, parse_json(text, file.name() + ": tack.tokenizer"));
+  TACK_TRY(const Json settings, tokenizer_settings(file));
   config.lowercase = flag(settings, "lowercase", true);
   config.strip_accents = flag(settings, "strip_accents", config.lowercase);
   config.clean_text = flag(settings, "clean_text", true);
@@ -52,9 +110,10 @@ Result<WordPieceConfig> wordpiece_from_gguf(const GgufFile& file) {
 }
 
 Result<WordPieceConfig> wordpiece_from_hf(const HuggingFaceDirectory& directory) {
-  if (directory.tokenizer)
-    return wordpiece_from_tokenizer_json(*directory.tokenizer,
-                                         (directory.path / "tokenizer.json").string());
+  if (const fs::path path = directory.path / "tokenizer.json"; fs::exists(path)) {
+    TACK_TRY(const std::string text, read_file(path, kMostBytes));
+    return wordpiece_from_text(text, path.string());
+  }
   if (directory.vocab_txt.empty())
     return fail(ErrorCode::kNotFound, "{}: no tokenizer.json and no vocab.txt",
                 directory.path.string());
@@ -100,6 +159,62 @@ std::vector<std::pair<std::string, GgufValue>> wordpiece_gguf_keys(const WordPie
                          {"split_cjk", config.split_cjk}};
   keys.emplace_back("tack.tokenizer", GgufValue::string(to_text(settings)));
   return keys;
+}
+
+Result<TokenizerConfig> tokenizer_config_from_gguf(const GgufFile& file) {
+  TACK_TRY(const auto model, file.string("tokenizer.ggml.model"));
+  if (model == "bert") return wordpiece_from_gguf(file);
+  if (model == "gpt2") return byte_bpe_from_gguf(file);
+  if (model == "llama" || model == "t5") return sentencepiece_from_gguf(file);
+  return fail("{}: tokenizer.ggml.model '{}' is not supported (bert, gpt2, llama, t5)", file.name(),
+              model);
+}
+
+Result<TokenizerConfig> tokenizer_config_from_files(const fs::path& path) {
+  if (!fs::is_directory(path)) return from_file(path);
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model", "tekken.json"}) {
+    if (!fs::exists(path / name)) continue;
+    TACK_TRY(TokenizerConfig config, from_file(path / name));
+    if (!fs::exists(path / "tokenizer_config.json")) return config;
+    TACK_TRY(const std::string text, read_file(path / "tokenizer_config.json", kMostBytes));
+    TACK_TRY(const Json settings, parse_json(text, (path / "tokenizer_config.json").string()));
+    const bool frames = std::string_view(name) != "tokenizer.json";
+    if (auto* bytes = std::get_if<ByteBpeConfig>(&config))
+      read_tokenizer_config(settings, frames, bytes->tokens, bytes->special);
+    if (auto* pieces = std::get_if<SentencePieceConfig>(&config))
+      read_tokenizer_config(settings, frames, pieces->pieces, pieces->special);
+    return config;
+  }
+  return fail(ErrorCode::kNotFound,
+              "{}: no tokenizer.json, tokenizer.model, spiece.model or tekken.json", path.string());
+}
+
+std::vector<std::pair<std::string, GgufValue>> tokenizer_gguf_keys(const TokenizerConfig& config) {
+  if (const auto* bytes = std::get_if<ByteBpeConfig>(&config)) return byte_bpe_gguf_keys(*bytes);
+  if (const auto* pieces = std::get_if<SentencePieceConfig>(&config))
+    return sentencepiece_gguf_keys(*pieces);
+  return wordpiece_gguf_keys(std::get<WordPieceConfig>(config));
+}
+
+Result<std::unique_ptr<Tokenizer>> make_tokenizer(TokenizerConfig config) {
+  if (auto* bytes = std::get_if<ByteBpeConfig>(&config)) return make_byte_bpe(std::move(*bytes));
+  if (auto* pieces = std::get_if<SentencePieceConfig>(&config))
+    return make_sentencepiece(std::move(*pieces));
+  return make_wordpiece(std::get<WordPieceConfig>(std::move(config)));
+}
+
+Result<std::unique_ptr<Tokenizer>> open_tokenizer(const fs::path& path) {
+  Result<TokenizerConfig> config = fail("{}: no tokenizer", path.string());
+  if (path.extension() == ".gguf") {
+    TACK_TRY(const GgufFile file, GgufFile::open(path));
+    config = tokenizer_config_from_gguf(file);
+  } else {
+    config = tokenizer_config_from_files(path);
+  }
+  if (!config) return std::unexpected(std::move(config).error());
+  auto tokenizer = make_tokenizer(*std::move(config));
+  if (!tokenizer) return std::unexpected(std::move(tokenizer).error().in(path.string()));
+  return tokenizer;
 }
 
 }  // namespace tack

@@ -3,44 +3,37 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "text/decoder_tokenizer.h"
 #include "text/pretokenizer.h"
-#include "text/tokenizer.h"
 
 namespace tack {
 
 struct ByteBpeConfig {
-  enum class Kind : std::uint8_t { kText, kSpecial, kUnused };
-  struct Token {
-    std::string bytes;
-    Kind kind = Kind::kText;
-  };
-  std::vector<Token> tokens;  // by id
+  std::vector<VocabularyToken> tokens;  // by id; text tokens hold their bytes
   // Pairs of ids, the first merged first; the token of their joined bytes is in `tokens`.
   struct Merge {
     TokenId left, right;
   };
   std::vector<Merge> merges;
+  // Instead of merges: any two tokens that join to a token may be merged, that of the least id
+  // first (tiktoken, Tekken).
+  bool merge_by_id = false;
   PreTokenizer pre_tokenizer = PreTokenizer::kGpt2;
-  bool whole_words = false;      // a word that is a token is not merged together (Llama 3, Tekken)
-  std::optional<TokenId> begin;  // put in front of every text
-};
-
-class ByteBpe : public Tokenizer {
- public:
-  // As encode(), but special tokens that the text spells out become those tokens.
-  virtual Tokens encode_with_special(std::string_view text, std::int64_t max_tokens = 0) const = 0;
-  // The bytes of text tokens; special ones have none.
-  virtual std::string decode(std::span<const TokenId> ids) const = 0;
+  bool whole_words = false;  // a word that is a token is not merged together (Llama 3, Tekken)
+  bool compose = false;      // texts are brought to NFC first (Qwen 2), and decode() gives that
+  SpecialTokens special;
 };
 
 // Errors: a byte without a token, a merge whose result is no token, two tokens of the same bytes.
-Result<std::unique_ptr<ByteBpe>> make_byte_bpe(ByteBpeConfig config);
+Result<std::unique_ptr<Tokenizer>> make_byte_bpe(ByteBpeConfig config);
+
+// The pairs that merge_by_id means, those of the least joined token first.
+std::vector<ByteBpeConfig::Merge> merges_by_id(const std::vector<VocabularyToken>& tokens);
 
 // GPT-2's way to write bytes in files: each as a printable character. Characters that stand for no
 // byte stay as they are.

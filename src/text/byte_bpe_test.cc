@@ -46,7 +46,7 @@ ByteBpeConfig trained(const Json& file, PreTokenizer pre_tokenizer) {
   return config;
 }
 
-std::unique_ptr<ByteBpe> made(ByteBpeConfig config) {
+std::unique_ptr<Tokenizer> made(ByteBpeConfig config) {
   auto tokenizer = make_byte_bpe(std::move(config));
   EXPECT_TRUE(tokenizer) << tokenizer.error().message;
   return *std::move(tokenizer);
@@ -112,11 +112,10 @@ TEST(ByteBpe, LongRunsAreTheSameAndQuick) {
 TEST(ByteBpe, SpecialTokensOnlyWhenAsked) {
   ByteBpeConfig config = trained(golden(), PreTokenizer::kLlama3);
   const auto first = static_cast<TokenId>(config.tokens.size());
-  using Kind = ByteBpeConfig::Kind;
-  config.tokens.push_back({"<|end|>", Kind::kSpecial});
-  config.tokens.push_back({"<|end|>x", Kind::kSpecial});
-  config.tokens.push_back({"<|begin|>", Kind::kSpecial});
-  config.begin = first + 2;
+  config.tokens.push_back({"<|end|>", TokenKind::kControl});
+  config.tokens.push_back({"<|end|>x", TokenKind::kControl});
+  config.tokens.push_back({"<|begin|>", TokenKind::kControl});
+  config.special = {.bos = first + 2, .eos = {}, .eot = {}, .add_bos = true};
   const auto tokenizer = made(config);
   const Ids plain = tokenizer->encode("a<|end|>").ids;
   EXPECT_GT(plain.size(), 3U);
@@ -143,7 +142,7 @@ TEST(ByteBpe, BrokenVocabulariesAreRefused) {
   };
   const ByteBpeConfig whole = trained(golden(), PreTokenizer::kGpt2);
   ByteBpeConfig config = whole;
-  config.tokens[0].bytes = "zz";
+  config.tokens[0].text = "zz";
   EXPECT_TRUE(refused(config).contains("no token for the byte"));
   config = whole;
   config.tokens.push_back(config.tokens[300]);
@@ -152,8 +151,8 @@ TEST(ByteBpe, BrokenVocabulariesAreRefused) {
   config.merges.push_back({299, 298});
   EXPECT_TRUE(refused(config).contains("no token"));
   config = whole;
-  config.begin = 100000;
-  EXPECT_TRUE(refused(config).contains("begins"));
+  config.special.bos = 100000;
+  EXPECT_TRUE(refused(config).contains("bos"));
 }
 
 TEST(ByteBpe, EveryByteHasACharacter) {

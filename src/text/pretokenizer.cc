@@ -6,6 +6,9 @@
 
 #include <utf8proc.h>
 
+#include "text/unicode.h"
+#include "text/unicode16.h"
+
 namespace tack {
 namespace {
 
@@ -24,14 +27,27 @@ struct Character {
   std::size_t bytes = 0;  // 0: the end of the text
 };
 
-bool is_space(std::int32_t c) {
-  return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
+// What became a character after utf8proc's tables were made.
+std::uint8_t added_since(std::int32_t c) {
+  const auto next = std::ranges::upper_bound(unicode16::kAdded, c, {}, &unicode16::Range::first);
+  if (next == unicode16::kAdded.begin() || c > std::prev(next)->last) return 0;
+  switch (std::prev(next)->kind) {
+    case unicode16::Kind::kUpper:
+      return kLetter | kUpper;
+    case unicode16::Kind::kLower:
+      return kLetter | kLower;
+    case unicode16::Kind::kOtherLetter:
+      return kLetter | kUpper | kLower;
+    case unicode16::Kind::kMark:
+      return kUpper | kLower;
+    case unicode16::Kind::kNumber:
+      return kNumber;
+  }
+  return 0;
 }
 
 std::uint8_t classify(std::int32_t c) {
-  if (is_space(c)) return c == '\r' || c == '\n' ? kSpace | kNewline : kSpace;
+  if (is_white_space(c)) return c == '\r' || c == '\n' ? kSpace | kNewline : kSpace;
   switch (utf8proc_category(c)) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LT:
@@ -49,6 +65,8 @@ std::uint8_t classify(std::int32_t c) {
     case UTF8PROC_CATEGORY_NL:
     case UTF8PROC_CATEGORY_NO:
       return kNumber;
+    case UTF8PROC_CATEGORY_CN:
+      return added_since(c);
     default:
       return 0;
   }
@@ -78,11 +96,8 @@ class Scanner {
     if (i >= text_.size()) return {};
     const auto first = static_cast<unsigned char>(text_[i]);
     if (first < 128) return {kAscii[first], 1};
-    std::int32_t c = -1;
-    const auto bytes = utf8proc_iterate(reinterpret_cast<const std::uint8_t*>(text_.data()) + i,
-                                        static_cast<utf8proc_ssize_t>(text_.size() - i), &c);
-    if (bytes <= 0) return {0, 1};
-    return {classify(c), static_cast<std::size_t>(bytes)};
+    const CodePoint c = first_code_point(text_.substr(i));
+    return {c.value < 0 ? std::uint8_t{0} : classify(c.value), c.bytes};
   }
 
   // The end of the run of characters from `i` that `belongs`.
@@ -117,6 +132,7 @@ std::size_t contraction(const Scanner& s, bool any_case) {
   };
   const char a = lower(1), b = lower(2);
   if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
+  if (any_case && s.byte(1) == '\xC5' && s.byte(2) == '\xBF') return 3;  // U+017F, a long s
   return (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
 }
 

@@ -122,8 +122,14 @@ class WordPiece final : public Tokenizer {
   Status init();
 
   Tokens encode(std::string_view text, std::int64_t max_tokens) const override;
+  Tokens encode_with_special(std::string_view text, std::int64_t max_tokens) const override {
+    return encode(text, max_tokens);
+  }
   Tokens encode_pair(std::string_view a, std::string_view b,
                      std::int64_t max_tokens) const override;
+  std::string decode(std::span<const TokenId> ids) const override;
+  std::string token_bytes(TokenId id) const override;
+  const SpecialTokens& special() const override { return roles_; }
   Tokens encode_words(std::string_view text, std::int64_t max_tokens,
                       std::vector<Word>& words) const override;
   std::int64_t vocab_size() const override {
@@ -152,6 +158,7 @@ class WordPiece final : public Tokenizer {
   };
   std::vector<Special> specials_;
   TokenId unknown_ = 0, cls_ = 0, sep_ = 0;
+  SpecialTokens roles_;
 };
 
 Status WordPiece::init() {
@@ -178,6 +185,7 @@ Status WordPiece::init() {
       return fail("vocabulary of {} tokens has no '{}', which WordPiece needs",
                   config_.vocab.size(), *name);
   unknown_ = find(config_.unknown), cls_ = find(config_.cls), sep_ = find(config_.sep);
+  roles_ = {.bos = cls_, .eos = sep_, .eot = {}, .add_bos = true, .add_eos = true};
   for (const std::string* name :
        {&config_.pad, &config_.unknown, &config_.cls, &config_.sep, &config_.mask})
     if (!name->empty() && find(*name) >= 0) specials_.push_back({*name, find(*name)});
@@ -431,6 +439,24 @@ Tokens WordPiece::encode_pair(std::string_view a, std::string_view b,
   tokens.ids.push_back(sep_);
   tokens.type_ids.resize(tokens.ids.size(), 1);
   return tokens;
+}
+
+std::string WordPiece::token_bytes(TokenId id) const {
+  const std::string_view piece = token(id);
+  if (id != unknown_ && std::ranges::find(specials_, id, &Special::id) != specials_.end())
+    return {};
+  const bool continues = piece.size() > config_.continuing_prefix.size() &&
+                         piece.starts_with(config_.continuing_prefix);
+  if (continues) return std::string(piece.substr(config_.continuing_prefix.size()));
+  return piece.empty() ? std::string() : " " + std::string(piece);
+}
+
+// Words apart by one space: what stood between them is not in the tokens.
+std::string WordPiece::decode(std::span<const TokenId> ids) const {
+  std::string text;
+  for (const TokenId id : ids) text += token_bytes(id);
+  if (text.starts_with(' ')) text.erase(0, 1);
+  return text;
 }
 
 constexpr std::string_view kWordStart = "\u2581";
