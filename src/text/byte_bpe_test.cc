@@ -134,6 +134,40 @@ TEST(ByteBpe, SpecialTokensOnlyWhenAsked) {
   EXPECT_EQ(words[1].end, 7);
 }
 
+// A vocabulary by rank is one whose pairs merge in the order of what they make.
+TEST(ByteBpe, MergesByRank) {
+  ByteBpeConfig config = trained(golden(), PreTokenizer::kGpt2);
+  ByteBpeConfig listed = config;
+  config.merges.clear();
+  config.merge_by_id = true;
+  listed.merges = merges_by_id(listed.tokens);
+  EXPECT_GE(listed.merges.size(), 400U);
+  const auto by_rank = made(config), by_list = made(listed);
+  for (const char* text : {"charged twice", " the refund", "unbelievable"})
+    EXPECT_EQ(by_rank->encode(text).ids, by_list->encode(text).ids) << text;
+  const std::string run(1000, 'e');
+  EXPECT_EQ(by_rank->decode(by_rank->encode(run).ids), run);
+}
+
+TEST(ByteBpe, ComposesWhenAsked) {
+  ByteBpeConfig config = trained(golden(), PreTokenizer::kQwen2);
+  config.compose = true;
+  const auto tokenizer = made(config);
+  EXPECT_EQ(tokenizer->encode("e\u0301").ids, tokenizer->encode("\u00e9").ids);
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode("\xff e").ids), "\xff e");  // no text
+  std::vector<Word> words;
+  tokenizer->encode_words("e\u0301 a", 0, words);
+  EXPECT_EQ(words.size(), 1U);
+}
+
+// A long s is an s where case does not count; utf8proc may not know the letters of Unicode 16.
+TEST(ByteBpe, WordsKnowUnicode) {
+  EXPECT_EQ(first_word(PreTokenizer::kLlama3, "'\u017fa"), 3U);
+  EXPECT_EQ(first_word(PreTokenizer::kGpt2, "'\u017fa"), 1U);
+  EXPECT_EQ(first_word(PreTokenizer::kGpt2, "\U000105C0\U000105C1 a"), 8U);
+  EXPECT_EQ(first_word(PreTokenizer::kQwen2, "\U00011BF0\U00011BF1"), 4U);
+}
+
 TEST(ByteBpe, BrokenVocabulariesAreRefused) {
   const auto refused = [](ByteBpeConfig config) {
     const auto tokenizer = make_byte_bpe(std::move(config));

@@ -49,7 +49,7 @@ Status DecoderTokenizer::adopt(std::vector<VocabularyToken> tokens, const Specia
   if ((special.add_bos && !special.bos) || (special.add_eos && !special.eos))
     return fail("texts are to have a token around them, and no token is named for it");
   for (TokenId id = 0; id < vocab_size(); ++id)
-    if (at(id).kind == TokenKind::kControl ||
+    if (at(id).kind == TokenKind::kControl || at(id).kind == TokenKind::kUnknown ||
         (user_defined && at(id).kind == TokenKind::kUserDefined))
       spelled_.add(at(id).text, id);
   return {};

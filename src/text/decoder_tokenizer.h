@@ -45,7 +45,7 @@ class DecoderTokenizer : public Tokenizer {
 
  protected:
   // Errors when a special id is none of the tokens. user_defined: encode_with_special() looks for
-  // user-defined tokens too, not only for control tokens.
+  // user-defined tokens too, not only for control and unknown tokens.
   Status adopt(std::vector<VocabularyToken> tokens, const SpecialTokens& special,
                bool user_defined);
 

@@ -77,6 +77,8 @@ class SentencePiece final : public DecoderTokenizer {
   void append_normalized(std::string_view text, std::vector<TokenId>& ids) const;
   void append_word(std::string_view word, std::vector<TokenId>& ids) const;
   void merge(std::string_view word, std::vector<TokenId>& ids) const;
+  static constexpr TokenId kFixed = -2;  // of a user-defined part, which merges with nothing
+  std::size_t cut(std::string_view word, std::span<Part> parts) const;
   Merged merged(std::string_view word, const Part& a, const Part& b) const;
   // Of pieces that may not be used, the bytes of the first of the two they came from.
   using Splits = std::unordered_map<std::string_view, std::size_t>;
@@ -360,28 +362,40 @@ Merged SentencePiece::merged(std::string_view word, const Part& a, const Part& b
 }
 
 void SentencePiece::merge(std::string_view word, std::vector<TokenId>& ids) const {
-  constexpr TokenId kFixed = -2;  // a user-defined piece merges with nothing
-  std::vector<Part> parts;
-  for (std::size_t i = 0; i < word.size(); i += parts.back().bytes) {
-    const std::string_view rest = word.substr(i);
-    if (!user_defined_.empty() && user_defined_.begins(rest[0]))
-      if (const Trie::Match user = user_defined_.longest(rest); user.bytes > 0) {
-        parts.push_back({kFixed, i, user.bytes});
-        continue;
-      }
-    const std::size_t bytes = first_code_point(rest).bytes;
-    parts.push_back({by_text_.find(rest.substr(0, bytes)), i, bytes});
-  }
+  std::array<Part, 2 * kShortWord> few;
+  std::vector<Part> many;
+  if (word.size() > few.size()) many.resize(word.size());
+  const std::span<Part> room = many.empty() ? std::span<Part>(few) : std::span(many);
+  const std::span<Part> parts = room.first(cut(word, room));
   Splits splits;
-  const std::size_t count = merge_parts(std::span(parts), [&](const Part& a, const Part& b) {
+  const std::size_t count = merge_parts(parts, [&](const Part& a, const Part& b) {
     if (a.id == kFixed || b.id == kFixed) return Merged{};
     const Merged found = merged(word, a, b);
     if (has_unused_ && found.id >= 0 && at(found.id).kind == TokenKind::kUnused)
       splits[at(found.id).text] = a.bytes;
     return found;
   });
-  for (const Part& part : std::span(parts).first(count))
-    append_piece(word.substr(part.begin, part.bytes), splits, ids);
+  for (const Part& part : parts.first(count))
+    if (part.id >= 0 && !has_unused_)
+      ids.push_back(part.id);
+    else
+      append_piece(word.substr(part.begin, part.bytes), splits, ids);
+}
+
+// The user-defined pieces and the characters of a word; how many.
+std::size_t SentencePiece::cut(std::string_view word, std::span<Part> parts) const {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < word.size(); i += parts[count++].bytes) {
+    const std::string_view rest = word.substr(i);
+    if (user_defined_.begins(rest[0]))
+      if (const Trie::Match user = user_defined_.longest(rest); user.bytes > 0) {
+        parts[count] = {kFixed, i, user.bytes};
+        continue;
+      }
+    const std::size_t bytes = first_code_point(rest).bytes;
+    parts[count] = {by_text_.find(rest.substr(0, bytes)), i, bytes};
+  }
+  return count;
 }
 
 // A piece, the two that it came from when it may not be used, or what stands for unknown text.

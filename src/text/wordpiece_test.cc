@@ -31,6 +31,14 @@ TEST(WordPiece, SplitsGreedilyAndKnowsSpecialTokens) {
   EXPECT_EQ(t->token(99), "");
 }
 
+TEST(WordPiece, DecodesToWordsOneSpaceApart) {
+  const auto t = tiny();
+  EXPECT_EQ(t->decode(t->encode("Unaffable,  hello").ids), "unaffable , hello");
+  EXPECT_EQ(t->decode(Ids{2, 99, -1, 3}), "");
+  EXPECT_EQ(t->token_bytes(6), "aff");
+  EXPECT_EQ(t->special().bos, 2);
+}
+
 TEST(WordPiece, NormalisesAsBertDoes) {
   const auto t = tiny();
   EXPECT_EQ(t->encode("H\u00e9ll\u00f4").ids,
