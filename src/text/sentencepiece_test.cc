@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "base/json.h"
@@ -79,7 +80,8 @@ TEST(SentencePiece, UnigramIsTheReferences) {
 
 TEST(SentencePiece, TheBestScoreMergesFirst) {
   const auto t = made(tiny());
-  EXPECT_EQ(pieces_of(*t, "ab"), (Pieces{"\u2581a", "b"}));  // "_a" beats "ab"
+  EXPECT_EQ(pieces_of(*t, "ab"), Pieces{"\u2581ab"});
+  EXPECT_EQ(pieces_of(*t, "aaab"), (Pieces{"\u2581a", "a", "ab"}));  // "ab" beats "aa"
   EXPECT_EQ(pieces_of(*t, "bab"), (Pieces{"\u2581", "b", "ab"}));
   EXPECT_EQ(pieces_of(*t, "aaaa"), (Pieces{"\u2581a", "aaa"}));
   EXPECT_EQ(pieces_of(*t, "\u00e9"), (Pieces{"\u2581", "<0xC3>", "<0xA9>"}));
@@ -253,7 +255,7 @@ TEST(Charsmap, MapsWhatItNames) {
     }
   SentencePieceConfig config = tiny();
   config.precompiled_charsmap = charsmap();
-  EXPECT_EQ(pieces_of(*made(config), "aA"), (Pieces{"\u2581a", "b", "<0x63>"}));
+  EXPECT_EQ(pieces_of(*made(config), "aA"), (Pieces{"\u2581ab", "<0x63>"}));
 }
 
 }  // namespace
