@@ -1,0 +1,46 @@
+// Chat templates: the subset of Jinja2 that models' `chat_template` strings are written in, with
+// the settings of transformers' apply_chat_template (trim_blocks, lstrip_blocks, break and
+// continue, the `generation` tag, tojson without HTML escapes). Output is Python's to the byte on
+// what is supported.
+//
+// Not there: include, import, extends, recursive loops, *args, filters and tests that no chat
+// template uses (template_filters.cc lists those that exist), integers beyond 64 bits. map, select
+// and items() give lists. Lists and dicts cannot be changed, as in transformers' sandbox.
+//
+// Templates come with downloaded models and are not trusted: nesting, steps and the bytes of all
+// texts made are bounded.
+#pragma once
+
+#include <ctime>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+#include "base/result.h"
+
+namespace tack {
+
+namespace jinja {
+struct Node;
+}
+
+class Template {
+ public:
+  // Errors have the line: "line 3: unexpected 'x'".
+  static Result<Template> parse(std::string_view source);
+
+  Template(Template&&) noexcept;
+  Template& operator=(Template&&) noexcept;
+  ~Template();
+
+  // `variables`: an object. `now` is what strftime_now formats, in local time. What the template
+  // raises itself (raise_exception) is kUsage with its text. Any thread may render.
+  Result<std::string> render(const Json& variables, std::time_t now = std::time(nullptr)) const;
+
+ private:
+  explicit Template(std::unique_ptr<jinja::Node> root);
+  std::unique_ptr<jinja::Node> root_;
+};
+
+}  // namespace tack
