@@ -35,7 +35,8 @@ struct Scope {
 };
 using ScopePtr = std::shared_ptr<Scope>;
 
-Value checked(bool overflow, std::int64_t v) {
+// `v` by reference: it is read after `overflow` was computed.
+Value checked(bool overflow, const std::int64_t& v) {
   if (overflow) stop("an integer is too large");
   return v;
 }
@@ -206,6 +207,8 @@ class Renderer {
            [](Arguments& a) -> Value { throw Failure{str(a.need(0, "message"), a.meter), true}; });
     global("namespace", [this](Arguments& a) {
       Value out = Value::dict(as_dict(a), Kind::kNamespace);
+      for (const auto& item : out.box().items)
+        if (item.first.is_string()) check_name(item.first.text());
       namespaces_.push_back(out);
       return out;
     });
@@ -220,6 +223,10 @@ class Renderer {
       return std::string(buffer,
                          std::strftime(buffer, sizeof buffer, format.text().c_str(), &parts));
     });
+  }
+  // As transformers' namespaces.
+  static void check_name(const std::string& name) {
+    if (name.starts_with('_')) stop("names in a namespace cannot begin with '_'");
   }
   static DictBox as_dict(Arguments& a) {
     DictBox box;
@@ -395,6 +402,7 @@ class Renderer {
       const Value owner = evaluate(*target.a);
       if (!owner.is(Kind::kNamespace)) stop("cannot assign attribute on non-namespace object");
       // What holds itself would nest without end.
+      check_name(target.name);
       DictBox& box = owner.box();
       if (value.depth() > 100) stop("nested too deep");
       box.depth = std::max(box.depth, value.depth() + 1);

@@ -145,10 +145,7 @@ class Lexer {
     const bool trim = word("-");
     if (!word("%}")) return false;
     advance(rest_.size() - s.size());
-    if (trim)
-      skip_blank();
-    else
-      skip_newline();
+    if (trim) skip_blank();  // unlike after other blocks, a newline stays
     for (std::size_t at = rest_.find("{%"); at != rest_.npos; at = rest_.find("{%", at + 2)) {
       s = rest_.substr(at + 2);
       const bool left = word("-"), keep = !left && word("+");
