@@ -56,7 +56,7 @@ Value repeated(const Value& v, std::int64_t times, Meter& meter) {
   if (v.is_string()) {
     std::string out;
     for (std::int64_t i = 0; i < times; ++i) out += v.text();
-    return out;
+    return v.markup ? Value::marked_up(std::move(out)) : Value(std::move(out));
   }
   List out;
   for (std::int64_t i = 0; i < times; ++i)
@@ -121,6 +121,7 @@ Value binary(const std::string& op, const Value& a, const Value& b, Meter& meter
     if (text_a && b.is_integer()) return repeated(a, b.integer(), meter);
     if (text_b && a.is_integer()) return repeated(b, a.integer(), meter);
   }
+  if (op == "%" && a.is_string()) return format_text(a.text(), b, meter);
   if (!a.is_number() || !b.is_number()) bad_operands(op, a, b);
   const bool integers = a.is_integer() && b.is_integer();
   std::int64_t out = 0;
@@ -504,9 +505,9 @@ class Renderer {
         return binary(node.name, left, right, meter_);
       }
       case Op::kConcat: {
-        std::string out;
-        for (const NodePtr& part : node.list) out += str(evaluate(*part), meter_);
-        return out;
+        List parts;
+        for (const NodePtr& part : node.list) parts.push_back(evaluate(*part));
+        return concatenated(parts);
       }
       case Op::kCompare:
         return compare(node);
@@ -525,6 +526,16 @@ class Renderer {
       default:
         stop("not an expression");
     }
+  }
+
+  Value concatenated(const List& parts) {
+    const bool markup = std::ranges::any_of(parts, &Value::markup);
+    std::string out;
+    for (const Value& part : parts) {
+      const std::string text = str(part, meter_);
+      out += markup && !part.markup ? escaped_html(text) : text;
+    }
+    return markup ? Value::marked_up(std::move(out)) : Value(std::move(out));
   }
 
   Value dict(const Node& node) {
@@ -574,7 +585,7 @@ class Renderer {
     }
     if (self.is(Kind::kUndefined)) return get_item(self, Value::none(), meter_);
     if (!self.is_string() && !self.is_sequence())
-      return Value::undefined(fmt::format("'{} object' has no slices", type_name(self)));
+      stop(fmt::format("'{}' object cannot be sliced", type_name(self)));
     return slice(self, *node.b);
   }
   Value slice(const Value& self, const Node& limits) {
@@ -602,7 +613,7 @@ class Renderer {
     if (!self.is_string()) return Value::list(std::move(out), self.kind);
     std::string text;
     for (const Value& c : out) text += c.text();
-    return text;
+    return self.markup ? Value::marked_up(std::move(text)) : Value(std::move(text));
   }
 
   std::time_t now_;
@@ -630,7 +641,9 @@ Value add(const Value& a, const Value& b, Meter& meter) {
   }
   if (a.is_string() && b.is_string()) {
     meter.take(a.text().size() + b.text().size());
-    return a.text() + b.text();
+    if (!a.markup && !b.markup) return a.text() + b.text();
+    return Value::marked_up((a.markup ? a.text() : escaped_html(a.text())) +
+                            (b.markup ? b.text() : escaped_html(b.text())));
   }
   if (!a.is_sequence() || a.kind != b.kind) bad_operands("+", a, b);
   meter.take((a.items().size() + b.items().size()) * sizeof(Value));

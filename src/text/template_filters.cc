@@ -46,18 +46,41 @@ Value key_of(const Value& item, const Value* attribute, bool ignore_case, Meter&
   return out;
 }
 
-Value sorted(const Value& v, Arguments& a) {
-  const bool reverse = truth(a.get(0, "reverse", false));
-  const bool ignore_case = !truth(a.get(1, "case_sensitive", false));
-  std::vector<std::pair<Value, Value>> keyed;
-  for (const Value& item : iterate(v, a.meter))
-    keyed.emplace_back(key_of(item, a.find(2, "attribute"), ignore_case, a.meter), item);
+// attribute='a,b': a list, so that what is equal need not have an order, None and undefined
+// included.
+Value sort_key(const Value& item, const Value& attribute, bool ignore_case, Meter& meter) {
+  List out;
+  if (!attribute.is_string()) {
+    out.push_back(key_of(item, &attribute, ignore_case, meter));
+  } else {
+    std::string_view rest = attribute.text();
+    for (std::size_t comma = 0; comma != rest.npos; rest.remove_prefix(comma + 1)) {
+      comma = rest.find(',');
+      const Value path = rest.substr(0, comma);
+      out.push_back(key_of(item, &path, ignore_case, meter));
+      if (comma == rest.npos) break;
+    }
+  }
+  return Value::list(std::move(out));
+}
+
+Value in_order(std::vector<std::pair<Value, Value>> keyed, bool reverse, Meter& meter) {
   std::ranges::stable_sort(keyed, [&](const auto& x, const auto& y) {
-    return reverse ? less(y.first, x.first, a.meter) : less(x.first, y.first, a.meter);
+    return reverse ? less(y.first, x.first, meter) : less(x.first, y.first, meter);
   });
   List out;
   for (auto& item : keyed) out.push_back(std::move(item.second));
   return Value::list(std::move(out));
+}
+
+Value sorted(const Value& v, Arguments& a) {
+  const bool reverse = truth(a.get(0, "reverse", false));
+  const bool ignore_case = !truth(a.get(1, "case_sensitive", false));
+  const Value attribute = a.get(2, "attribute", Value::none());
+  std::vector<std::pair<Value, Value>> keyed;
+  for (const Value& item : iterate(v, a.meter))
+    keyed.emplace_back(sort_key(item, attribute, ignore_case, a.meter), item);
+  return in_order(std::move(keyed), reverse, a.meter);
 }
 
 Value dict_sorted(const Value& v, Arguments& a) {
@@ -72,12 +95,7 @@ Value dict_sorted(const Value& v, Arguments& a) {
   for (const auto& [key, item] : v.box().items)
     keyed.emplace_back(key_of(keys ? key : item, nullptr, ignore_case, a.meter),
                        Value::list({key, item}, Kind::kTuple));
-  std::ranges::stable_sort(keyed, [&](const auto& x, const auto& y) {
-    return reverse ? less(y.first, x.first, a.meter) : less(x.first, y.first, a.meter);
-  });
-  List out;
-  for (auto& item : keyed) out.push_back(std::move(item.second));
-  return Value::list(std::move(out));
+  return in_order(std::move(keyed), reverse, a.meter);
 }
 
 Value unique(const Value& v, Arguments& a) {
@@ -85,6 +103,8 @@ Value unique(const Value& v, Arguments& a) {
   List seen, out;
   for (const Value& item : iterate(v, a.meter)) {
     Value key = key_of(item, a.find(1, "attribute"), ignore_case, a.meter);
+    if (key.is(Kind::kList) || key.is_dict())
+      stop(fmt::format("unhashable type: '{}'", type_name(key)));
     if (std::ranges::any_of(seen, [&](const Value& s) { return equal(s, key, a.meter); })) continue;
     seen.push_back(std::move(key));
     out.push_back(item);
@@ -108,9 +128,14 @@ Value extreme(const Value& v, Arguments& a, bool most) {
   return items[best];
 }
 
+// map and select take anything false for empty.
+List loosely(const Value& v, Meter& meter) {
+  return truth(v) ? iterate(v, meter) : List();
+}
+
 Value mapped(const Value& v, Arguments& a) {
   List out;
-  const List items = iterate(v, a.meter);
+  const List items = loosely(v, a.meter);
   if (a.values.empty()) {
     const Value attribute = a.need(0, "attribute");
     const Value* fallback = a.find(1, "default");
@@ -120,8 +145,7 @@ Value mapped(const Value& v, Arguments& a) {
     }
     return Value::list(std::move(out));
   }
-  if (!a.values[0].is_string() || !known_filter(a.values[0].text()))
-    stop("map: the filter is not known");
+  if (!a.values[0].is_string()) stop("map needs the name of a filter");
   for (const Value& item : items) {
     Arguments rest{a.meter, List(a.values.begin() + 1, a.values.end()), a.named};
     out.push_back(apply_filter(a.values[0].text(), item, rest));
@@ -134,10 +158,9 @@ Value selected(const Value& v, Arguments& a, bool by_attribute, bool keep) {
   const std::size_t at = by_attribute ? 1 : 0;
   if (by_attribute && a.values.empty()) stop("missing the name of the attribute");
   const bool has_test = a.values.size() > at;
-  if (has_test && (!a.values[at].is_string() || !known_test(a.values[at].text())))
-    stop("the test is not known");
+  if (has_test && !a.values[at].is_string()) stop("the name of a test must be a string");
   List out;
-  for (const Value& item : iterate(v, a.meter)) {
+  for (const Value& item : loosely(v, a.meter)) {
     const Value one = by_attribute ? by_path(item, a.values[0], a.meter) : item;
     bool yes = false;
     if (has_test) {
@@ -176,10 +199,10 @@ Value indented(const Value& v, Arguments& a) {
     a.meter.take(static_cast<std::size_t>(n));
     by.assign(static_cast<std::size_t>(n), ' ');
   }
+  if (!v.is_string()) stop(fmt::format("indent needs a string, not {}", type_name(v)));
   Arguments none{a.meter, {}, {}};
-  Value text = v.is_string() ? v : Value(str(v, a.meter));
-  std::string s = text.text() + "\n", out;
-  Value with_newline = s;
+  std::string out;
+  const Value with_newline = v.text() + "\n";
   const Value lines = method("splitlines", with_newline, none);
   bool at_first = true;
   for (const Value& line : lines.items()) {
@@ -278,31 +301,23 @@ Value reversed(const Value& v, Arguments& a) {
   return out;
 }
 
+Value safe(const Value& v, Arguments& a) {
+  return Value::marked_up(str(v, a.meter));
+}
 Value escaped(const Value& v, Arguments& a) {
-  std::string out;
-  for (char c : str(v, a.meter)) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
+  if (v.markup) return v;
+  std::string out = escaped_html(str(v, a.meter));
   a.meter.take(out.size());
-  return out;
+  return Value::marked_up(std::move(out));
+}
+
+// format|format(a, b) or (key=a)
+Value formatted(const Value& v, Arguments& a) {
+  DictBox named;
+  for (const auto& [key, value] : a.named) named.set(key, value);
+  const Value values =
+      a.named.empty() ? Value::list(a.values, Kind::kTuple) : Value::dict(std::move(named));
+  return format_text(str(v, a.meter), values, a.meter);
 }
 
 Value json(const Value& v, Arguments& a) {
@@ -393,8 +408,9 @@ const std::map<std::string_view, Filter>& filters() {
       {"rejectattr", [](const Value& v, Arguments& a) { return selected(v, a, true, false); }},
       {"sort", sorted},
       {"unique", unique},
-      {"string", [](const Value& v, Arguments& a) -> Value { return str(v, a.meter); }},
-      {"safe", [](const Value& v, Arguments& a) -> Value { return str(v, a.meter); }},
+      {"string", [](const Value& v, Arguments& a) { return v.is_string() ? v : str(v, a.meter); }},
+      {"safe", safe},
+      {"format", formatted},
       {"int", to_int},
       {"float", to_float},
       {"escape", escaped},
@@ -438,10 +454,16 @@ bool inside(const Value& a, const Value& b, Meter& meter) {
 bool same(const Value& a, const Value& b, Meter& meter) {
   return a.kind == b.kind && equal(a, b, meter);
 }
-bool divisible(const Value& v, std::int64_t by) {
-  if (by == 0) stop("modulo by zero");
-  if (by == -1) return true;
-  return whole(v) % by == 0;
+bool divisible(const Value& v, const Value& by) {
+  if (!v.is_number() || !by.is_number())
+    stop(fmt::format("'{}' cannot be divided by '{}'", type_name(v), type_name(by)));
+  if (by.number() == 0) stop("modulo by zero");
+  if (!v.is_integer() || !by.is_integer()) return std::fmod(v.number(), by.number()) == 0;
+  return by.integer() == -1 || v.integer() % by.integer() == 0;
+}
+bool odd(const Value& v, Arguments&) {
+  if (v.is(Kind::kFloat)) return v.number() - 2 * std::floor(v.number() / 2) == 1;
+  return !divisible(v, std::int64_t{2});
 }
 
 const std::map<std::string_view, Test>& tests() {
@@ -460,10 +482,9 @@ const std::map<std::string_view, Test>& tests() {
       {"true", [](const Value& v, Arguments&) { return v.is(Kind::kBool) && truth(v); }},
       {"false", [](const Value& v, Arguments&) { return v.is(Kind::kBool) && !truth(v); }},
       {"callable", [](const Value& v, Arguments&) { return v.is(Kind::kFunction); }},
-      {"odd", [](const Value& v, Arguments&) { return !divisible(v, 2); }},
-      {"even", [](const Value& v, Arguments&) { return divisible(v, 2); }},
-      {"divisibleby",
-       [](const Value& v, Arguments& a) { return divisible(v, whole(a.need(0, "num"))); }},
+      {"odd", odd},
+      {"even", [](const Value& v, Arguments&) { return divisible(v, std::int64_t{2}); }},
+      {"divisibleby", [](const Value& v, Arguments& a) { return divisible(v, a.need(0, "num")); }},
       {"upper", [](const Value& v, Arguments& a) { return truth(method("isupper", v, a)); }},
       {"lower", [](const Value& v, Arguments& a) { return truth(method("islower", v, a)); }},
       {"eq", compared<equal>},
@@ -492,12 +513,16 @@ bool known_test(std::string_view name) {
 Value apply_filter(const std::string& name, const Value& v, Arguments& arguments) {
   const Deeper deeper(arguments.meter);
   arguments.meter.step();
-  return filters().at(name)(v, arguments);
+  const auto it = filters().find(name);
+  if (it == filters().end()) stop(fmt::format("no filter named '{}'", name));
+  return it->second(v, arguments);
 }
 bool apply_test(const std::string& name, const Value& v, Arguments& arguments) {
   const Deeper deeper(arguments.meter);
   arguments.meter.step();
-  return tests().at(name)(v, arguments);
+  const auto it = tests().find(name);
+  if (it == tests().end()) stop(fmt::format("no test named '{}'", name));
+  return it->second(v, arguments);
 }
 
 }  // namespace tack::jinja

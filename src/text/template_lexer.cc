@@ -118,6 +118,7 @@ class Lexer {
   }
 
   void comment() {
+    if (rest_.empty()) return;  // as Jinja2, which forgives this one
     const std::size_t end = rest_.find("#}");
     if (end == rest_.npos) fail_here("a comment has no end");
     const char sign = end > 0 ? rest_[end - 1] : ' ';

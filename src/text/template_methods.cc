@@ -1,5 +1,7 @@
 // Methods of Python's str, list and dict, and access to items and attributes.
 #include <algorithm>
+#include <cctype>
+#include <cmath>
 #include <map>
 
 #include "text/template_value.h"
@@ -349,11 +351,90 @@ const std::map<std::string_view, Method>& dict_methods() {
   return methods;
 }
 
+// What comes out of markup is markup, and what is put into it is escaped.
+Value of_markup(const Value& self, Method method, Arguments& a) {
+  if (method == replace && a.values.size() > 1 && a.values[1].is_string() && !a.values[1].markup)
+    a.values[1] = Value::marked_up(escaped_html(a.values[1].text()));
+  if (method == joined && !a.values.empty()) {
+    List items = iterate(a.values[0], a.meter);
+    for (Value& v : items)
+      if (v.is_string() && !v.markup) v = Value::marked_up(escaped_html(v.text()));
+    a.values[0] = Value::list(std::move(items));
+  }
+  Value out = method(self, a);
+  if (out.is_string()) out.markup = true;
+  if (!out.is_sequence()) return out;
+  List items = out.items();
+  for (Value& v : items) v.markup = v.is_string();
+  return Value::list(std::move(items), out.kind);
+}
+
 [[noreturn]] void undefined_used(const Value& v) {
   stop(v.data.index() ? v.text() : "a value is undefined");
 }
 
 }  // namespace
+
+namespace {
+
+// One conversion of a format, from its letter: "%.2f" of 1.5.
+std::string converted(char letter, int precision, const Value& v, Meter& meter) {
+  if (letter == 's') return str(v, meter);
+  if (letter == 'r') return repr(v, meter);
+  if (letter != 'd' && letter != 'i' && letter != 'f')
+    stop(fmt::format("format '%{}' is not supported", letter));
+  if (!v.is_number()) stop(fmt::format("%{} format: a number is required", letter));
+  if (letter == 'f') return fmt::format("{:.{}f}", v.number(), precision);
+  return v.is_integer() ? std::to_string(v.integer())
+                        : fmt::format("{:.0f}", std::trunc(v.number()));
+}
+
+}  // namespace
+
+std::string format_text(const std::string& format, const Value& values, Meter& meter) {
+  const bool tuple = values.is(Kind::kTuple);
+  const std::size_t given = tuple ? values.items().size() : 1;
+  std::string out;
+  std::size_t used = 0;
+  for (std::size_t i = 0; i < format.size(); ++i) {
+    if (format[i] != '%') {
+      out += format[i];
+      continue;
+    }
+    if (++i >= format.size()) stop("incomplete format");
+    if (format[i] == '%') {
+      out += '%';
+      continue;
+    }
+    Value v;
+    const bool by_key = format[i] == '(';
+    if (by_key) {
+      const std::size_t end = format.find(')', i);
+      if (end == format.npos || end + 1 >= format.size()) stop("incomplete format key");
+      if (!values.is_dict()) stop("format requires a mapping");
+      const Value* named = values.box().find(std::string_view(format).substr(i + 1, end - i - 1));
+      if (!named) stop("a key of the format is missing");
+      v = *named;
+      i = end + 1;
+    }
+    int precision = 6;
+    if (i + 2 < format.size() && format[i] == '.' &&
+        digit(std::string_view(format).substr(i + 1, 1))) {
+      precision = format[i + 1] - '0';
+      i += 2;
+    }
+    if (!by_key) {
+      if (used >= given) stop("not enough arguments for format string");
+      v = tuple ? values.items()[used] : values;
+      ++used;
+    }
+    out += converted(format[i], precision, v, meter);
+  }
+  if (used < given && !values.is_dict() && !values.is(Kind::kList))
+    stop("not all arguments converted during string formatting");
+  meter.take(out.size());
+  return out;
+}
 
 bool find_method(const Value& self, std::string_view name, Value& out) {
   const auto* methods = self.is_string()     ? &string_methods()
@@ -363,8 +444,9 @@ bool find_method(const Value& self, std::string_view name, Value& out) {
   if (!methods) return false;
   const auto it = methods->find(name);
   if (it == methods->end()) return false;
-  out = Value::function(std::string(name),
-                        [self, method = it->second](Arguments& a) { return method(self, a); });
+  out = Value::function(std::string(name), [self, method = it->second](Arguments& a) {
+    return self.markup ? of_markup(self, method, a) : method(self, a);
+  });
   return true;
 }
 
@@ -393,7 +475,9 @@ Value get_item(const Value& self, const Value& key, Meter& meter) {
     if (at >= 0 && at < n) {
       std::size_t byte = 0;
       while (at-- > 0) byte += char_bytes(self.text(), byte);
-      return std::string_view(self.text()).substr(byte, char_bytes(self.text(), byte));
+      Value out = std::string_view(self.text()).substr(byte, char_bytes(self.text(), byte));
+      out.markup = self.markup;
+      return out;
     }
   } else if (self.is_dict()) {
     if (const Value* v = self.box().find(key)) return *v;

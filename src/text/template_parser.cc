@@ -529,7 +529,12 @@ class Parser {
     }
     expect("[");
     NodePtr key = slice();
-    if (is(",")) fail_here("several subscripts are not supported");
+    if (is(",")) {
+      NodePtr keys = make(Op::kTuple, line);
+      keys->list.push_back(std::move(key));
+      while (skip(",") && !is("]")) keys->list.push_back(expression());
+      key = finished(std::move(keys));
+    }
     expect("]");
     return make(Op::kItem, line, std::move(node), std::move(key));
   }
@@ -591,7 +596,6 @@ class Parser {
   NodePtr filter(NodePtr operand) {
     const int line = now().line;
     NodePtr out = named(Op::kFilter, line, dotted_name(), std::move(operand));
-    if (!known_filter(out->name)) fail_here(fmt::format("no filter named '{}'", out->name));
     if (is("(")) arguments(*out);
     return finished(std::move(out));
   }
@@ -600,7 +604,6 @@ class Parser {
     next();
     const bool negated = skip_name("not");
     NodePtr out = named(Op::kTest, line, is("in") ? "in" : dotted_name(), std::move(operand));
-    if (!known_test(out->name)) fail_here(fmt::format("no test named '{}'", out->name));
     if (is("(")) {
       arguments(*out);
     } else if (begins_argument()) {

@@ -33,6 +33,11 @@ Value Value::none() {
   v.kind = Kind::kNone;
   return v;
 }
+Value Value::marked_up(std::string text) {
+  Value v(std::move(text));
+  v.markup = true;
+  return v;
+}
 Value Value::undefined(std::string what) {
   Value v;
   v.data = std::make_shared<const std::string>(std::move(what));
@@ -634,6 +639,31 @@ std::string_view strip(std::string_view s, bool left, bool right) {
     s.remove_suffix(n);
   }
   return s;
+}
+std::string escaped_html(std::string_view s) {
+  std::string out;
+  for (char c : s) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
 }
 std::string change_case(std::string_view s, bool upper) {
   std::string out;

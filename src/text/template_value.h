@@ -69,6 +69,8 @@ struct Function;
 // Immutable but for namespaces; copies share.
 struct Value {
   Kind kind = Kind::kUndefined;
+  bool markup =
+      false;  // a string that is HTML (`safe`, `escape`): what is joined to it gets escaped
   std::variant<std::monostate, bool, std::int64_t, double, std::shared_ptr<const std::string>,
                std::shared_ptr<ListBox>, std::shared_ptr<DictBox>, std::shared_ptr<Function>>
       data;
@@ -82,6 +84,7 @@ struct Value {
   Value(std::string_view v) : Value(std::string(v)) {}
   Value(const char* v) : Value(std::string(v)) {}
   static Value none();
+  static Value marked_up(std::string text);
   static Value undefined(std::string what);  // `what`: for messages, "'x' is undefined"
   static Value list(List items, Kind kind = Kind::kList);
   static Value dict(DictBox box, Kind kind = Kind::kDict);
@@ -165,6 +168,11 @@ bool is_space(std::string_view character);  // Python's str.isspace
 std::string_view strip(std::string_view s, bool left, bool right);
 std::string change_case(std::string_view s, bool upper);
 
+std::string escaped_html(std::string_view s);
+
+// Python's `format % values`: %s, %r, %d, %i, %f, %% and %(key)s, with precision.
+std::string format_text(const std::string& format, const Value& values, Meter& meter);
+
 // Attribute `name` of a value that is a method of Python's str, list or dict; nothing if there is
 // none.
 bool find_method(const Value& self, std::string_view name, Value& out);
@@ -175,8 +183,6 @@ Value add(const Value& a, const Value& b, Meter& meter);
 Value call(const Value& callee, Arguments& arguments);
 
 Value apply_filter(const std::string& name, const Value& v, Arguments& arguments);
-bool known_filter(std::string_view name);
 bool apply_test(const std::string& name, const Value& v, Arguments& arguments);
-bool known_test(std::string_view name);
 
 }  // namespace tack::jinja

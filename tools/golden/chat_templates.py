@@ -236,7 +236,7 @@ x{{- 1 -}} y {{+ 2 }}
 {{ '12'|int }}{{ 'x'|int }}{{ 'x'|int(7) }}{{ 3.9|int }}{{ ' 5 '|int }}{{ '3.7'|int }}{{ 'ff'|int(base=16) }}{{ '1.5'|float }}{{ 'x'|float }}{{ 5|string }}{{ none|string }}{{ [1]|string|length }}{{ 5|float }}
 {{ 2.567|round }}{{ 2.567|round(2) }}{{ 2.5|round }}{{ 5|round }}{{ 2.1|round(0, 'ceil') }}{{ 2.9|round(method='floor') }}{{ -3|abs }}{{ -3.5|abs }}{{ [1, 2]|sum }}{{ []|sum }}{{ [1, 2]|sum(start=10) }}{{ [1.5, 2]|sum }}{{ [3, 1]|min }}{{ [3, 1]|max }}{{ ['b', 'A']|min }}{{ []|max is defined }}
 {{ 'a\nb\n\nc'|indent }}|{{ 'a\nb'|indent(2, true) }}|{{ 'a\n\nb'|indent(2, blank=true) }}|{{ 'a\nb'|indent('> ') }}|{{ 'a\n'|indent }}|
-{{ '<a href="x">\'&'|e }}{{ '<'|escape }}{{ '<b>'|safe }}{{ [1, 2, 3]|batch(2)|list }}{{ [1, 2, 3]|batch(2, 0)|list }}
+{{ ('<b>'|safe) + '<i>' }}{{ '&' ~ ('<b>'|e) ~ 1 }}{{ ('<'|safe).replace('<', '>') }}{{ '<' + ('>'|safe)|upper }}{{ '%s-%d-%.2f-%%-%r' % ('a', 3, 1.5, 'b') }}{{ '%s' % 5 }}{{ '%(a)s' % d }}{{ '%s %s'|format('a', 1) }}{{ '<a href="x">\'&'|e }}{{ '<'|escape }}{{ '<b>'|safe }}{{ [1, 2, 3]|batch(2)|list }}{{ [1, 2, 3]|batch(2, 0)|list }}
 {{ d|tojson }}{{ d|tojson(indent=2) }}{{ []|tojson(indent=2) }}{{ {}|tojson(indent=4) }}{{ 'é"\\\n\x01<>&\'\x7f'|tojson }}{{ 'é🙂'|tojson(ensure_ascii=true) }}{{ {'b': 1, 'a': [1, 2.0, none, true]}|tojson(sort_keys=true) }}{{ [1, 2]|tojson(separators=(',', ':')) }}{{ (1, 2)|tojson }}{{ 1e22|tojson }}{{ {1: 2, none: 3, true: 4, 1.5: 6}|tojson }}
 {{ undefined_name|tojson }}
 {{ 1 is defined }}{{ x is undefined }}{{ none is none }}{{ 's' is string }}{{ {} is mapping }}{{ [] is iterable }}{{ 's' is sequence }}{{ {} is sequence }}{{ 1 is number }}{{ true is number }}{{ 1 is integer }}{{ true is integer }}{{ 1.0 is float }}{{ true is boolean }}{{ true is true }}{{ 1 is true }}{{ false is false }}{{ x is iterable }}{{ 5 is iterable }}{{ range is callable }}
@@ -293,7 +293,9 @@ class Grammar:
         if depth <= 0:
             return self.literal() if self.rng.random() < 0.4 else self.rng.choice(self.NAMES)
         e = lambda: self.expression(depth - 1)  # noqa: E731
-        kind = self.rng.randrange(20)
+        kind = self.rng.randrange(21)
+        if kind == 20:  # not of constants: Jinja2 folds those, where any slice of a number is undefined
+            return f"{self.pick('s', 't', 'l', 'm', 'messages')}{self.pick('[1:]', '[:-1]', '[::-1]', '[::2]', '[-2:]', '[5:1:-2]', '[:9]')}"
         if kind < 3:
             return f"{e()} {self.pick('+', '-', '*', '/', '//', '%', '~', '~', '~', '+')} {e()}"
         if kind < 5:
@@ -305,7 +307,7 @@ class Grammar:
         if kind < 8:
             return f"{e()} if {e()}" + (f" else {e()}" if self.rng.random() < 0.8 else "")
         if kind < 9:
-            return f"({e()}){self.pick('[0]', '[-1]', '[1:]', '[:-1]', '[::-1]', '[::2]', '[9]', '[-2:]', '.k', '.role', '.x')}"
+            return f"({e()}){self.pick('[0]', '[-1]', '[9]', '.k', '.role', '.x')}"
         if kind < 10:
             return f"({e()}) is {self.pick('', 'not ')}{self.pick('defined', 'undefined', 'none', 'string', 'mapping', 'iterable', 'sequence', 'number', 'boolean', 'true', 'false', 'odd', 'even', 'integer', 'float', 'eq 1', 'in [1, 2]', 'ne none', 'lower', 'upper', 'divisibleby 3')}"
         if kind < 15:
@@ -326,7 +328,7 @@ class Grammar:
                          "items|list", "dictsort", "indent", "indent(2, true)", "round", "round(1)", "batch(2)|list", f"default({e()})", f"d({e()}, true)",
                          f"replace('a', {self.pick(repr('b'), repr(''), 's')})", "map('upper')|list", "map(attribute='role')|list", "select|list",
                          "select('string')|list", "reject('none')|list", "selectattr('role', 'eq', 'user')|list", "rejectattr('n', 'defined')|list",
-                         "map('int')|join('.')", "count", "tojson(sort_keys=true)", "map('string')|map('trim')|list", "sort(attribute='role')")
+                         "map('int')|join('.')", "count", "tojson(sort_keys=true)", "map('string')|map('trim')|list", "sort(attribute='role')", "e", "safe", "escape", "e|trim", "safe|upper")
 
     def method(self):
         return self.pick("strip()", "lstrip()", "rstrip()", "strip(' H')", "split()", "split(',')", "split('o', 1)", "rsplit(None, 1)", "upper()", "lower()",
@@ -342,7 +344,7 @@ class Grammar:
 
     def statement(self, depth):
         kind = self.rng.randrange(16) if depth > 0 else self.rng.randrange(6)
-        e = lambda: self.expression(self.rng.randint(0, 3))  # noqa: E731
+        e = lambda: self.expression(self.rng.choice([0, 1, 1, 1, 2]))  # noqa: E731
         body = lambda: self.body(depth - 1)  # noqa: E731
         t = self.tag
         if kind < 4:
@@ -377,11 +379,11 @@ class Grammar:
                          t("with u = " + e()) + body() + t("endwith"))
 
     def body(self, depth):
-        return "".join(self.text() + self.statement(depth) for _ in range(self.rng.randint(1, 2))) + self.text()
+        return "".join(self.text() + self.statement(depth) for _ in range(self.rng.choice([1, 1, 2]))) + self.text()
 
     def template(self):
         head = "{%- macro f1(a, b=1) -%}({{ a }},{{ b }}){%- endmacro -%}{%- set ns = namespace(v=0) -%}" if self.rng.random() < 0.7 else ""
-        return head + self.body(3)
+        return head + self.body(2)
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
