@@ -505,9 +505,9 @@ class Renderer {
         return binary(node.name, left, right, meter_);
       }
       case Op::kConcat: {
-        List parts;
-        for (const NodePtr& part : node.list) parts.push_back(evaluate(*part));
-        return concatenated(parts);
+        std::string out;  // never markup: templates run without autoescape
+        for (const NodePtr& part : node.list) out += str(evaluate(*part), meter_);
+        return out;
       }
       case Op::kCompare:
         return compare(node);
@@ -526,16 +526,6 @@ class Renderer {
       default:
         stop("not an expression");
     }
-  }
-
-  Value concatenated(const List& parts) {
-    const bool markup = std::ranges::any_of(parts, &Value::markup);
-    std::string out;
-    for (const Value& part : parts) {
-      const std::string text = str(part, meter_);
-      out += markup && !part.markup ? escaped_html(text) : text;
-    }
-    return markup ? Value::marked_up(std::move(out)) : Value(std::move(out));
   }
 
   Value dict(const Node& node) {

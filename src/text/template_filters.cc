@@ -231,6 +231,7 @@ Value titled(const Value& v, Arguments& a) {
 }
 
 Value to_int(const Value& v, Arguments& a) {
+  if (v.is(Kind::kUndefined)) get_attribute(v, "int", a.meter);  // stops
   const Value fallback = a.get(0, "default", std::int64_t{0});
   if (v.is_integer()) return v.integer();
   if (v.is(Kind::kFloat))
@@ -251,6 +252,7 @@ Value to_int(const Value& v, Arguments& a) {
   return fallback;
 }
 Value to_float(const Value& v, Arguments& a) {
+  if (v.is(Kind::kUndefined)) get_attribute(v, "float", a.meter);  // stops
   if (v.is_number()) return v.number();
   if (v.is_string()) {
     std::string_view s = strip(v.text(), true, true);

@@ -430,7 +430,8 @@ std::string format_text(const std::string& format, const Value& values, Meter& m
     }
     out += converted(format[i], precision, v, meter);
   }
-  if (used < given && !values.is_dict() && !values.is(Kind::kList))
+  // Python forgives what it could index.
+  if (used < given && !values.is_dict() && !values.is(Kind::kList) && !values.is(Kind::kUndefined))
     stop("not all arguments converted during string formatting");
   meter.take(out.size());
   return out;

@@ -356,6 +356,7 @@ std::string repr(const Value& v, Meter& meter) {
       break;
     case Kind::kString:
       out = python_quoted(v.text());
+      if (v.markup) out = "Markup(" + out + ")";
       break;
     case Kind::kList:
     case Kind::kTuple: {
