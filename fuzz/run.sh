@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs wordpiece byte_bpe schema task_toml chat_answer}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs wordpiece byte_bpe schema template task_toml chat_answer}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -37,6 +37,11 @@ printf '\003[["hi",["a"]],{"text":"b","labels":"c, a"}]' | seed label_sets json
 printf '\010text,other,negative\na,b,c\n' | seed pairs csv
 printf '\006{"text":"a","other":"b","score":0.5}\n' | seed pairs scored
 printf '{"choices":[{"message":{"content":"{\\"label\\": \\"a\\"}"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}}' | seed chat_answer body
+[ ! -d "$corpus/template" ] || python3 - "$corpus/template" <<'END'
+import json, sys
+for i, template in enumerate(json.load(open("tests/golden/chat_templates.json"))["templates"]):
+    open(f"{sys.argv[1]}/golden{i}", "w", newline="").write(template)
+END
 seed task_toml tickets <tasks/tickets.toml
 printf '[data]\ntrain="a"\n[heads.b]\nlabel="c"\nweight=2\n[heads.d]\ntrain="e"\nfloor=0.5\n' | seed task_toml heads
 

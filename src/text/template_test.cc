@@ -36,7 +36,7 @@ void compare(const std::string& path) {
         *made ? (*made)->render(variables, golden["now"].get<std::time_t>())
               : std::unexpected((*made).error());
     const bool same = one[2].is_null()
-                          ? !text && (one[3].is_null() || text.error().message == one[3])
+                          ? !text && (one[3].is_null() || Json(text.error().message) == one[3])
                           : text && *text == one[2].get_ref<const std::string&>();
     if (same) continue;
     if (++different > 20) continue;
