@@ -364,6 +364,7 @@ class Renderer {
     }
     for (std::size_t i = 0; i < items.size(); ++i) {
       at(node);
+      meter_.step(8);  // what the state of a loop costs
       const InScope in(*this, inner(scope_));
       scope_->set("loop", loop_state(items, i));
       assign(*node.a, items[i]);
@@ -621,6 +622,13 @@ std::string one_line(std::string text) {
   return text;
 }
 
+bool reads(const Node& node, std::string_view variable) {
+  if (node.op == Op::kName && node.name == variable) return true;
+  const auto in = [&](const NodePtr& child) { return child && reads(*child, variable); };
+  return in(node.a) || in(node.b) || in(node.c) || std::ranges::any_of(node.list, in) ||
+         std::ranges::any_of(node.parameters, [&](const auto& one) { return in(one.second); });
+}
+
 }  // namespace
 
 Value add(const Value& a, const Value& b, Meter& meter) {
@@ -655,6 +663,10 @@ Result<Template> Template::parse(std::string_view source) {
   } catch (const jinja::Failure& failure) {
     return fail("chat template, {}", jinja::one_line(failure.message));
   }
+}
+
+bool Template::reads(std::string_view variable) const {
+  return jinja::reads(*root_, variable);
 }
 
 Result<std::string> Template::render(const Json& variables, std::time_t now) const {

@@ -34,6 +34,9 @@ class Template {
   Template& operator=(Template&&) noexcept;
   ~Template();
 
+  // Whether it reads a variable of this name anywhere.
+  bool reads(std::string_view variable) const;
+
   // `variables`: an object. `now` is what strftime_now formats, in local time. What the template
   // raises itself (raise_exception) is kUsage with its text. Any thread may render.
   Result<std::string> render(const Json& variables, std::time_t now = std::time(nullptr)) const;

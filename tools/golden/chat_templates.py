@@ -5,9 +5,14 @@
   python3 chat_templates.py --templates DIR --out CASES.json    # every *.jinja there with many conversations
   python3 chat_templates.py --random 10000 --seed 1 --out CASES.json   # templates made up from a grammar
   TACK_TEMPLATE_CASES=CASES.json build/src/tack_text_test --gtest_filter='Template.Cases'
+  python3 chat_templates.py --prompts DIR                       # writes tests/golden/chat_prompts.json
+  python3 chat_templates.py --prompts DIR --out PROMPTS.json    # with the templates of DIR themselves
+  TACK_CHAT_PROMPTS=PROMPTS.json build/src/tack_text_test --gtest_filter='Chat.Prompts'
 
 A file of cases: "templates", "variables" and "cases", each [template, variables, output or null for an
-error, what the template raised or null]. Needs Jinja2 3.1.6 and transformers.
+error, what the template raised or null]. A file of prompts: [family or template, OpenAI's messages, tools,
+add_generation_prompt, prompt]. DIR has the published templates under the names in PUBLISHED; Gemma 3's is in its
+tokenizer_config.json. Needs Jinja2 3.1.6 and transformers.
 """
 import argparse
 import datetime
@@ -386,15 +391,84 @@ class Grammar:
         return head + self.body(2)
 
 
+# What render_chat makes of conversations, against published templates
+
+PUBLISHED = {"llama3": "meta-llama-Llama-3.2-3B-Instruct", "gemma": "google-gemma-3-4b-it", "mistral": "mistralai-Mistral-Nemo-Instruct-2407",
+             "ministral": "mistralai-Ministral-3-14B-Reasoning-2512", "chatml": "Qwen-Qwen2.5-7B-Instruct"}
+DEFAULT_SYSTEM = {"ministral", "chatml"}  # these add a text of their own when there is no system message
+
+
+def turn(role, text, **more):
+    return {"role": role, "content": text, **more}
+
+
+def called(*names, text=""):
+    calls = [{"id": f"abcdefgh{i}", "type": "function", "function": {"name": name, "arguments": ARGUMENTS[i]}}
+             for i, name in enumerate(names)]
+    return turn("assistant", text, tool_calls=calls)
+
+
+SYSTEM = turn("system", "Be brief, naïve & <kind>.\n")
+ASKED = [turn("user", " Hello "), turn("assistant", " Hi, \"you\".\n"), turn("user", "And 東京?")]
+ROUND = [turn("user", "Weather in Paris?"), called("get_weather"), turn("tool", "22 °C", tool_call_id="abcdefgh0", name="get_weather")]
+TALKS = [ASKED[:1], [SYSTEM] + ASKED[:1], ASKED, [SYSTEM] + ASKED, [SYSTEM] + ASKED[:2], ROUND, [SYSTEM] + ROUND,
+         [SYSTEM] + ROUND + [turn("assistant", "22 degrees.")], [SYSTEM] + ROUND + [turn("assistant", "22 degrees.")] + ASKED[:1],
+         [SYSTEM, ROUND[0], called("get_weather", text=None), ROUND[2]], [SYSTEM, ROUND[0], called("get_weather", text="Let me see."), ROUND[2]],
+         [SYSTEM, ROUND[0], called("get_weather", "add"), ROUND[2], turn("tool", "{\"sum\": 4}", tool_call_id="abcdefgh1", name="add")]]
+# Without "return": Mistral's templates drop it.
+ASKED_TOOLS = [{"type": "function", "function": {k: v for k, v in tool["function"].items() if k != "return"}} for tool in TOOLS[:2]]
+
+
+def as_openai(messages):
+    """Arguments as text, and every other content as a part."""
+    out = json.loads(json.dumps(messages))
+    for i, message in enumerate(out):
+        for one in message.get("tool_calls", []):
+            one["function"]["arguments"] = json.dumps(one["function"]["arguments"], ensure_ascii=False)
+        if i % 2 and message["content"]:
+            message["content"] = [{"type": "text", "text": message["content"]}]
+    return out
+
+
+def prompts(directory, by_family):
+    out = []
+    names = PUBLISHED.items() if by_family else ((p.stem, p.stem) for p in sorted(directory.glob("*.jinja")))
+    for family, name in names:
+        source = (directory / f"{name}.jinja").read_text(encoding="utf-8")
+        template = chat_template_utils._compile_jinja_template(source)
+        reads_tools = "tools" in source  # otherwise render_chat has its own way with tools
+        for messages in TALKS:
+            for tools in (None, ASKED_TOOLS):
+                if by_family and family in DEFAULT_SYSTEM and messages[0]["role"] != "system":
+                    continue
+                if not reads_tools and (tools or any("tool_calls" in m for m in messages)):
+                    continue
+                for generate in (True, False) if messages is TALKS[1] or not by_family else (True,):
+                    try:
+                        text = template.render(messages=messages, tools=tools, documents=None, add_generation_prompt=generate,
+                                               bos_token="<s>", eos_token="</s>")
+                    except (jinja2.TemplateError, TypeError):
+                        continue
+                    out.append([family if by_family else source, as_openai(messages), tools, generate, text])
+    return out
+
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--templates", type=pathlib.Path, help="directory of *.jinja files")
 parser.add_argument("--conversations", type=int, default=200, help="random ones per template")
 parser.add_argument("--random", type=int, help="so many templates from a grammar")
+parser.add_argument("--prompts", type=pathlib.Path, help="directory of published templates")
 parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--out", type=pathlib.Path)
 args = parser.parse_args()
+golden = pathlib.Path(__file__).resolve().parents[2] / "tests/golden"
 cases, rng = Cases(), random.Random(args.seed)
-if args.templates:
+if args.prompts:
+    path = args.out or golden / "chat_prompts.json"
+    made = prompts(args.prompts, args.out is None)
+    path.write_text(json.dumps({"now": NOW, "prompts": made}, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    print(f"{path}: {len(made)} prompts")
+elif args.templates:
     conversations = FIXED + [variables(rng) for _ in range(args.conversations)]
     for path in sorted(args.templates.glob("*.jinja")):
         source = path.read_text(encoding="utf-8")
@@ -409,4 +483,4 @@ elif args.random:
 else:
     for source in LINES + FEATURES.split("\n"):
         cases.add(source, OURS)
-    cases.write(pathlib.Path(__file__).resolve().parents[2] / "tests/golden/chat_templates.json", indent=0)
+    cases.write(golden / "chat_templates.json", indent=0)
