@@ -29,4 +29,8 @@ bool interrupted() {
   return flag.load(std::memory_order_relaxed);
 }
 
+void clear_interrupt() {
+  flag.store(false, std::memory_order_relaxed);
+}
+
 }  // namespace tack
