@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/architecture.h"
+#include "models/chat_template.h"
 #include "models/model.h"
 #include "models/smoothing.h"
 #include "models/tokenizer_loading.h"
@@ -72,6 +73,9 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
     const bool alone =
         model.generates() && !tokenizer && tokenizer.error().code == ErrorCode::kNotFound;
     if (!tokenizer && !alone) return std::unexpected(std::move(tokenizer).error());
+    TACK_TRY(std::string chat_template, chat_template_of(directory));
+    if (model.generates() && !chat_template.empty())
+      writer.set(kChatTemplateKey, GgufValue::string(std::move(chat_template)));
     if (tokenizer)
       for (const auto& [key, value] : tokenizer_gguf_keys(*tokenizer)) writer.set(key, value);
   }

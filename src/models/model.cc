@@ -9,6 +9,7 @@
 #include "base/mapped_file.h"
 #include "base/paths.h"
 #include "models/architecture.h"
+#include "models/chat_template.h"
 #include "models/decoder.h"
 #include "models/smoothing.h"
 #include "models/tokenizer_loading.h"
@@ -33,6 +34,7 @@ struct ModelBuilder {
     TACK_RETURN_IF_ERROR(adopt(std::move(built)));
     if (!model->generates_ || gguf.find("tokenizer.ggml.model") != nullptr)
       TACK_RETURN_IF_ERROR(take_tokenizer(tokenizer_config_from_gguf(gguf)));
+    if (model->generates_) model->chat_template_ = chat_template_of(gguf);
     for (const graph::Weight& weight : model->graph_.weights()) {
       const GgufTensor* tensor = gguf.find_tensor(weight.name);
       TACK_RETURN_IF_ERROR(bind(weight, tensor ? &tensor->view : nullptr, weight.name));
@@ -186,6 +188,7 @@ struct ModelBuilder {
     else if (auto tokenizer = tokenizer_config_from_files(path);
              tokenizer || tokenizer.error().code != ErrorCode::kNotFound)
       TACK_RETURN_IF_ERROR(take_tokenizer(std::move(tokenizer)));
+    if (model->generates_) TACK_TRY(model->chat_template_, chat_template_of(hf));
     for (const graph::Weight& weight : model->graph_.weights()) {
       const TensorView* tensor = nullptr;
       const auto names = architecture->hf_names(weight.name);

@@ -36,6 +36,8 @@ class Model {
   std::int64_t embedding_dim() const { return embedding_dim_; }
   std::int64_t vocab_size() const { return vocab_size_; }     // rows of the embedding's table
   const Tokenizer& tokenizer() const { return *tokenizer_; }  // may be none of Use::kWeights
+  // Of a decoder whose file has one; "" otherwise.
+  const std::string& chat_template() const { return chat_template_; }
   const graph::Graph& graph() const { return graph_; }
   // The tensor of a graph weight; never null for a weight of graph() (checked at open, shapes too).
   const TensorView& tensor(const graph::Weight& weight) const;
@@ -63,7 +65,7 @@ class Model {
 
  private:
   friend struct ModelBuilder;
-  std::string name_, architecture_;
+  std::string name_, architecture_, chat_template_;
   std::filesystem::path path_;
   std::int64_t context_length_ = 0, embedding_dim_ = 0, vocab_size_ = 0;
   std::optional<GgufFile> gguf_;
