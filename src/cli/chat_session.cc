@@ -239,8 +239,8 @@ std::string describe(const Written& written) {
                      end.output_tokens, rate(end.output_tokens - 1, written.output_seconds));
 }
 
-Status chat(Generator& generator, const ChatFormat& format, GenerationSettings settings,
-            const std::string& system) {
+Status converse(Generator& generator, const ChatFormat& format, GenerationSettings settings,
+                const std::string& system) {
   return Chat(generator, format, std::move(settings), system).run();
 }
 

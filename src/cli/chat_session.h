@@ -34,7 +34,7 @@ Result<Written> write_answer(Generator& generator, std::vector<TokenId> prompt,
 std::string describe(const Written& written);
 
 // Reads lines from the terminal until /bye or the end of input, and answers them.
-Status chat(Generator& generator, const ChatFormat& format, GenerationSettings settings,
-            const std::string& system);
+Status converse(Generator& generator, const ChatFormat& format, GenerationSettings settings,
+                const std::string& system);
 
 }  // namespace tack

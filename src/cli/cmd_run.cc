@@ -123,7 +123,7 @@ Status run(const Options& options) {
   if (!format.made_for_chat())
     fmt::print(stderr, "{} has no chat template and was not made for conversations\n",
                model->name());
-  return chat(*generator, format, std::move(settings), options.system);
+  return converse(*generator, format, std::move(settings), options.system);
 }
 
 }  // namespace

@@ -25,11 +25,17 @@ struct Options {
   std::uint16_t port = 8080;                 // 0: any free one
   int threads = 0;                           // of the engine; 0: all usable cores
   std::uint64_t max_body = 8 * 1024 * 1024;  // bytes
+  // Of a decoder.
+  std::int64_t context = 0, parallel = 4;
 };
 
-using Models = std::vector<std::unique_ptr<server::ServedModel>>;
+struct Models {
+  std::vector<std::unique_ptr<server::ServedModel>> encoders;
+  std::vector<std::unique_ptr<server::ServedDecoder>> decoders;
+  std::vector<std::string> ids;  // in the order they were given
+};
 
-Result<Models> open_models(const Options& options) {
+Result<Models> open_models(const Options& options, const PriorityLane& lane) {
   const std::vector<std::string> names =
       options.models.empty() ? std::vector<std::string>{""} : options.models;
   if (options.aliases.size() > names.size())
@@ -40,12 +46,25 @@ Result<Models> open_models(const Options& options) {
   for (std::size_t i = 0; i < names.size(); ++i) {
     TACK_TRY(const auto path, resolve_model(names[i]));
     const std::string alias = i < options.aliases.size() ? options.aliases[i] : "";
-    TACK_TRY(auto model, server::open_served_model(path, alias, {.threads = options.threads}));
-    const std::string& id = model->info().id;
+    TACK_TRY(const auto opened, Model::open(path));
+    std::string id;
+    if (opened->generates()) {
+      const GeneratorOptions generation{.decoder = {.threads = options.threads,
+                                                    .context = options.context,
+                                                    .sequences = options.parallel,
+                                                    .lane = &lane}};
+      TACK_TRY(auto decoder, server::open_served_decoder(opened, alias, generation));
+      id = decoder->id;
+      models.decoders.push_back(std::move(decoder));
+    } else {
+      TACK_TRY(auto model, server::open_served_model(path, alias, {.threads = options.threads}));
+      id = model->info().id;
+      models.encoders.push_back(std::move(model));
+    }
     if (!ids.insert(id).second)
       return fail(ErrorCode::kUsage, "two models are called '{}': give them names with --alias",
                   id);
-    models.push_back(std::move(model));
+    models.ids.push_back(id);
   }
   return models;
 }
@@ -61,27 +80,28 @@ bool is_local(const std::string& host) {
 
 // Serves until SIGINT or SIGTERM, then lets requests in flight finish.
 Status run(const Options& options) {
-  TACK_TRY(Models models, open_models(options));
+  PriorityLane lane;
+  TACK_TRY(Models models, open_models(options, lane));
   // Declared first, destroyed last: the server holds the coroutines that the service may resume.
   std::unique_ptr<net::HttpServer> http;
-  server::EncoderService service(std::move(models));
+  server::EncoderService service(std::move(models.encoders), {}, &lane);
+  server::GenerationService decoders(std::move(models.decoders), &lane);
   net::Router router;
-  server::add_routes(router, service);
+  server::add_routes(router, service, decoders);
   const net::ServerOptions server_options{
       .host = options.host, .port = options.port, .body_limit = options.max_body};
   TACK_TRY(http, net::HttpServer::start(server_options, std::move(router)));
 
-  std::vector<std::string> ids;
-  for (std::size_t i = 0; i < service.model_count(); ++i) ids.push_back(service.model(i).id);
   if (!is_local(options.host))
     log_warn("{} can be reached from other machines, and no key is asked for", options.host);
   fmt::print(stderr, "listening on {} (models {})\n", base_url(options.host, http->port()),
-             fmt::join(ids, ", "));
+             fmt::join(models.ids, ", "));
   std::fflush(stderr);
 
   net::wait_for_stop_signal();
   if (!http->stop(kGrace))
     log_warn("broke off requests that took longer than {} s", kGrace.count());
+  decoders.stop();
   service.stop();
   return {};
 }
@@ -92,7 +112,7 @@ Verb make_serve(Command& root) {
   auto options = std::make_shared<Options>();
   Command verb = root.add_verb("serve", "Serve models on an OpenAI-compatible HTTP API");
   verb.option("model,--model", options->models,
-              "Task models or encoders (paths or names); default: the default encoder");
+              "Task models, encoders or decoders (paths or names); default: the default encoder");
   verb.option("--host", options->host, "Address to listen on")
       .environment("TACK_HOST")
       .show_default();
@@ -105,6 +125,13 @@ Verb make_serve(Command& root) {
   verb.option("--max-body", options->max_body, "Largest request body in bytes (8388608, 8MB)")
       .bytes()
       .show_default();
+  verb.option("--parallel", options->parallel,
+              "Of a decoder: requests that run together; more wait")
+      .range(1, 256)
+      .show_default();
+  verb.option("--context", options->context,
+              "Of a decoder: tokens of a prompt and its answer; 0: the model's, at most 8192")
+      .range(0, 1 << 30);
   verb.option("--alias", options->aliases,
               "Name clients use for a model; once a model, in their order")
       .one_at_a_time();

@@ -73,6 +73,7 @@ class GraphDecoder final : public Decoder {
         context_(context),
         batch_(std::min(options.batch, context)),
         sequences_(options.sequences),
+        lane_(options.lane),
         logits_(graph_.find_output("logits")->value),
         cache_(layers_of(graph_), sequences_, context_, batch_) {
     std::int64_t columns = 0;
@@ -121,6 +122,7 @@ class GraphDecoder final : public Decoder {
     pool_.run([&](int worker) {
       for (const Node& node : graph_.nodes()) {
         if (node.output == logits_) break;
+        if (lane_ != nullptr) lane_->give_way();
         std::visit([&](const auto& op) { apply(node, op, worker); }, node.op);
         pool_.barrier().arrive_and_wait();
       }
@@ -360,6 +362,7 @@ class GraphDecoder final : public Decoder {
   const graph::Graph& graph_;
   ThreadPool pool_;
   const std::int64_t context_, batch_, sequences_;
+  const PriorityLane* const lane_;
   const ValueId logits_;
   KvCache cache_;
   std::vector<std::int64_t> offsets_;                   // of values, floats per row

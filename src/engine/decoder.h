@@ -11,16 +11,18 @@
 #include <span>
 #include <vector>
 
+#include "base/priority_lane.h"
 #include "base/result.h"
 #include "models/model.h"
 
 namespace tack {
 
 struct DecoderOptions {
-  int threads = 0;             // 0: all usable cores
-  std::int64_t context = 0;    // tokens a sequence can hold; 0: the model's, at most 8192
-  std::int64_t sequences = 1;  // that are kept at once
-  std::int64_t batch = 512;    // tokens in one call
+  int threads = 0;                     // 0: all usable cores
+  std::int64_t context = 0;            // tokens a sequence can hold; 0: the model's, at most 8192
+  std::int64_t sequences = 1;          // that are kept at once
+  std::int64_t batch = 512;            // tokens in one call
+  const PriorityLane* lane = nullptr;  // given way to between operators
 };
 
 // What one sequence gets in a call.

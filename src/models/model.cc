@@ -188,7 +188,8 @@ struct ModelBuilder {
     else if (auto tokenizer = tokenizer_config_from_files(path);
              tokenizer || tokenizer.error().code != ErrorCode::kNotFound)
       TACK_RETURN_IF_ERROR(take_tokenizer(std::move(tokenizer)));
-    if (model->generates_) TACK_TRY(model->chat_template_, chat_template_of(hf));
+    TACK_TRY(std::string chat_template, chat_template_of(hf));
+    if (model->generates_) model->chat_template_ = std::move(chat_template);
     for (const graph::Weight& weight : model->graph_.weights()) {
       const TensorView* tensor = nullptr;
       const auto names = architecture->hf_names(weight.name);

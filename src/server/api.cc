@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include "server/generation_api.h"
 #include "server/openai.h"
 
 namespace tack::server {
@@ -30,6 +31,12 @@ std::vector<std::string> ids(const EncoderService& service, bool (*suits)(const 
   for (std::size_t i = 0; i < service.model_count(); ++i)
     if (suits(service.model(i))) names.push_back(service.model(i).id);
   return names;
+}
+
+Json decoder_json(const ServedDecoder& decoder) {
+  return {{"id", decoder.id},           {"object", "model"},
+          {"created", decoder.created}, {"owned_by", "tackhammer"},
+          {"task", "generate"},         {"context_length", decoder.generator->context()}};
 }
 
 ApiError no_such_model(const EncoderService& service, std::string_view id) {
@@ -69,17 +76,22 @@ Async<Response> readyz(const EncoderService& service) {
   co_return Response::json_text(200, R"({"status":"ready"})");
 }
 
-Async<Response> list_models(const EncoderService& service) {
+Async<Response> list_models(const EncoderService& service, const GenerationService& decoders) {
   Json list = {{"object", "list"}, {"data", Json::array()}};
   for (std::size_t i = 0; i < service.model_count(); ++i)
     list["data"].push_back(model_json(service.model(i)));
+  for (std::size_t i = 0; i < decoders.model_count(); ++i)
+    list["data"].push_back(decoder_json(decoders.model(i)));
   co_return Response::json(200, list);
 }
 
-Async<Response> one_model(const EncoderService& service, Request request) {
+Async<Response> one_model(const EncoderService& service, const GenerationService& decoders,
+                          Request request) {
   const std::string& id = request.params.at("id");
   for (std::size_t i = 0; i < service.model_count(); ++i)
     if (service.model(i).id == id) co_return Response::json(200, model_json(service.model(i)));
+  for (std::size_t i = 0; i < decoders.model_count(); ++i)
+    if (decoders.model(i).id == id) co_return Response::json(200, decoder_json(decoders.model(i)));
   co_return no_such_model(service, id).response();
 }
 
@@ -136,15 +148,15 @@ Async<Response> extract(EncoderService& service, Request request) {
 
 }  // namespace
 
-void add_routes(net::Router& router, EncoderService& service) {
+void add_routes(net::Router& router, EncoderService& service, GenerationService& decoders) {
   router.set_error_body([](int status, std::string_view message) {
     return ApiError{status, std::string(message)}.response();
   });
   router.add("GET", "/healthz", healthz);
   router.add("GET", "/readyz", [&service](Request) { return readyz(service); });
-  router.add("GET", "/v1/models", [&service](Request) { return list_models(service); });
+  router.add("GET", "/v1/models", [&](Request) { return list_models(service, decoders); });
   router.add("GET", "/v1/models/{id}",
-             [&service](Request request) { return one_model(service, std::move(request)); });
+             [&](Request request) { return one_model(service, decoders, std::move(request)); });
   router.add("POST", "/v1/embeddings",
              [&service](Request request) { return embeddings(service, std::move(request)); });
   router.add("POST", "/v1/classify",
@@ -153,6 +165,7 @@ void add_routes(net::Router& router, EncoderService& service) {
              [&service](Request request) { return tag(service, std::move(request)); });
   router.add("POST", "/v1/extract",
              [&service](Request request) { return extract(service, std::move(request)); });
+  add_generation_routes(router, service, decoders);
 }
 
 }  // namespace tack::server

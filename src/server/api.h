@@ -3,11 +3,13 @@
 
 #include "net/router.h"
 #include "server/encoder_service.h"
+#include "server/generation_service.h"
 
 namespace tack::server {
 
-// GET /healthz, /readyz, /v1/models, /v1/models/{id}; POST /v1/embeddings, /v1/classify. All errors
-// of the server get the shape of the OpenAI API. `service` outlives the server's handlers.
-void add_routes(net::Router& router, EncoderService& service);
+// GET /healthz, /readyz, /v1/models, /v1/models/{id}; POST /v1/embeddings, /v1/classify,
+// /v1/tag, /v1/extract, /v1/completions, /v1/chat/completions. All errors of the server get the
+// shape of the OpenAI API. The services outlive the server's handlers.
+void add_routes(net::Router& router, EncoderService& service, GenerationService& decoders);
 
 }  // namespace tack::server

@@ -69,9 +69,8 @@ struct EncoderService::Piece {
 };
 
 EncoderService::EncoderService(std::vector<std::unique_ptr<ServedModel>> models,
-                               const QueueLimits& limits)
-    : limits_(limits), models_(std::move(models)) {
-  assert(!models_.empty());
+                               const QueueLimits& limits, PriorityLane* lane)
+    : limits_(limits), lane_(lane), models_(std::move(models)) {
   engine_ = std::thread([this] { work(); });
 }
 
@@ -187,7 +186,10 @@ void EncoderService::work() {
   while (true) {
     const std::vector<Piece> batch = take_batch();
     if (batch.empty()) return;
-    run_batch(batch);
+    {
+      const PriorityLane::Urgent urgent(lane_);
+      run_batch(batch);
+    }
     for (const Piece& piece : batch) settle(piece);
   }
 }

@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/priority_lane.h"
 #include "base/result.h"
 #include "net/async.h"
 #include "server/served_model.h"
@@ -32,9 +33,10 @@ struct QueueLimits {
 
 class EncoderService {
  public:
-  // Takes over the models (at least one; ids differ) and starts the engine thread.
+  // Takes over the models (ids differ) and starts the engine thread. `lane`: held while a batch
+  // runs; may be null.
   explicit EncoderService(std::vector<std::unique_ptr<ServedModel>> models,
-                          const QueueLimits& limits = {});
+                          const QueueLimits& limits = {}, PriorityLane* lane = nullptr);
   ~EncoderService();  // stop()
   EncoderService(const EncoderService&) = delete;
   EncoderService& operator=(const EncoderService&) = delete;
@@ -82,6 +84,7 @@ class EncoderService {
   void settle(const Piece& piece);
 
   const QueueLimits limits_;
+  PriorityLane* const lane_;
   std::vector<std::unique_ptr<ServedModel>> models_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;

@@ -7,44 +7,10 @@
 #include <numeric>
 
 #include "server/base64.h"
+#include "server/fields.h"
 
 namespace tack::server {
 namespace {
-
-std::unexpected<ApiError> bad(std::string_view param, std::string message) {
-  return std::unexpected(ApiError{400, std::move(message), std::string(param), {}});
-}
-
-ApiResult<Json> parse_object(std::string_view body) {
-  auto json = parse_json(body, "request body");
-  if (!json) return bad("", json.error().message);
-  if (!json->is_object()) return bad("", "request body: must be a JSON object");
-  return *std::move(json);
-}
-
-// The member, or null when it is absent or null.
-const Json* member(const Json& object, std::string_view name) {
-  const auto at = object.find(name);
-  return at == object.end() || at->is_null() ? nullptr : &*at;
-}
-
-ApiResult<std::string> optional_string(const Json& object, std::string_view name) {
-  const Json* value = member(object, name);
-  if (!value) return std::string();
-  if (!value->is_string()) return bad(name, fmt::format("'{}' must be a string", name));
-  return value->get<std::string>();
-}
-
-ApiResult<std::optional<std::int64_t>> optional_count(const Json& object, std::string_view name) {
-  const Json* value = member(object, name);
-  if (!value) return std::nullopt;
-  const bool whole = value->is_number_integer() &&
-                     !(value->is_number_unsigned() &&
-                       value->get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max());
-  if (!whole || value->get<std::int64_t>() < 1)
-    return bad(name, fmt::format("'{}' must be a whole number from 1 up", name));
-  return value->get<std::int64_t>();
-}
 
 ApiResult<Tokens> token_ids(const Json& list) {
   Tokens tokens;

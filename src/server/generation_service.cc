@@ -1,0 +1,229 @@
+#include "server/generation_service.h"
+
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <sys/stat.h>
+
+namespace tack::server {
+namespace asio = boost::asio;
+
+// What the engine thread has said of a request and the coroutine has not taken yet.
+struct GenerationService::Mailbox {
+  std::mutex mutex;
+  GenerationRequest request;  // until the engine thread takes it
+  GenerationId id = 0;        // of the engine thread alone
+  bool admitted = false;
+  std::optional<GenerationUpdate> news;
+  std::optional<Error> error;
+  std::move_only_function<void()> resume;  // of a coroutine that waits
+
+  bool has_news() const { return news || error; }
+
+  // Changes the box and wakes who waits for it.
+  template <class Change>
+  void post(const Change& change) {
+    std::move_only_function<void()> wake;
+    {
+      const std::lock_guard lock(mutex);
+      change();
+      wake = std::exchange(resume, nullptr);
+    }
+    if (wake) wake();
+  }
+  void add(const GenerationUpdate& update) {
+    post([&] {
+      if (!news) {
+        news = update;
+        return;
+      }
+      news->text += update.text;
+      news->tokens.insert(news->tokens.end(), update.tokens.begin(), update.tokens.end());
+      news->end = update.end;
+    });
+  }
+  void fail(Error why) {
+    post([&] { error = std::move(why); });
+  }
+};
+
+struct GenerationService::Worker {
+  std::unique_ptr<ServedDecoder> decoder;
+  const PriorityLane* lane = nullptr;
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::deque<std::shared_ptr<Mailbox>> starts, cancels;
+  bool stopping = false;
+  std::unordered_map<GenerationId, std::shared_ptr<Mailbox>> running;  // of the thread alone
+  std::thread thread;
+
+  void run() {
+    std::deque<std::shared_ptr<Mailbox>> begun, ended;
+    while (take_orders(begun, ended)) {
+      for (const auto& box : begun) admit(box);
+      for (const auto& box : ended)
+        if (running.erase(box->id) > 0) decoder->generator->cancel(box->id);
+      if (lane != nullptr) lane->give_way();
+      for (const GenerationUpdate& update : decoder->generator->step()) {
+        const auto found = running.find(update.id);
+        if (found == running.end()) continue;
+        found->second->add(update);
+        if (update.end) running.erase(found);
+      }
+    }
+    for (const auto& [id, box] : running) box->fail(stopped());
+    running.clear();
+  }
+
+  // False when the service is stopped. Waits when there is nothing to do.
+  bool take_orders(std::deque<std::shared_ptr<Mailbox>>& begun,
+                   std::deque<std::shared_ptr<Mailbox>>& ended) {
+    begun.clear();
+    ended.clear();
+    std::unique_lock lock(mutex);
+    wake.wait(lock, [&] {
+      return stopping || !starts.empty() || !cancels.empty() || !decoder->generator->idle();
+    });
+    begun.swap(starts);
+    ended.swap(cancels);
+    if (!stopping) return true;
+    for (const auto& box : begun) box->fail(stopped());
+    return false;
+  }
+
+  void admit(const std::shared_ptr<Mailbox>& box) {
+    auto id = decoder->generator->add(std::move(box->request));
+    if (!id) return box->fail(id.error());
+    box->id = *id;
+    running.emplace(*id, box);
+    box->post([&] { box->admitted = true; });
+  }
+
+  void order(std::deque<std::shared_ptr<Mailbox>> Worker::* list, std::shared_ptr<Mailbox> box) {
+    const std::lock_guard lock(mutex);
+    (this->*list).push_back(std::move(box));
+    wake.notify_one();
+  }
+
+  static Error stopped() { return {ErrorCode::kInterrupted, "the server is stopping"}; }
+};
+
+namespace {
+
+// Suspends until post() is called on the box, unless `ready` holds already.
+template <class Mailbox, class Ready>
+net::Async<void> wait_for(std::shared_ptr<Mailbox> box, Ready ready) {
+  auto initiate = [box, ready](auto handler) {
+    const auto executor = asio::get_associated_executor(handler);
+    std::move_only_function<void()> resume = [handler = std::move(handler),
+                                              work = asio::make_work_guard(executor)]() mutable {
+      asio::post(work.get_executor(), std::move(handler));
+    };
+    {
+      const std::lock_guard lock(box->mutex);
+      if (!ready(*box)) {
+        box->resume = std::move(resume);
+        return;
+      }
+    }
+    resume();
+  };
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(initiate,
+                                                                       asio::use_awaitable);
+}
+
+std::int64_t modified_at(const std::filesystem::path& path) {
+  struct stat status{};
+  return ::stat(path.c_str(), &status) == 0 ? static_cast<std::int64_t>(status.st_mtime) : 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ServedDecoder>> open_served_decoder(std::shared_ptr<const Model> model,
+                                                           std::string id,
+                                                           const GeneratorOptions& options) {
+  TACK_TRY(auto format, ChatFormat::of(*model));
+  TACK_TRY(auto generator, Generator::create(model, options));
+  const std::string name = id.empty() ? model->name() : std::move(id);
+  const std::int64_t created = modified_at(model->path());
+  return std::make_unique<ServedDecoder>(
+      ServedDecoder{name, created, std::move(model), std::move(generator), std::move(format)});
+}
+
+GenerationService::Stream::Stream(std::shared_ptr<Mailbox> mailbox, Worker& worker)
+    : mailbox_(std::move(mailbox)), worker_(worker) {}
+
+GenerationService::Stream::~Stream() {
+  worker_.order(&Worker::cancels, mailbox_);
+}
+
+net::Async<Result<GenerationUpdate>> GenerationService::Stream::next() {
+  co_await wait_for(mailbox_, [](const Mailbox& box) { return box.has_news(); });
+  const std::lock_guard lock(mailbox_->mutex);
+  if (mailbox_->news) {
+    GenerationUpdate update = *std::exchange(mailbox_->news, std::nullopt);
+    co_return update;
+  }
+  co_return std::unexpected(*mailbox_->error);
+}
+
+GenerationService::GenerationService(std::vector<std::unique_ptr<ServedDecoder>> decoders,
+                                     const PriorityLane* lane)
+    : lane_(lane) {
+  for (auto& decoder : decoders) {
+    workers_.push_back(std::make_unique<Worker>());
+    Worker& worker = *workers_.back();
+    worker.decoder = std::move(decoder);
+    worker.lane = lane_;
+    worker.thread = std::thread([&worker] { worker.run(); });
+  }
+}
+
+GenerationService::~GenerationService() {
+  stop();
+}
+
+const ServedDecoder& GenerationService::model(std::size_t index) const {
+  return *workers_[index]->decoder;
+}
+
+net::Async<Result<std::unique_ptr<GenerationService::Stream>>> GenerationService::start(
+    std::size_t model, GenerationRequest request) {
+  Worker& worker = *workers_[model];
+  const auto box = std::make_shared<Mailbox>();
+  box->request = std::move(request);
+  {
+    const std::lock_guard lock(worker.mutex);
+    if (worker.stopping) co_return std::unexpected(Worker::stopped());
+    worker.starts.push_back(box);
+    worker.wake.notify_one();
+  }
+  // From here on: the request is cancelled when this coroutine is destroyed.
+  auto stream = std::make_unique<Stream>(box, worker);
+  co_await wait_for(box, [](const Mailbox& b) { return b.admitted || b.error; });
+  {
+    const std::lock_guard lock(box->mutex);
+    if (!box->admitted) co_return std::unexpected(*box->error);
+  }
+  co_return std::move(stream);
+}
+
+void GenerationService::stop() {
+  for (const auto& worker : workers_) {
+    {
+      const std::lock_guard lock(worker->mutex);
+      worker->stopping = true;
+    }
+    worker->wake.notify_all();
+  }
+  for (const auto& worker : workers_)
+    if (worker->thread.joinable()) worker->thread.join();
+}
+
+}  // namespace tack::server
