@@ -17,8 +17,8 @@ namespace {
 constexpr std::size_t kMaxPrompt = std::size_t{64} << 20, kMaxSchema = 1 << 20;
 
 struct Options {
-  std::string model, system, schema;
-  std::vector<std::string> prompt, stops, choices;
+  std::string model, prompt, system, schema;
+  std::vector<std::string> stops, choices;
   SamplingOptions sampling{.temperature = 0.8, .top_k = 40, .top_p = 0.95, .min_p = 0.05};
   std::int64_t max_tokens = -1, context = 0, seed = -1;
   int threads = 0;
@@ -39,10 +39,8 @@ Result<OutputForm> form_of(const Options& options) {
 }
 
 Result<std::string> read_prompt(const Options& options) {
+  if (!options.prompt.empty() && options.prompt != "-") return options.prompt;
   std::string text;
-  for (const std::string& word : options.prompt) text += (text.empty() ? "" : " ") + word;
-  if (!text.empty() && text != "-") return text;
-  text.clear();
   char buffer[1 << 16];
   while (const std::size_t read = std::fread(buffer, 1, sizeof buffer, stdin)) {
     text.append(buffer, read);
@@ -133,7 +131,7 @@ Verb make_run(Command& root) {
   Command verb = root.add_verb("run", "Write text with a decoder, or talk to it");
   add_model_option(verb, options->model, "Decoder (path or name)");
   verb.option("prompt", options->prompt,
-              "What to say; none: a conversation in the terminal, or standard input");
+              "What to say, in quotes; none: a conversation in the terminal, or standard input");
   verb.option("--system", options->system, "The system message");
   verb.flag("--raw", options->raw, "The prompt is text to continue, no turn of a conversation");
   verb.option("--max-tokens,-n", options->max_tokens, "Longest answer, in tokens; -1: no limit")

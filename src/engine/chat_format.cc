@@ -18,7 +18,7 @@ Result<ChatFormat> ChatFormat::of(const Model& model) {
   auto parsed = Template::parse(source);
   if (!parsed)
     return std::unexpected(
-        std::move(parsed).error().in(model.path().string() + ": its chat template"));
+        std::move(parsed).error().in(model.path().string()));
   ChatFormat format(model, *std::move(parsed));
   format.tool_format_ = chat::tool_format(source);
   // Without markers of its own the family's template is text that the model has never seen.

@@ -28,7 +28,7 @@ class ApiTest : public ::testing::Test {
   void start(std::vector<std::unique_ptr<ServedModel>> models, QueueLimits limits = {}) {
     service.emplace(std::move(models), limits);
     net::Router router;
-    add_routes(router, *service);
+    add_routes(router, *service, decoders);
     auto started = net::HttpServer::start({.body_limit = 100'000}, std::move(router));
     ASSERT_TRUE(started) << started.error().message;
     server = std::move(*started);
@@ -68,6 +68,7 @@ class ApiTest : public ::testing::Test {
   FakeState state;
   std::unique_ptr<net::HttpServer> server;  // destroyed after the service
   std::optional<EncoderService> service;
+  GenerationService decoders{{}};
 };
 
 TEST_F(ApiTest, HealthAndModels) {
