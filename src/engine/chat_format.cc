@@ -16,9 +16,7 @@ Result<ChatFormat> ChatFormat::of(const Model& model) {
   const chat::Family family = chat::family_of(model.architecture(), has_token);
   if (!from_file) source = chat::built_in_template(family);
   auto parsed = Template::parse(source);
-  if (!parsed)
-    return std::unexpected(
-        std::move(parsed).error().in(model.path().string()));
+  if (!parsed) return std::unexpected(std::move(parsed).error().in(model.path().string()));
   ChatFormat format(model, *std::move(parsed));
   format.tool_format_ = chat::tool_format(source);
   // Without markers of its own the family's template is text that the model has never seen.
