@@ -223,11 +223,13 @@ TEST_F(GenerationApi, AClientThatLeavesStopsItsGeneration) {
   boost::asio::io_context loop;
   bool left = false;
   auto leave = [&]() -> net::Async<void> {
-    const auto got = co_await net::fetch_stream(
-        {.method = "POST",
-         .url = fmt::format("http://127.0.0.1:{}/v1/chat/completions", server_->port()),
-         .body = to_text(body)},
-        [](const Response&, std::string_view) { return false; });
+    net::ClientRequest request;
+    request.method = "POST";
+    request.url = fmt::format("http://127.0.0.1:{}/v1/chat/completions", server_->port());
+    request.body = to_text(body);
+    const net::OnData stop = [](const Response&, std::string_view) { return false; };
+    const net::ClientOptions options;
+    const auto got = co_await net::fetch_stream(request, stop, options);
     left = got.has_value();
   };
   boost::asio::co_spawn(loop, leave(), boost::asio::detached);
