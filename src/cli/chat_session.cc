@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 
 #include "base/interrupt.h"
-#include "base/random.h"
 #include "cli/lines.h"
 
 namespace tack {
@@ -107,8 +106,7 @@ class Chat {
     messages_.push_back({.role = "user", .content = said});
     auto prompt = format_.prompt(messages_);
     if (!prompt) return drop_turn(prompt.error());
-    auto written = write_answer(generator_, *std::move(prompt), settings_,
-                                [](std::string_view text) { return print_text(text); });
+    auto written = write_answer(generator_, *std::move(prompt), settings_, print_text);
     if (!written) return drop_turn(written.error());
     fmt::print("\n");
     if (written->end.reason == FinishReason::kLength)
@@ -127,12 +125,6 @@ class Chat {
                error.code == ErrorCode::kUsage ? " (/clear begins a new conversation)" : "");
     return error.code == ErrorCode::kUsage ? Status{} : std::unexpected(error);
   }
-  static Status print_text(std::string_view text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    if (std::fflush(stdout) != 0) return fail("cannot write to standard output");
-    return {};
-  }
-
   void command(const std::string& line) {
     const std::size_t space = line.find(' ');
     const std::string name = line.substr(0, space);

@@ -40,18 +40,6 @@ Status print_answer(const Options& options, std::string_view question, std::stri
   return print_line(fmt::format("{}\t{:.3f}\t{}", answer, extraction.probability, question));
 }
 
-// Standard input whole, as one context.
-Result<std::string> read_standard_input() {
-  std::string text;
-  char buffer[1 << 16];
-  while (const std::size_t read = std::fread(buffer, 1, sizeof buffer, stdin)) {
-    text.append(buffer, read);
-    if (text.size() > kMaxContext)
-      return fail("standard input: the context is longer than {} MiB", kMaxContext >> 20U);
-  }
-  return text;
-}
-
 Status answer_one(const Options& options, Extractor& extractor) {
   std::string context;
   if (!options.context_file.empty() && options.context_file != "-") {
@@ -60,7 +48,7 @@ Status answer_one(const Options& options, Extractor& extractor) {
     if (options.context_file.empty() && isatty(STDIN_FILENO) == 1)
       return fail(ErrorCode::kUsage,
                   "no context: name a file with --context-file, or pipe the text in");
-    TACK_TRY(context, read_standard_input());
+    TACK_TRY(context, read_standard_input("context", kMaxContext));
   }
   TACK_RETURN_IF_ERROR(check_utf8(
       context, options.context_file.empty() ? "standard input" : options.context_file, 1));

@@ -40,20 +40,10 @@ Result<OutputForm> form_of(const Options& options) {
 
 Result<std::string> read_prompt(const Options& options) {
   if (!options.prompt.empty() && options.prompt != "-") return options.prompt;
-  std::string text;
-  char buffer[1 << 16];
-  while (const std::size_t read = std::fread(buffer, 1, sizeof buffer, stdin)) {
-    text.append(buffer, read);
-    if (text.size() > kMaxPrompt)
-      return fail("standard input: the prompt is longer than {} MiB", kMaxPrompt >> 20U);
-  }
+  TACK_TRY(std::string text, read_standard_input("prompt", kMaxPrompt));
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
   if (text.empty()) return fail(ErrorCode::kUsage, "standard input: the prompt is empty");
   return text;
-}
-
-std::string_view reason_name(const GenerationEnd& end) {
-  return end.reason == FinishReason::kLength ? "length" : "stop";
 }
 
 Status answer(const Options& options, Generator& generator, const ChatFormat& format, bool raw,
@@ -71,17 +61,16 @@ Status answer(const Options& options, Generator& generator, const ChatFormat& fo
   TACK_TRY(const Written written,
            write_answer(generator, std::move(prompt), settings, [&](std::string_view piece) {
              if (options.json) return Status{};
-             std::fwrite(piece.data(), 1, piece.size(), stdout);
-             return std::fflush(stdout) == 0 ? Status{}
-                                             : Status(fail("cannot write to standard output"));
+             return print_text(piece);
            }));
   if (options.json)
-    TACK_RETURN_IF_ERROR(print_line(to_text(Json{{"text", written.text},
-                                                 {"finish_reason", reason_name(written.end)},
-                                                 {"prompt_tokens", written.end.prompt_tokens},
-                                                 {"output_tokens", written.end.output_tokens},
-                                                 {"prompt_seconds", written.prompt_seconds},
-                                                 {"output_seconds", written.output_seconds}})));
+    TACK_RETURN_IF_ERROR(
+        print_line(to_text(Json{{"text", written.text},
+                                {"finish_reason", finish_reason_name(written.end.reason)},
+                                {"prompt_tokens", written.end.prompt_tokens},
+                                {"output_tokens", written.end.output_tokens},
+                                {"prompt_seconds", written.prompt_seconds},
+                                {"output_seconds", written.output_seconds}})));
   else
     TACK_RETURN_IF_ERROR(print_line(""));
   if (options.stats) fmt::print(stderr, "{}\n", describe(written));

@@ -85,7 +85,7 @@ Status run(const Options& options) {
   // Declared first, destroyed last: the server holds the coroutines that the service may resume.
   std::unique_ptr<net::HttpServer> http;
   server::EncoderService service(std::move(models.encoders), {}, &lane);
-  server::GenerationService decoders(std::move(models.decoders), &lane);
+  server::GenerationService decoders(std::move(models.decoders));
   net::Router router;
   server::add_routes(router, service, decoders);
   const net::ServerOptions server_options{

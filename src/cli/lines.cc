@@ -76,6 +76,23 @@ Result<bool> read_texts(RowReader& rows, std::size_t most, std::vector<std::stri
   return true;
 }
 
+Result<std::string> read_standard_input(std::string_view what, std::size_t limit) {
+  std::string text;
+  char buffer[1 << 16];
+  while (const std::size_t read = std::fread(buffer, 1, sizeof buffer, stdin)) {
+    text.append(buffer, read);
+    if (text.size() > limit)
+      return fail("standard input: the {} is longer than {} MiB", what, limit >> 20U);
+  }
+  return text;
+}
+
+Status print_text(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  if (std::fflush(stdout) != 0) return fail("cannot write to standard output");
+  return {};
+}
+
 Status print_line(std::string_view line) {
   if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size() || std::putchar('\n') == EOF)
     return fail("standard output: {}", std::strerror(errno));

@@ -34,6 +34,11 @@ Result<std::unique_ptr<RowReader>> open_texts(const TextInput& input, const std:
 // Appends up to `most` texts; false when the input has ended.
 Result<bool> read_texts(RowReader& rows, std::size_t most, std::vector<std::string>& texts);
 
+// Standard input whole. An error says that the `what` is longer than `limit` bytes.
+Result<std::string> read_standard_input(std::string_view what, std::size_t limit);
+
+// Writes text to standard output at once, for who watches it come. kFailed as print_line().
+Status print_text(std::string_view text);
 // Writes a line to standard output. kFailed when it cannot be written (full disk, closed pipe).
 Status print_line(std::string_view line);
 

@@ -1,26 +1,27 @@
 #include "engine/chat_format.h"
 
-#include <algorithm>
-
 namespace tack {
 
 Result<ChatFormat> ChatFormat::of(const Model& model) {
   const Tokenizer& tokenizer = model.tokenizer();
-  const auto has_token = [&](std::string_view text) {
-    for (TokenId id = 0; id < tokenizer.vocab_size(); ++id)
-      if (tokenizer.token(id) == text) return true;
-    return false;
-  };
-  std::string source(model.chat_template());
-  const bool from_file = !source.empty();
-  const chat::Family family = chat::family_of(model.architecture(), has_token);
-  if (!from_file) source = chat::built_in_template(family);
+  std::string source = model.chat_template();
+  bool made_for_chat = true;
+  if (source.empty()) {
+    const auto has_token = [&](std::string_view text) {
+      for (TokenId id = 0; id < tokenizer.vocab_size(); ++id)
+        if (tokenizer.token(id) == text) return true;
+      return false;
+    };
+    const chat::Family family = chat::family_of(model.architecture(), has_token);
+    source = chat::built_in_template(family);
+    // Without markers of its own the family's template is text that the model has never seen.
+    made_for_chat = family != chat::Family::kChatml || has_token("<|im_end|>");
+  }
   auto parsed = Template::parse(source);
   if (!parsed) return std::unexpected(std::move(parsed).error().in(model.path().string()));
   ChatFormat format(model, *std::move(parsed));
   format.tool_format_ = chat::tool_format(source);
-  // Without markers of its own the family's template is text that the model has never seen.
-  format.made_for_chat_ = from_file || family != chat::Family::kChatml || has_token("<|im_end|>");
+  format.made_for_chat_ = made_for_chat;
   return format;
 }
 

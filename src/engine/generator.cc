@@ -37,6 +37,10 @@ struct Generator::Job {
   std::int64_t output_tokens() const { return static_cast<std::int64_t>(output.size()); }
 };
 
+std::string_view finish_reason_name(FinishReason reason) {
+  return reason == FinishReason::kLength ? "length" : "stop";
+}
+
 std::vector<TokenId> end_tokens(const Tokenizer& tokenizer) {
   std::vector<TokenId> ends;
   for (const auto& id : {tokenizer.special().eos, tokenizer.special().eot})

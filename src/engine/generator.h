@@ -48,6 +48,9 @@ enum class FinishReason : std::uint8_t {
   kFailed,
 };
 
+// As the OpenAI API calls it: "length" or "stop".
+std::string_view finish_reason_name(FinishReason reason);
+
 struct GenerationEnd {
   FinishReason reason = FinishReason::kEnd;
   std::int64_t stop = -1;  // which stop string

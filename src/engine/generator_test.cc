@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "models/made_up_decoder.h"
 #include "models/made_up_tokenizer.h"
 
 namespace tack {
@@ -26,15 +25,8 @@ class GeneratorTest : public testing::Test {
   void SetUp() override {
     directory_ = fs::temp_directory_path() / ("tack_generator_test_" + std::to_string(::getpid()));
     fs::create_directories(directory_);
-    const Json config = {{"model_type", "llama"},          {"hidden_size", 32},
-                         {"intermediate_size", 64},        {"num_hidden_layers", 2},
-                         {"num_attention_heads", 4},       {"num_key_value_heads", 2},
-                         {"max_position_embeddings", 128}, {"rms_norm_eps", 1e-5},
-                         {"rope_theta", 10000.0},          {"vocab_size", kMadeUpVocabulary},
-                         {"eos_token_id", kMadeUpEos},     {"tie_word_embeddings", true}};
-    const auto written = write_made_up_checkpoint(directory_, config);
+    const auto written = write_made_up_llama(directory_, 128);
     ASSERT_TRUE(written) << written.error().message;
-    write_made_up_tokenizer(directory_);
     auto model = Model::open(directory_);
     ASSERT_TRUE(model) << model.error().message;
     model_ = *model;

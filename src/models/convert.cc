@@ -73,9 +73,8 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
     const bool alone =
         model.generates() && !tokenizer && tokenizer.error().code == ErrorCode::kNotFound;
     if (!tokenizer && !alone) return std::unexpected(std::move(tokenizer).error());
-    TACK_TRY(std::string chat_template, chat_template_of(directory));
-    if (model.generates() && !chat_template.empty())
-      writer.set(kChatTemplateKey, GgufValue::string(std::move(chat_template)));
+    if (!model.chat_template().empty())
+      writer.set(kChatTemplateKey, GgufValue::string(model.chat_template()));
     if (tokenizer)
       for (const auto& [key, value] : tokenizer_gguf_keys(*tokenizer)) writer.set(key, value);
   }

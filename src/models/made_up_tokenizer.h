@@ -1,4 +1,4 @@
-// For tests: a tokenizer.json with a token for each byte, and two special ones.
+// For tests: a tiny Llama that reads text, with a token for each byte and two special ones.
 #pragma once
 
 #include <filesystem>
@@ -6,6 +6,8 @@
 #include <string>
 
 #include "base/json.h"
+#include "models/made_up_decoder.h"
+#include "text/byte_bpe.h"
 
 namespace tack {
 
@@ -15,20 +17,8 @@ inline constexpr int kMadeUpVocabulary = 258, kMadeUpEos = 257;
 
 inline void write_made_up_tokenizer(const std::filesystem::path& directory) {
   Json vocab = Json::object();
-  unsigned other = 256;  // bytes that print are themselves
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    const bool prints =
-        (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
-    const unsigned code = prints ? byte : other++;
-    std::string text;
-    if (code < 0x80) {
-      text += static_cast<char>(code);
-    } else {
-      text += static_cast<char>(0xC0U | code >> 6U);
-      text += static_cast<char>(0x80U | (code & 0x3FU));
-    }
-    vocab[text] = byte;
-  }
+  for (int byte = 0; byte < 256; ++byte)
+    vocab[printable_of_bytes(std::string(1, static_cast<char>(byte)))] = byte;
   Json added = Json::array();
   for (const auto& [id, text] : {std::pair{256, "<bos>"}, {257, "<eos>"}}) {
     vocab[text] = id;
@@ -55,6 +45,23 @@ inline void write_made_up_tokenizer(const std::filesystem::path& directory) {
   std::ofstream(directory / "tokenizer.json") << tokenizer.dump();
   std::ofstream(directory / "tokenizer_config.json")
       << Json{{"bos_token", "<bos>"}, {"eos_token", "<eos>"}}.dump();
+}
+
+// A decoder of made-up weights with that tokenizer.
+inline Status write_made_up_llama(const std::filesystem::path& directory, int context) {
+  write_made_up_tokenizer(directory);
+  return write_made_up_checkpoint(directory, {{"model_type", "llama"},
+                                              {"hidden_size", 32},
+                                              {"intermediate_size", 64},
+                                              {"num_hidden_layers", 2},
+                                              {"num_attention_heads", 4},
+                                              {"num_key_value_heads", 2},
+                                              {"max_position_embeddings", context},
+                                              {"rms_norm_eps", 1e-5},
+                                              {"rope_theta", 10000.0},
+                                              {"vocab_size", kMadeUpVocabulary},
+                                              {"eos_token_id", kMadeUpEos},
+                                              {"tie_word_embeddings", true}});
 }
 
 }  // namespace tack

@@ -229,10 +229,6 @@ ApiResult<CompletionRequest> parse_chat_request(std::string_view body) {
   return request;
 }
 
-std::string_view finish_reason_name(FinishReason reason) {
-  return reason == FinishReason::kLength ? "length" : "stop";
-}
-
 Json usage_json(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.output_tokens},

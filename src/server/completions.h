@@ -65,8 +65,6 @@ class CompletionWriter {
   std::int64_t created_;
 };
 
-// "stop", "length", "tool_calls".
-std::string_view finish_reason_name(FinishReason reason);
 Json usage_json(const Usage& usage);
 
 // In the shape of a chat's or a completion's "logprobs". Texts that are no UTF-8 by themselves show

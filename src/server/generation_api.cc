@@ -1,10 +1,11 @@
 #include "server/generation_api.h"
 
+#include <algorithm>
+#include <atomic>
 #include <ctime>
 
 #include <fmt/ranges.h>
 
-#include "base/random.h"
 #include "server/completions.h"
 #include "server/fields.h"
 
@@ -217,17 +218,17 @@ class Answer {
     std::string events;
     const auto add = [&](const Json& event) { events += net::sse_event(to_text(event)); };
     chat::Reply reply;
+    std::string_view certain = text_;  // of the reply's text: no call can be in it any more
     if (update.end) {
       reply = reply_of(text_);
-    } else if (!tools_ || !chat::may_be_tool_call(text_, decoder_.format.tool_format())) {
-      reply.text = text_;
-    } else {
-      reply.text = text_.substr(0, sent_);
+      certain = reply.text;
+    } else if (tools_ && chat::may_be_tool_call(text_, decoder_.format.tool_format())) {
+      certain = certain.substr(0, sent_);
     }
-    const bool more = reply.text.size() > sent_;
+    const bool more = certain.size() > sent_;
     if (more || !logprobs.is_null())
-      add(writer_.event(more ? std::string_view(reply.text).substr(sent_) : "", logprobs));
-    sent_ = std::max(sent_, reply.text.size());
+      add(writer_.event(more ? certain.substr(sent_) : "", logprobs));
+    sent_ = std::max(sent_, certain.size());
     if (!update.end) return events;
     if (!reply.calls.empty()) add(writer_.tool_calls_event(reply.calls));
     add(writer_.last_event(reason(*update.end, reply)));

@@ -9,7 +9,8 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <sys/stat.h>
+
+#include "server/served_model.h"
 
 namespace tack::server {
 namespace asio = boost::asio;
@@ -55,7 +56,6 @@ struct GenerationService::Mailbox {
 
 struct GenerationService::Worker {
   std::unique_ptr<ServedDecoder> decoder;
-  const PriorityLane* lane = nullptr;
   std::mutex mutex;
   std::condition_variable wake;
   std::deque<std::shared_ptr<Mailbox>> starts, cancels;
@@ -69,7 +69,6 @@ struct GenerationService::Worker {
       for (const auto& box : begun) admit(box);
       for (const auto& box : ended)
         if (running.erase(box->id) > 0) decoder->generator->cancel(box->id);
-      if (lane != nullptr) lane->give_way();
       for (const GenerationUpdate& update : decoder->generator->step()) {
         const auto found = running.find(update.id);
         if (found == running.end()) continue;
@@ -138,11 +137,6 @@ net::Async<void> wait_for(std::shared_ptr<Mailbox> box, Ready ready) {
                                                                        asio::use_awaitable);
 }
 
-std::int64_t modified_at(const std::filesystem::path& path) {
-  struct stat status{};
-  return ::stat(path.c_str(), &status) == 0 ? static_cast<std::int64_t>(status.st_mtime) : 0;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<ServedDecoder>> open_served_decoder(std::shared_ptr<const Model> model,
@@ -173,14 +167,11 @@ net::Async<Result<GenerationUpdate>> GenerationService::Stream::next() {
   co_return std::unexpected(*mailbox_->error);
 }
 
-GenerationService::GenerationService(std::vector<std::unique_ptr<ServedDecoder>> decoders,
-                                     const PriorityLane* lane)
-    : lane_(lane) {
+GenerationService::GenerationService(std::vector<std::unique_ptr<ServedDecoder>> decoders) {
   for (auto& decoder : decoders) {
     workers_.push_back(std::make_unique<Worker>());
     Worker& worker = *workers_.back();
     worker.decoder = std::move(decoder);
-    worker.lane = lane_;
     worker.thread = std::thread([&worker] { worker.run(); });
   }
 }

@@ -15,7 +15,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/priority_lane.h"
 #include "base/result.h"
 #include "engine/chat_format.h"
 #include "engine/generator.h"
@@ -58,9 +57,7 @@ class GenerationService {
     Worker& worker_;
   };
 
-  // `lane`: see ServedDecoder; may be null.
-  explicit GenerationService(std::vector<std::unique_ptr<ServedDecoder>> decoders,
-                             const PriorityLane* lane = nullptr);
+  explicit GenerationService(std::vector<std::unique_ptr<ServedDecoder>> decoders);
   ~GenerationService();  // stop()
   GenerationService(const GenerationService&) = delete;
   GenerationService& operator=(const GenerationService&) = delete;
@@ -75,7 +72,6 @@ class GenerationService {
   void stop();
 
  private:
-  const PriorityLane* lane_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

@@ -9,7 +9,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "models/made_up_decoder.h"
 #include "models/made_up_tokenizer.h"
 #include "net/client.h"
 #include "net/server.h"
@@ -27,18 +26,7 @@ class GenerationApi : public ::testing::Test {
   void SetUp() override {
     directory_ = fs::temp_directory_path() / ("tack_generation_" + std::to_string(::getpid()));
     fs::create_directories(directory_);
-    ASSERT_TRUE(write_made_up_checkpoint(directory_, {{"model_type", "llama"},
-                                                      {"hidden_size", 32},
-                                                      {"intermediate_size", 64},
-                                                      {"num_hidden_layers", 2},
-                                                      {"num_attention_heads", 4},
-                                                      {"num_key_value_heads", 2},
-                                                      {"max_position_embeddings", 4096},
-                                                      {"rms_norm_eps", 1e-5},
-                                                      {"rope_theta", 10000.0},
-                                                      {"vocab_size", kMadeUpVocabulary},
-                                                      {"tie_word_embeddings", true}}));
-    write_made_up_tokenizer(directory_);
+    ASSERT_TRUE(write_made_up_llama(directory_, 4096));
     const auto model = Model::open(directory_);
     ASSERT_TRUE(model) << model.error().message;
     auto decoder = open_served_decoder(*model, "made-up",
@@ -49,7 +37,7 @@ class GenerationApi : public ::testing::Test {
     std::vector<std::unique_ptr<ServedModel>> encoders;
     encoders.push_back(std::make_unique<FakeModel>(state_, "tickets", true));
     encoders_.emplace(std::move(encoders), QueueLimits{}, &lane_);
-    decoders_.emplace(std::move(served), &lane_);
+    decoders_.emplace(std::move(served));
     net::Router router;
     add_routes(router, *encoders_, *decoders_);
     auto started = net::HttpServer::start({}, std::move(router));

@@ -8,11 +8,6 @@
 namespace tack::server {
 namespace {
 
-std::int64_t modified_at(const std::filesystem::path& path) {
-  struct stat status{};
-  return ::stat(path.c_str(), &status) == 0 ? static_cast<std::int64_t>(status.st_mtime) : 0;
-}
-
 ModelInfo describe(const Model& model, const TextEncoder& encoder, std::string id) {
   return {.id = id.empty() ? model.name() : std::move(id),
           .created = modified_at(model.path()),
@@ -151,6 +146,11 @@ class ExtractorModel final : public ServedModel {
 };
 
 }  // namespace
+
+std::int64_t modified_at(const std::filesystem::path& path) {
+  struct stat status{};
+  return ::stat(path.c_str(), &status) == 0 ? static_cast<std::int64_t>(status.st_mtime) : 0;
+}
 
 Result<std::unique_ptr<ServedModel>> open_served_model(const std::filesystem::path& path,
                                                        std::string id,

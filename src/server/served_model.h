@@ -62,6 +62,9 @@ class ServedModel {
   }
 };
 
+// When a file was last changed, in seconds since 1970; 0 when that cannot be known.
+std::int64_t modified_at(const std::filesystem::path& path);
+
 // A task model (with labels) or a plain encoder. `id` empty: the file's stem.
 Result<std::unique_ptr<ServedModel>> open_served_model(const std::filesystem::path& path,
                                                        std::string id,
