@@ -111,7 +111,7 @@ TEST_F(GenerationApi, AChatIsAnsweredWholeAndAsEvents) {
   std::string text;
   for (std::size_t i = 1; i + 2 < all.size(); ++i)
     text += all[i]["choices"][0]["delta"]["content"].get<std::string>();
-  EXPECT_EQ(text, choice["message"]["content"]);
+  EXPECT_EQ(Json(text), choice["message"]["content"]);
   EXPECT_EQ(all[all.size() - 2]["choices"][0]["finish_reason"], "length");
   EXPECT_EQ(all.back()["usage"]["completion_tokens"], 12);
   EXPECT_GT(all.back()["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
