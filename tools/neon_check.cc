@@ -276,6 +276,45 @@ void check_backward() {
            "backward of attention", length, 0, 0);
 }
 
+std::vector<float> cached(const Kernels& level, KvType type, std::int64_t tokens) {
+  constexpr std::int64_t kDim = 96, kGroup = 3;
+  Random random(static_cast<std::uint64_t>(tokens));
+  const auto q = normal(random, tokens * kGroup * kDim), k = normal(random, tokens * kDim),
+             v = normal(random, tokens * kDim);
+  const std::int64_t slots = (tokens + kKvTile - 1) / kKvTile;
+  AlignedBuffer memory(static_cast<std::size_t>(2 * slots * kKvTile * kDim * 4));
+  AlignedBuffer scratch(static_cast<std::size_t>(cached_attention_scratch_floats(kDim)) * 4);
+  const KvHead head{memory.data(), slots, kDim, type};
+  for (std::int64_t t = 0; t < tokens; ++t)
+    level.cached_attention.store(head, t, k.data() + t * kDim, v.data() + t * kDim);
+  std::vector<float> out(static_cast<std::size_t>(tokens * kGroup * kDim)),
+      state(static_cast<std::size_t>(kKvQueryRows * kv_state_floats(kDim)));
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    level.cached_attention.attend({.head = head,
+                                   .group = kGroup,
+                                   .tokens = 1,
+                                   .position = t,
+                                   .q = q.data() + t * kGroup * kDim,
+                                   .q_stride = kGroup * kDim,
+                                   .scale = 0.3F,
+                                   .window = 70,
+                                   .begin = 0,
+                                   .end = tokens,
+                                   .state = state.data(),
+                                   .scratch = scratch.as<float>()});
+    level.cached_attention.finish(1, kGroup, kDim, state.data(), out.data() + t * kGroup * kDim,
+                                  kGroup * kDim);
+  }
+  return out;
+}
+
+void check_cached() {
+  for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0})
+    for (const std::int64_t tokens : {1, 20, 200})
+      expect(cached(scalar::kKernels, type, tokens) == cached(neon::kKernels, type, tokens),
+             "attention over a cache", tokens, static_cast<long>(type), 0);
+}
+
 }  // namespace
 }  // namespace tack::kernels
 
@@ -285,6 +324,7 @@ int main() {
   tack::kernels::check_attention(random);
   tack::kernels::check_product(random);
   tack::kernels::check_backward();
+  tack::kernels::check_cached();
   std::printf("NEON against scalar: %d failures\n", tack::kernels::failures);
   return tack::kernels::failures == 0 ? 0 : 1;
 }

@@ -22,12 +22,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Options {
-  std::string model, data, text = "text";
+  std::string model, data, text = "text", kv = "f16";
   std::vector<std::int64_t> tokens = {12, 128};
   std::int64_t sequences = 64;
   std::int64_t prefill = 512, decode = 128;
   int threads = 0, rounds = 0;
-  bool json = false;
+  bool json = false, exact = false;
 };
 constexpr int kEncoderRounds = 50, kDecoderRounds = 5;
 
@@ -149,8 +149,13 @@ Status run_decoder(const Options& options, const std::shared_ptr<const Model>& m
   if (options.prefill < 1 || options.decode < 1 || context > model->context_length())
     return fail(ErrorCode::kUsage, "--prefill {} and --decode {} do not fit a context of {} tokens",
                 options.prefill, options.decode, model->context_length());
+  const auto kv = options.kv == "f32"   ? kernels::KvType::kF32
+                  : options.kv == "f16" ? kernels::KvType::kF16
+                                        : kernels::KvType::kQ8_0;
   TACK_TRY(const auto decoder,
-           Decoder::create(model, {.threads = options.threads, .context = context}));
+           Decoder::create(
+               model,
+               {.threads = options.threads, .context = context, .kv = kv, .exact = options.exact}));
   Random random(1);
   std::vector<TokenId> ids(static_cast<std::size_t>(context));
   for (TokenId& id : ids)

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <map>
-#include <optional>
 
 #include "base/aligned_buffer.h"
 #include "base/checked.h"
 #include "base/cpu.h"
 #include "base/thread_pool.h"
+#include "engine/decoder_program.h"
 #include "engine/kv_cache.h"
 #include "kernels/kernels.h"
 #include "tensor/convert.h"
@@ -21,7 +20,9 @@ using graph::Node;
 using graph::ValueId;
 
 constexpr std::int64_t kDefaultContext = 8192;
-constexpr std::int64_t kWeightRows = 32;  // of a linear layer that a worker widens to f32 at once
+constexpr std::int64_t kWeightRows =
+    32;  // of a linear layer: what workers share, and widen at once
+constexpr std::int64_t kItemsPerWorker = 2;  // of attention; with fewer, spans are shared
 
 std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
@@ -35,34 +36,6 @@ Range part_of(std::int64_t n, int part, int parts, std::int64_t unit = 1) {
   return {std::min(n, units * part / parts * unit), std::min(n, units * (part + 1) / parts * unit)};
 }
 
-// Where each value lies in the arena, as floats per row; memory is taken again after the last use.
-std::vector<std::int64_t> place_values(const graph::Graph& graph, std::int64_t& columns) {
-  struct Block {
-    std::int64_t offset, size;
-    std::size_t last_use;
-  };
-  const auto& nodes = graph.nodes();
-  std::vector<std::size_t> last_use(graph.value_count(), 0);
-  for (std::size_t n = 0; n < nodes.size(); ++n)
-    for (ValueId input : nodes[n].inputs) last_use[at(input.index)] = n;
-  std::vector<std::int64_t> offsets(graph.value_count(), -1);
-  std::vector<Block> blocks;  // by offset
-  columns = 0;
-  for (std::size_t n = 0; n < nodes.size(); ++n) {
-    const ValueId v = nodes[n].output;
-    std::erase_if(blocks, [&](const Block& b) { return b.last_use < n; });
-    const std::int64_t size = round_up<std::int64_t>(graph.value(v).cols, 16);
-    std::int64_t offset = 0;
-    auto place = blocks.begin();
-    for (; place != blocks.end() && place->offset - offset < size; ++place)
-      offset = place->offset + place->size;
-    blocks.insert(place, {offset, size, std::max(last_use[at(v.index)], n)});
-    offsets[at(v.index)] = offset;
-    columns = std::max(columns, offset + size);
-  }
-  return offsets;
-}
-
 class GraphDecoder final : public Decoder {
  public:
   GraphDecoder(std::shared_ptr<const Model> model, int threads, std::int64_t context,
@@ -73,31 +46,26 @@ class GraphDecoder final : public Decoder {
         context_(context),
         batch_(std::min(options.batch, context)),
         sequences_(options.sequences),
+        exact_(options.exact),
         lane_(options.lane),
         logits_(graph_.find_output("logits")->value),
-        cache_(layers_of(graph_), sequences_, context_, batch_) {
-    std::int64_t columns = 0;
-    offsets_ = place_values(without_logits(), columns);
-    arena_ = AlignedBuffer(at(columns * batch_) * sizeof(float));
-    std::int64_t depth = 0, head_dim = 0;
-    std::size_t attention = 0;
-    for (const Node& node : graph_.nodes()) {
-      if (const auto* linear = std::get_if<graph::Linear>(&node.op))
-        depth = std::max(depth, graph_.weight(linear->weight).shape[1]);
-      if (const auto* op = std::get_if<graph::Attention>(&node.op)) {
-        head_dim = std::max(head_dim, op->head_dim);
-        layer_of_[&node] = attention++;
-      }
-      load_vectors(node);
-    }
-    for (int worker = 0; worker < threads; ++worker) {
-      widened_.emplace_back(at(kWeightRows * depth) * sizeof(float));
-      product_scratch_.emplace_back(kernels::product_scratch_bytes(batch_, depth));
-      attention_scratch_.emplace_back(kernels::attention_scratch_floats(context_, head_dim) *
-                                      sizeof(float));
-    }
+        tensors_(tensors_of(*model_)),
+        program_(make_program(graph_, logits_, [&](const auto& op) { return in_blocks(op); })),
+        cache_(layers_of(graph_), options.kv, sequences_, context_, batch_) {
+    vectors_.resize(graph_.weights().size());
+    arena_ = AlignedBuffer(at(program_.columns * batch_) * sizeof(float));
     hidden_ = AlignedBuffer(at(batch_ * graph_.value(last_hidden()).cols) * sizeof(float));
+    for (const Node& node : graph_.nodes()) load_vectors(node);
+    allocate_products(threads);
+    allocate_attention(threads);
+    for (const graph::Rope* rope : program_.ropes)
+      angles_.emplace_back(at(batch_) * rope->frequency.size() * 2 * sizeof(float));
     out_.resize(at(sequences_ * vocab_size()));
+    ids_.reserve(at(batch_));
+    places_.reserve(at(batch_));
+    wanted_.reserve(at(batch_));
+    starts_.reserve(at(sequences_) + 1);
+    seen_.resize(at(sequences_));
   }
 
   const Model& model() const override { return *model_; }
@@ -110,38 +78,31 @@ class GraphDecoder final : public Decoder {
     return cache_.rewind(sequence, length);
   }
   Memory memory() const override {
-    std::size_t arena = arena_.size() + hidden_.size() + out_.size() * sizeof(float);
-    for (const auto* scratch : {&widened_, &product_scratch_, &attention_scratch_})
-      for (const AlignedBuffer& buffer : *scratch) arena += buffer.size();
+    std::size_t arena = arena_.size() + hidden_.size() + quantized_.size() + partial_.size() +
+                        out_.size() * sizeof(float);
+    for (const auto* buffers :
+         {&widened_, &product_scratch_, &block_scratch_, &attention_scratch_, &angles_})
+      for (const AlignedBuffer& buffer : *buffers) arena += buffer.size();
     return {cache_.bytes(), arena};
   }
 
   Result<std::span<const float>> run(std::span<const DecoderPart> parts) override {
     TACK_RETURN_IF_ERROR(take(parts));
-    out_.resize(std::max(out_.size(), wanted_.size() * at(vocab_size())));
-    pool_.run([&](int worker) {
-      for (const Node& node : graph_.nodes()) {
-        if (node.output == logits_) break;
-        if (lane_ != nullptr) lane_->give_way();
-        std::visit([&](const auto& op) { apply(node, op, worker); }, node.op);
-        pool_.barrier().arrive_and_wait();
-      }
-      const std::int64_t d = graph_.value(last_hidden()).cols;
-      const Range range = part_of(static_cast<std::int64_t>(wanted_.size()), worker, pool_.size());
-      for (std::int64_t i = range.begin; i < range.end; ++i)
-        std::memcpy(hidden_.as<float>() + i * d, value(last_hidden()) + wanted_[at(i)] * d,
-                    at(d) * sizeof(float));
-      pool_.barrier().arrive_and_wait();
-      const auto& head = std::get<graph::Linear>(graph_.nodes().back().op);
-      linear(head, hidden_.as<float>(), static_cast<std::int64_t>(wanted_.size()), out_.data(),
-             worker);
-    });
+    if (out_.size() < wanted_.size() * at(vocab_size()))
+      out_.resize(wanted_.size() * at(vocab_size()));
+    pool_.run([this](int worker) { work(worker); });
     for (const DecoderPart& part : parts)
       cache_.advance(part.sequence, static_cast<std::int64_t>(part.tokens.size()));
     return std::span<const float>(out_.data(), wanted_.size() * at(vocab_size()));
   }
 
  private:
+  static std::vector<const TensorView*> tensors_of(const Model& model) {
+    std::vector<const TensorView*> tensors;
+    for (const graph::Weight& weight : model.graph().weights())
+      tensors.push_back(&model.tensor(weight));
+    return tensors;
+  }
   static std::vector<KvLayer> layers_of(const graph::Graph& graph) {
     std::vector<KvLayer> layers;
     for (const Node& node : graph.nodes())
@@ -150,29 +111,87 @@ class GraphDecoder final : public Decoder {
     return layers;
   }
 
-  // Logits have memory of their own: they are wanted of few rows.
-  graph::Graph without_logits() const {
-    graph::Graph graph;
-    for (const Node& node : graph_.nodes())
-      if (node.output != logits_) graph.append(node.op, node.inputs, graph_.value(node.output));
-    return graph;
+  // One worker's part of a call.
+  void work(int worker) {
+    compute_angles(worker);
+    for (const Action& action : program_.actions) {
+      if (action.meet_before) {
+        if (lane_ != nullptr) lane_->give_way();
+        pool_.barrier().arrive_and_wait();
+      }
+      switch (action.kind) {
+        case Action::Kind::kNode:
+          std::visit([&](const auto& op) { apply(action, op, worker); }, action.node->op);
+          break;
+        case Action::Kind::kQuantize:
+          quantize(value(action.value), cols(action.value), rows_of(worker));
+          break;
+        case Action::Kind::kStore:
+          store(action, worker);
+          break;
+      }
+    }
+    pool_.barrier().arrive_and_wait();
+    // Logits have memory of their own: they are wanted of few rows.
+    const std::int64_t d = cols(last_hidden()), count = static_cast<std::int64_t>(wanted_.size());
+    const auto& head = std::get<graph::Linear>(graph_.nodes().back().op);
+    const Range range = part_of(count, worker, pool_.size());
+    for (std::int64_t i = range.begin; i < range.end; ++i)
+      std::memcpy(hidden_.as<float>() + i * d, value(last_hidden()) + wanted_[at(i)] * d,
+                  at(d) * sizeof(float));
+    if (in_blocks(head)) quantize(hidden_.as<float>(), d, range);
+    pool_.barrier().arrive_and_wait();
+    linear(head, hidden_.as<float>(), count, out_.data(), worker);
   }
 
   ValueId last_hidden() const { return graph_.nodes().back().inputs[0]; }
-  float* value(ValueId v) { return arena_.as<float>() + offsets_[at(v.index)] * batch_; }
+  float* value(ValueId v) { return arena_.as<float>() + program_.offsets[at(v.index)] * batch_; }
   std::int64_t cols(ValueId v) const { return graph_.value(v).cols; }
   Range rows_of(int worker) const {
     return part_of(static_cast<std::int64_t>(ids_.size()), worker, pool_.size());
+  }
+
+  const TensorView& tensor(graph::WeightId id) const { return *tensors_[at(id.index)]; }
+  bool in_blocks(const graph::Linear& op) const {
+    return !exact_ && kernels::has_block_product(tensor(op.weight).dtype);
+  }
+
+  void allocate_products(int threads) {
+    std::int64_t in_blocks_k = 0, others_k = 0;
+    for (const Node& node : graph_.nodes())
+      if (const auto* op = std::get_if<graph::Linear>(&node.op)) {
+        std::int64_t& k = in_blocks(*op) ? in_blocks_k : others_k;
+        k = std::max(k, graph_.weight(op->weight).shape[1]);
+      }
+    quantized_ = AlignedBuffer(at(batch_) * kernels::block_row_bytes(in_blocks_k));
+    for (int worker = 0; worker < threads; ++worker) {
+      if (in_blocks_k > 0) block_scratch_.emplace_back(kernels::kBlockScratchBytes);
+      if (others_k == 0) continue;
+      widened_.emplace_back(at(kWeightRows * others_k) * sizeof(float));
+      product_scratch_.emplace_back(kernels::product_scratch_bytes(batch_, others_k));
+    }
+  }
+
+  void allocate_attention(int threads) {
+    std::int64_t dim = 0;
+    for (const Node& node : graph_.nodes())
+      if (const auto* op = std::get_if<graph::Attention>(&node.op))
+        dim = std::max(dim, op->head_dim);
+    const std::int64_t states = kernels::kKvQueryRows * kernels::kv_state_floats(dim);
+    for (int worker = 0; worker < threads; ++worker)
+      attention_scratch_.emplace_back(at(kernels::cached_attention_scratch_floats(dim) + states) *
+                                      sizeof(float));
+    const std::int64_t spans = div_up(context_, kernels::kKvSpan);
+    partial_ = AlignedBuffer(at(kItemsPerWorker * threads * spans * states) * sizeof(float));
   }
 
   // Weights that are vectors, as f32.
   void load_vectors(const Node& node) {
     const auto load = [&](graph::WeightId id) {
       if (id.index < 0) return;
-      const graph::Weight& weight = graph_.weight(id);
-      std::vector<float>& values = vectors_[id.index];
-      values.resize(at(element_count(weight.shape)));
-      const TensorView& view = model_->tensor(weight);
+      std::vector<float>& values = vectors_[at(id.index)];
+      values.resize(at(element_count(graph_.weight(id).shape)));
+      const TensorView& view = tensor(id);
       (void)to_f32(view.dtype, view.bytes, values);  // the model was opened: its types convert
     };
     if (const auto* norm = std::get_if<graph::RmsNorm>(&node.op)) load(norm->gamma);
@@ -182,17 +201,18 @@ class GraphDecoder final : public Decoder {
   // Checks the parts and lays their tokens out as rows.
   Status take(std::span<const DecoderPart> parts) {
     ids_.clear();
-    positions_.clear();
+    places_.clear();
     wanted_.clear();
     parts_ = parts;
     starts_.assign(1, 0);
-    std::vector<bool> seen(at(sequences_));
+    seen_.assign(at(sequences_), false);
     for (const DecoderPart& part : parts) {
       const auto count = static_cast<std::int64_t>(part.tokens.size());
-      if (part.sequence < 0 || part.sequence >= sequences_ || seen[at(part.sequence)] || count == 0)
+      if (part.sequence < 0 || part.sequence >= sequences_ || seen_[at(part.sequence)] ||
+          count == 0)
         return fail(ErrorCode::kUsage, "sequence {} cannot take {} tokens here", part.sequence,
                     count);
-      seen[at(part.sequence)] = true;
+      seen_[at(part.sequence)] = true;
       const std::int64_t before = cache_.length(part.sequence);
       if (before + count > context_)
         return fail(ErrorCode::kUsage, "{} tokens and {} before them do not fit a context of {}",
@@ -204,7 +224,7 @@ class GraphDecoder final : public Decoder {
         if (part.all_logits || i + 1 == count)
           wanted_.push_back(static_cast<std::int64_t>(ids_.size()));
         ids_.push_back(id);
-        positions_.push_back(before + i);
+        places_.push_back({part.sequence, before + i});
       }
       starts_.push_back(static_cast<std::int64_t>(ids_.size()));
     }
@@ -213,64 +233,88 @@ class GraphDecoder final : public Decoder {
     return {};
   }
 
-  void apply(const Node& node, const graph::Embedding& op, int worker) {
-    const TensorView& table = model_->tensor(graph_.weight(op.table));
-    const std::int64_t d = cols(node.output);
+  void apply(const Action& action, const graph::Embedding& op, int worker) {
+    const TensorView& table = tensor(op.table);
+    const std::int64_t d = cols(action.node->output);
     const Range range = rows_of(worker);
     for (std::int64_t r = range.begin; r < range.end; ++r)
-      (void)to_f32(table.dtype, table.row(ids_[at(r)]), {value(node.output) + r * d, at(d)});
+      (void)to_f32(table.dtype, table.row(ids_[at(r)]),
+                   {value(action.node->output) + r * d, at(d)});
   }
 
-  void apply(const Node& node, const graph::Scale& op, int worker) {
-    const std::int64_t d = cols(node.output);
+  void apply(const Action& action, const graph::Scale& op, int worker) {
+    const std::int64_t d = cols(action.node->output);
     const Range range = rows_of(worker);
-    const float* const x = value(node.inputs[0]);
-    float* const out = value(node.output);
+    const float* const x = value(action.node->inputs[0]);
+    float* const out = value(action.node->output);
     for (std::int64_t i = range.begin * d; i < range.end * d; ++i) out[i] = op.factor * x[i];
   }
 
-  void apply(const Node& node, const graph::Add&, int worker) {
-    const std::int64_t d = cols(node.output);
+  void apply(const Action& action, const graph::Add&, int worker) {
+    const std::int64_t d = cols(action.node->output);
     const Range range = rows_of(worker);
-    const float* const a = value(node.inputs[0]);
-    const float* const b = value(node.inputs[1]);
-    float* const out = value(node.output);
+    const float* const a = value(action.node->inputs[0]);
+    const float* const b = value(action.node->inputs[1]);
+    float* const out = value(action.node->output);
     for (std::int64_t i = range.begin * d; i < range.end * d; ++i) out[i] = a[i] + b[i];
   }
 
-  void apply(const Node& node, const graph::Multiply&, int worker) {
-    const std::int64_t d = cols(node.output);
+  void apply(const Action& action, const graph::Multiply&, int worker) {
+    const std::int64_t d = cols(action.node->output);
     const Range range = rows_of(worker);
-    kernels::kernels().backward.multiply(
-        (range.end - range.begin) * d, value(node.inputs[0]) + range.begin * d,
-        value(node.inputs[1]) + range.begin * d, value(node.output) + range.begin * d);
+    kernels::kernels().backward.multiply((range.end - range.begin) * d,
+                                         value(action.node->inputs[0]) + range.begin * d,
+                                         value(action.node->inputs[1]) + range.begin * d,
+                                         value(action.node->output) + range.begin * d);
   }
 
-  void apply(const Node& node, const graph::Activate& op, int worker) {
-    const std::int64_t d = cols(node.output);
+  void apply(const Action& action, const graph::Activate& op, int worker) {
+    const std::int64_t d = cols(action.node->output);
     const Range range = rows_of(worker);
-    kernels::kernels().activate(op.function, value(node.inputs[0]) + range.begin * d,
-                                value(node.output) + range.begin * d,
+    kernels::kernels().activate(op.function, value(action.node->inputs[0]) + range.begin * d,
+                                value(action.node->output) + range.begin * d,
                                 (range.end - range.begin) * d);
   }
 
-  void apply(const Node& node, const graph::RmsNorm& op, int worker) {
-    const std::int64_t d = cols(node.output);
+  void apply(const Action& action, const graph::RmsNorm& op, int worker) {
+    const std::int64_t d = cols(action.node->output);
     const Range range = rows_of(worker);
-    kernels::kernels().backward.rms_norm(value(node.inputs[0]) + range.begin * d,
+    kernels::kernels().backward.rms_norm(value(action.node->inputs[0]) + range.begin * d,
                                          (range.end - range.begin) * op.groups, d / op.groups,
-                                         vectors_.at(op.gamma.index).data(), op.eps,
-                                         value(node.output) + range.begin * d);
+                                         vectors_[at(op.gamma.index)].data(), op.eps,
+                                         value(action.node->output) + range.begin * d);
   }
 
-  void apply(const Node& node, const graph::Linear& op, int worker) {
-    linear(op, value(node.inputs[0]), static_cast<std::int64_t>(ids_.size()), value(node.output),
-           worker);
+  void apply(const Action& action, const graph::Linear& op, int worker) {
+    linear(op, value(action.node->inputs[0]), static_cast<std::int64_t>(ids_.size()),
+           value(action.node->output), worker);
   }
 
-  // This worker's columns of x [rows, in] times the weight.
+  // This worker's columns of x [rows, in] times the weight; what reads blocks takes x quantised.
   void linear(const graph::Linear& op, const float* x, std::int64_t rows, float* out, int worker) {
-    const TensorView& weight = model_->tensor(graph_.weight(op.weight));
+    const TensorView& weight = tensor(op.weight);
+    const Range range = part_of(weight.rows(), worker, pool_.size(), kWeightRows);
+    if (range.begin == range.end || rows == 0) return;
+    const std::size_t row_bytes = weight.bytes.size() / at(weight.rows());
+    const float* const bias =
+        op.bias.index < 0 ? nullptr : vectors_[at(op.bias.index)].data() + range.begin;
+    const std::byte* const first = weight.bytes.data() + at(range.begin) * row_bytes;
+    if (!in_blocks(op)) return widened_product(weight, range, x, rows, bias, out, worker);
+    kernels::kernels().blocks->multiply({.m = rows,
+                                         .n = range.end - range.begin,
+                                         .k = weight.cols(),
+                                         .a = quantized_.data(),
+                                         .type = weight.dtype,
+                                         .b = first,
+                                         .bias = bias,
+                                         .c = out + range.begin,
+                                         .ldc = weight.rows(),
+                                         .scratch = block_scratch_[at(worker)].data()});
+  }
+
+  // The same with weights of any type, widened to f32 some rows at a time.
+  void widened_product(const TensorView& weight, Range range, const float* x, std::int64_t rows,
+                       const float* bias, float* out, int worker) {
     kernels::ProductArgs args;
     args.m = rows;
     args.k = args.lda = args.ldb = weight.cols();
@@ -279,102 +323,215 @@ class GraphDecoder final : public Decoder {
     args.ldc = weight.rows();
     args.scratch = product_scratch_[at(worker)].data();
     const std::size_t row_bytes = weight.bytes.size() / at(weight.rows());
-    const Range range = part_of(weight.rows(), worker, pool_.size(), kWeightRows);
     for (std::int64_t row = range.begin; row < range.end; row += kWeightRows) {
       args.n = std::min(kWeightRows, range.end - row);
-      float* const widened = widened_[at(worker)].as<float>();
-      (void)to_f32(weight.dtype, weight.bytes.subspan(at(row) * row_bytes, at(args.n) * row_bytes),
-                   {widened, at(args.n * args.k)});
-      args.b = widened;
-      args.bias = op.bias.index < 0 ? nullptr : vectors_.at(op.bias.index).data() + row;
+      args.b =
+          widen(weight.dtype, weight.bytes.subspan(at(row) * row_bytes, at(args.n) * row_bytes),
+                {widened_[at(worker)].as<float>(), at(args.n * args.k)});
+      args.bias = bias == nullptr ? nullptr : bias + (row - range.begin);
       args.c = out + row;
       kernels::kernels().product.multiply(args);
     }
   }
 
-  void apply(const Node& node, const graph::Rope& op, int worker) {
-    const std::int64_t half = op.head_dim / 2, d = op.heads * op.head_dim;
-    const float* const x = value(node.inputs[0]);
-    float* const out = value(node.output);
+  // Values as f32: those of f32 themselves, others in `room`.
+  static const float* widen(DType type, std::span<const std::byte> from, std::span<float> room) {
+    if (type == DType::kF32) return reinterpret_cast<const float*>(from.data());
+    if (type == DType::kF16)
+      kernels::kernels().widen_halves(from.data(), static_cast<std::int64_t>(room.size()),
+                                      room.data());
+    else
+      (void)to_f32(type, from, room);
+    return room.data();
+  }
+
+  // Rows of x for the products with blocks.
+  void quantize(const float* x, std::int64_t columns, Range range) {
+    if (range.begin == range.end) return;
+    kernels::kernels().blocks->quantize(
+        x + range.begin * columns, columns, range.end - range.begin, columns,
+        quantized_.data() + at(range.begin) * kernels::block_row_bytes(columns));
+  }
+
+  // Cosines and sines of this worker's rows, which all layers share: [row][pair][2].
+  void compute_angles(int worker) {
     const Range range = rows_of(worker);
-    for (std::int64_t r = range.begin; r < range.end; ++r) {
-      const std::int64_t position = positions_[at(r)];
-      const double factor = op.factor(position);
-      for (std::int64_t i = 0; i < half; ++i) {
-        const double angle = op.angle(position, at(i));
-        const auto cosine = static_cast<float>(factor * std::cos(angle));
-        const auto sine = static_cast<float>(factor * std::sin(angle));
-        for (std::int64_t h = 0; h < op.heads; ++h) {
-          const std::int64_t base = r * d + h * op.head_dim;
-          const std::int64_t a = base + (op.interleaved ? 2 * i : i);
-          const std::int64_t b = base + (op.interleaved ? 2 * i + 1 : i + half);
-          const float u = x[a], v = x[b];
-          out[a] = u * cosine - v * sine;
-          out[b] = u * sine + v * cosine;
+    for (std::size_t table = 0; table < program_.ropes.size(); ++table) {
+      const graph::Rope& op = *program_.ropes[table];
+      const std::size_t half = op.frequency.size();
+      for (std::int64_t r = range.begin; r < range.end; ++r) {
+        const std::int64_t position = places_[at(r)].position;
+        const double factor = op.factor(position);
+        float* const to = angles_[table].as<float>() + at(r) * half * 2;
+        for (std::size_t i = 0; i < half; ++i) {
+          const double angle = op.angle(position, i);
+          to[2 * i] = static_cast<float>(factor * std::cos(angle));
+          to[2 * i + 1] = static_cast<float>(factor * std::sin(angle));
         }
       }
     }
   }
 
-  void apply(const Node& node, const graph::Attention& op, int worker) {
-    const std::int64_t group = op.heads / op.kv_heads, d = op.head_dim;
-    const auto items = static_cast<std::int64_t>(parts_.size()) * op.kv_heads;
-    for (std::int64_t item = worker; item < items; item += pool_.size()) {
-      const std::int64_t p = item / op.kv_heads, head = item % op.kv_heads;
-      const std::int64_t begin = starts_[at(p)], count = starts_[at(p) + 1] - begin;
-      const KvCache::Rows kept =
-          cache_.append(parts_[at(p)].sequence, layer_of_.at(&node), head, count);
-      const std::int64_t kv_cols = op.kv_heads * d;
-      for (std::int64_t i = 0; i < count; ++i) {
-        const std::int64_t from = (begin + i) * kv_cols + head * d;
-        const std::int64_t to = (kept.rows - count + i) * d;
-        std::memcpy(kept.k + to, value(node.inputs[1]) + from, at(d) * sizeof(float));
-        std::memcpy(kept.v + to, value(node.inputs[2]) + from, at(d) * sizeof(float));
+  void apply(const Action& action, const graph::Rope& op, int worker) {
+    const std::int64_t half = op.head_dim / 2, d = op.heads * op.head_dim;
+    const std::int64_t step = op.interleaved ? 2 : 1, apart = op.interleaved ? 1 : half;
+    const float* const x = value(action.node->inputs[0]);
+    float* const out = value(action.node->output);
+    const Range range = rows_of(worker);
+    for (std::int64_t r = range.begin; r < range.end; ++r) {
+      const float* const angles = angles_[action.index].as<float>() + r * half * 2;
+      for (std::int64_t h = 0; h < op.heads; ++h) {
+        const std::int64_t base = r * d + h * op.head_dim;
+        for (std::int64_t i = 0; i < half; ++i) {
+          const float cosine = angles[2 * i], sine = angles[2 * i + 1];
+          const float u = x[base + step * i], v = x[base + step * i + apart];
+          out[base + step * i] = u * cosine - v * sine;
+          out[base + step * i + apart] = u * sine + v * cosine;
+        }
       }
-      kernels::AttentionArgs args;
-      args.length = args.q_end = kept.rows;
-      args.q_begin = kept.rows - count;
-      args.heads = group;
-      args.kv_heads = 1;
-      args.head_dim = d;
-      args.q_stride = args.out_stride = op.heads * d;
-      args.kv_stride = d;
-      // Row 0 is the first that the cache keeps; the queries are the last `count`.
-      const std::int64_t shift = (begin - args.q_begin) * args.q_stride + head * group * d;
-      args.q = value(node.inputs[0]) + shift;
-      args.out = value(node.output) + shift;
-      args.k = kept.k;
-      args.v = kept.v;
-      args.scale = op.scale;
-      args.causal = op.causal;
-      args.window = op.window;
-      args.scratch = attention_scratch_[at(worker)].as<float>();
-      kernels::kernels().attention(args);
     }
   }
 
+  // Keys and values of this worker's rows.
+  void store(const Action& action, int worker) {
+    const auto& op = std::get<graph::Attention>(action.node->op);
+    const std::int64_t d = op.head_dim;
+    const Range range = rows_of(worker);
+    for (std::int64_t r = range.begin; r < range.end; ++r)
+      for (std::int64_t h = 0; h < op.kv_heads; ++h) {
+        const std::int64_t from = (r * op.kv_heads + h) * d;
+        kernels::kernels().cached_attention.store(
+            cache_.head(places_[at(r)].sequence, action.index, h), places_[at(r)].position,
+            value(action.node->inputs[1]) + from, value(action.node->inputs[2]) + from);
+      }
+  }
+
+  // Query rows that read one head's keys and values together.
+  struct QueryBlock {
+    std::int64_t row, tokens, position, sequence, kv_head, head, heads;
+  };
+  // Calls body(block) for all of them, in the same order on every worker.
+  template <class Body>
+  void for_query_blocks(const graph::Attention& op, const Body& body) const {
+    const std::int64_t group = op.heads / op.kv_heads;
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+      const std::int64_t count = starts_[p + 1] - starts_[p];
+      for (std::int64_t kv = 0; kv < op.kv_heads; ++kv)
+        for (std::int64_t h = 0; h < group; h += kernels::kKvQueryRows) {
+          const std::int64_t heads = std::min(group - h, kernels::kKvQueryRows);
+          const std::int64_t most = kernels::kKvQueryRows / heads;
+          for (std::int64_t t = 0; t < count; t += most) {
+            const std::int64_t row = starts_[p] + t;
+            body(QueryBlock{row, std::min(most, count - t), places_[at(row)].position,
+                            parts_[p].sequence, kv, kv * group + h, heads});
+          }
+        }
+    }
+  }
+
+  void attend(const Action& action, const graph::Attention& op, const QueryBlock& block,
+              std::int64_t begin, std::int64_t end, float* state, int worker) {
+    const std::int64_t columns = op.heads * op.head_dim;
+    kernels::kernels().cached_attention.attend(
+        {.head = cache_.head(block.sequence, action.index, block.kv_head),
+         .group = block.heads,
+         .tokens = block.tokens,
+         .position = block.position,
+         .q = value(action.node->inputs[0]) + block.row * columns + block.head * op.head_dim,
+         .q_stride = columns,
+         .scale = op.scale,
+         .window = op.window,
+         .begin = begin,
+         .end = end,
+         .state = state,
+         .scratch = attention_scratch_[at(worker)].as<float>()});
+  }
+
+  void finish(const Action& action, const graph::Attention& op, const QueryBlock& block,
+              const float* state) {
+    const std::int64_t columns = op.heads * op.head_dim;
+    kernels::kernels().cached_attention.finish(
+        block.tokens, block.heads, op.head_dim, state,
+        value(action.node->output) + block.row * columns + block.head * op.head_dim, columns);
+  }
+
+  void apply(const Action& action, const graph::Attention& op, int worker) {
+    std::int64_t items = 0;
+    for_query_blocks(op, [&](const QueryBlock&) { ++items; });
+    if (items < kItemsPerWorker * pool_.size()) return attend_in_spans(action, op, worker);
+    float* const state = attention_scratch_[at(worker)].as<float>() +
+                         kernels::cached_attention_scratch_floats(op.head_dim);
+    std::int64_t item = 0;
+    for_query_blocks(op, [&](const QueryBlock& block) {
+      if (item++ % pool_.size() != worker) return;
+      attend(action, op, block, 0, context_, state, worker);
+      finish(action, op, block, state);
+    });
+  }
+
+  // Few blocks: their spans of positions are shared too.
+  void attend_in_spans(const Action& action, const graph::Attention& op, int worker) {
+    const std::int64_t floats = kernels::kv_state_floats(op.head_dim);
+    const std::int64_t states = kernels::kKvQueryRows * floats;
+    const auto spans_of = [&](const QueryBlock& block) {
+      const std::int64_t seen = block.position - op.window + 1;
+      const std::int64_t first = op.window > 0 && seen > 0 ? seen / kernels::kKvSpan : 0;
+      return Range{first, div_up(block.position + block.tokens, kernels::kKvSpan)};
+    };
+    std::int64_t item = 0;
+    for_query_blocks(op, [&](const QueryBlock& block) {
+      const Range spans = spans_of(block);
+      for (std::int64_t s = spans.begin; s < spans.end; ++s, ++item)
+        if (item % pool_.size() == worker)
+          attend(action, op, block, s * kernels::kKvSpan, (s + 1) * kernels::kKvSpan,
+                 partial_.as<float>() + item * states, worker);
+    });
+    pool_.barrier().arrive_and_wait();
+    std::int64_t first = 0, index = 0;
+    for_query_blocks(op, [&](const QueryBlock& block) {
+      const Range spans = spans_of(block);
+      float* const state = partial_.as<float>() + first * states;
+      first += spans.end - spans.begin;
+      if (index++ % pool_.size() != worker) return;
+      for (std::int64_t s = 1; s < spans.end - spans.begin; ++s)
+        kernels::kernels().cached_attention.merge(block.tokens * block.heads, op.head_dim,
+                                                  state + s * states, state);
+      finish(action, op, block, state);
+    });
+  }
+
   // What only encoders have; create() refuses them.
-  void apply(const Node&, const graph::LayerNorm&, int) {}
-  void apply(const Node&, const graph::Pool&, int) {}
-  void apply(const Node&, const graph::L2Normalize&, int) {}
+  void apply(const Action&, const graph::LayerNorm&, int) {}
+  void apply(const Action&, const graph::Pool&, int) {}
+  void apply(const Action&, const graph::L2Normalize&, int) {}
 
   const std::shared_ptr<const Model> model_;
   const graph::Graph& graph_;
   ThreadPool pool_;
   const std::int64_t context_, batch_, sequences_;
+  const bool exact_;
   const PriorityLane* const lane_;
   const ValueId logits_;
+  const std::vector<const TensorView*> tensors_;  // by weight
+  const DecoderProgram program_;
   KvCache cache_;
-  std::vector<std::int64_t> offsets_;                   // of values, floats per row
-  std::map<const Node*, std::size_t> layer_of_;         // of attention nodes
-  std::map<std::int32_t, std::vector<float>> vectors_;  // by weight
-  AlignedBuffer arena_, hidden_;                        // hidden_: the rows whose logits are wanted
-  std::vector<AlignedBuffer> widened_, product_scratch_, attention_scratch_;  // by worker
+  std::vector<std::vector<float>> vectors_;   // by weight
+  AlignedBuffer arena_, hidden_, quantized_;  // hidden_: the rows whose logits are wanted
+  AlignedBuffer partial_;                     // states of spans
+  std::vector<AlignedBuffer> widened_, product_scratch_, block_scratch_,
+      attention_scratch_;              // by
+                                       // worker
+  std::vector<AlignedBuffer> angles_;  // by table
   std::vector<float> out_;
   // Of the call: rows are the tokens of all parts.
+  struct Place {
+    std::int64_t sequence, position;
+  };
   std::span<const DecoderPart> parts_;
   std::vector<TokenId> ids_;
-  std::vector<std::int64_t> positions_, starts_, wanted_;
+  std::vector<Place> places_;
+  std::vector<std::int64_t> starts_, wanted_;
+  std::vector<bool> seen_;  // by sequence
 };
 
 }  // namespace
@@ -391,6 +548,11 @@ Result<std::unique_ptr<Decoder>> Decoder::create(std::shared_ptr<const Model> mo
   if (options.sequences < 1 || options.batch < 1)
     return fail(ErrorCode::kUsage, "{} sequences and a batch of {} tokens: both are at least 1",
                 options.sequences, options.batch);
+  for (const Node& node : model->graph().nodes())
+    if (const auto* op = std::get_if<graph::Attention>(&node.op);
+        op != nullptr && options.kv == kernels::KvType::kQ8_0 && op->head_dim % 32 != 0)
+      return fail(ErrorCode::kUsage, "keys and values in q8_0: heads of {} are no multiple of 32",
+                  op->head_dim);
   const std::int64_t context =
       options.context > 0 ? options.context : std::min(longest, kDefaultContext);
   const int threads = options.threads > 0 ? options.threads : cpu_info().logical_cores;

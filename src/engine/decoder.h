@@ -13,6 +13,7 @@
 
 #include "base/priority_lane.h"
 #include "base/result.h"
+#include "kernels/cached_attention.h"
 #include "models/model.h"
 
 namespace tack {
@@ -23,6 +24,10 @@ struct DecoderOptions {
   std::int64_t sequences = 1;          // that are kept at once
   std::int64_t batch = 512;            // tokens in one call
   const PriorityLane* lane = nullptr;  // given way to between operators
+  kernels::KvType kv = kernels::KvType::kF16;  // how keys and values are kept
+  // Weights in blocks are widened to f32 instead of meeting quantised activations: slow, the
+  // model's own numbers, for comparisons.
+  bool exact = false;
 };
 
 // What one sequence gets in a call.
@@ -35,7 +40,8 @@ struct DecoderPart {
 // Owned by one thread at a time. All memory is allocated when it is made, but for all_logits.
 class Decoder {
  public:
-  // Errors: a model that does not generate, a context beyond the model's (kUsage).
+  // Errors: a model that does not generate, a context beyond the model's, keys in q8_0 of heads
+  // that are no multiple of 32 (kUsage).
   static Result<std::unique_ptr<Decoder>> create(std::shared_ptr<const Model> model,
                                                  const DecoderOptions& options = {});
   virtual ~Decoder() = default;

@@ -1,16 +1,20 @@
 #include "engine/decoder.h"
 
+#include <cmath>
 #include <filesystem>
 
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "formats/gguf.h"
+#include "kernels/random_blocks.h"
 #include "models/made_up_decoder.h"
 
 namespace tack {
 namespace {
 
 namespace fs = std::filesystem;
+using kernels::KvType;
 
 class DecoderEngine : public testing::Test {
  protected:
@@ -47,6 +51,41 @@ class DecoderEngine : public testing::Test {
     return all;
   }
 
+  // A small Llama whose matrices are random blocks, of each type in turn.
+  std::shared_ptr<const Model> open_blocks() {
+    Json config = golden_["llama 3"]["config"];
+    config["hidden_size"] = 256;
+    config["intermediate_size"] = 512;
+    config["head_dim"] = 64;
+    EXPECT_TRUE(write_made_up_checkpoint(directory_, config));
+    const fs::path plain = directory_ / "plain.gguf", path = directory_ / "blocks.gguf";
+    EXPECT_TRUE(convert_model(directory_, plain, {.type = "f32"}));
+    const auto gguf = GgufFile::open(plain);
+    EXPECT_TRUE(gguf);
+    GgufWriter writer;
+    for (const auto& [key, value] : gguf->metadata()) writer.set(key, value);
+    constexpr DType kTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,   DType::kQ5_1,
+                                DType::kQ8_0, DType::kQ2_K, DType::kQ3_K,   DType::kQ4_K,
+                                DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS};
+    Random random(5);
+    std::size_t next = 0;
+    for (const GgufTensor& tensor : gguf->tensors()) {
+      if (tensor.view.shape.size() < 2) {
+        writer.add_tensor_view(tensor.name, tensor.view);
+        continue;
+      }
+      const DType type = kTypes[next++ % std::size(kTypes)];
+      std::vector<std::byte> blocks(
+          *storage_bytes(type, static_cast<std::uint64_t>(element_count(tensor.view.shape))));
+      kernels::fill_random_blocks(random, type, 0.15, blocks);
+      writer.add_tensor(tensor.name, type, tensor.view.shape, std::move(blocks));
+    }
+    EXPECT_TRUE(writer.write(path));
+    const auto model = Model::open(path, Model::Use::kWeights);
+    EXPECT_TRUE(model) << model.error().message;
+    return *model;
+  }
+
   fs::path directory_;
   Json golden_;
 };
@@ -56,7 +95,7 @@ TEST_F(DecoderEngine, LogitsAreThoseOfTransformersHoweverTheTokensCome) {
     SCOPED_TRACE(name);
     const auto model = open(name);
     const auto ids = expected["ids"].get<std::vector<TokenId>>();
-    const auto whole = decoder(model, {.threads = 1});
+    const auto whole = decoder(model, {.threads = 1, .kv = KvType::kF32});
     const std::vector<float> logits = feed(*whole, 0, ids, ids.size());
     EXPECT_LT(difference(logits, expected["logits"]), 1e-5);
     const auto in_pieces = [&](std::size_t piece, int threads) {
@@ -64,13 +103,48 @@ TEST_F(DecoderEngine, LogitsAreThoseOfTransformersHoweverTheTokensCome) {
       const auto other = decoder(model, {.threads = threads,
                                          .context = 96,
                                          .sequences = 2,
-                                         .batch = static_cast<std::int64_t>(piece)});
+                                         .batch = static_cast<std::int64_t>(piece),
+                                         .kv = KvType::kF32});
       EXPECT_EQ(feed(*other, 1, ids, piece), logits) << piece << " " << threads;
     };
     in_pieces(1, 1);
     in_pieces(3, 1);
     in_pieces(10, 2);
   }
+}
+
+TEST_F(DecoderEngine, BlocksAndCachesGiveTheSameBitsHoweverTheTokensCome) {
+  const auto model = open_blocks();
+  const auto ids = golden_["llama 3"]["ids"].get<std::vector<TokenId>>();
+  const auto exact = decoder(model, {.threads = 1, .kv = KvType::kF32, .exact = true});
+  const std::vector<float> want = feed(*exact, 0, ids, ids.size());
+  for (const KvType kv : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
+    const auto whole = decoder(model, {.threads = 1, .kv = kv});
+    const std::vector<float> logits = feed(*whole, 0, ids, ids.size());
+    // Quantised activations are near the exact product, and nothing else differs.
+    double difference = 0, size = 0;
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      difference += std::pow(static_cast<double>(logits[i] - want[i]), 2);
+      size += std::pow(static_cast<double>(want[i]), 2);
+    }
+    EXPECT_LT(std::sqrt(difference / size), 0.03) << static_cast<int>(kv);
+    EXPECT_GT(difference, 0.0);
+    for (const std::size_t piece : {1, 4, 7, 40}) {
+      const auto other = decoder(model, {.threads = piece == 4 ? 1 : 2, .sequences = 2, .kv = kv});
+      EXPECT_EQ(feed(*other, 1, ids, piece), logits) << piece << " " << static_cast<int>(kv);
+    }
+  }
+  EXPECT_FALSE(Decoder::create(open("mistral, window"), {.kv = KvType::kQ8_0}));
+}
+
+TEST_F(DecoderEngine, MemoryIsWhatTheCacheNeeds) {
+  const auto model = open_blocks();
+  const auto bytes = [&](KvType kv) {
+    return decoder(model, {.threads = 1, .context = 128, .sequences = 2, .kv = kv})->memory().cache;
+  };
+  // 2 sequences x 2 layers x keys and values x 2 heads x 128 positions x 64.
+  EXPECT_EQ(bytes(KvType::kF16) / 64, 2U * 2 * 2 * 2 * 128 * 64 * 2 / 64 + 1);
+  EXPECT_EQ(bytes(KvType::kQ8_0) / 64, 2U * 2 * 2 * 2 * 128 * 68 / 64 + 1);
 }
 
 TEST_F(DecoderEngine, SequencesInOneCallDoNotMix) {
@@ -111,10 +185,16 @@ TEST_F(DecoderEngine, RewindsWhatItStillHas) {
   EXPECT_TRUE(std::equal(again.begin(), again.end(),
                          once.end() - static_cast<std::ptrdiff_t>(again.size())));
 
-  // A window of 7: after 20 tokens one by one, what the 5th saw is gone.
+  // A window of 7: after 160 tokens one by one, what the 5th saw is gone, but not the 150th.
   const auto window = decoder(open("mistral, window"), {.threads = 1, .batch = 1});
-  const auto longer = golden_["mistral, window"]["ids"].get<std::vector<TokenId>>();
-  feed(*window, 0, longer, 1);
+  const auto some = golden_["mistral, window"]["ids"].get<std::vector<TokenId>>();
+  std::vector<TokenId> longer;
+  while (longer.size() < 160) longer.push_back(some[longer.size() % some.size()]);
+  const std::vector<float> straight = feed(*window, 0, longer, 1);
+  ASSERT_TRUE(window->rewind(0, 150));
+  const std::vector<float> after = feed(*window, 0, std::span(longer).subspan(150), 1);
+  EXPECT_TRUE(std::equal(after.begin(), after.end(),
+                         straight.end() - static_cast<std::ptrdiff_t>(after.size())));
   EXPECT_FALSE(window->rewind(0, 5));
   EXPECT_EQ(window->length(0), 0);
 }

@@ -1,12 +1,13 @@
-// Keys and values of sequences, by layer and head. A layer with a window keeps its last tokens
-// only.
+// Keys and values of sequences, by layer and head, in the tiles of kernels/cached_attention.h. A
+// layer with a window keeps its last tiles in a ring. Memory is touched only where tokens come.
 #pragma once
 
 #include <cstdint>
-#include <span>
+#include <cstdlib>
+#include <memory>
 #include <vector>
 
-#include "base/aligned_buffer.h"
+#include "kernels/cached_attention.h"
 
 namespace tack {
 
@@ -18,44 +19,37 @@ struct KvLayer {
 
 class KvCache {
  public:
-  // `context`: tokens of a sequence; `batch`: the most that one append brings.
-  KvCache(std::vector<KvLayer> layers, std::int64_t sequences, std::int64_t context,
-          std::int64_t batch);
+  // `context`: tokens of a sequence; `batch`: the most that one call brings. Throws std::bad_alloc.
+  KvCache(std::vector<KvLayer> layers, kernels::KvType type, std::int64_t sequences,
+          std::int64_t context, std::int64_t batch);
 
   std::int64_t length(std::int64_t sequence) const { return lengths_[at(sequence)]; }
-
-  // One head's rows of a sequence, [rows, head_dim] each, with room for `tokens` new ones behind:
-  // the last `tokens` of `rows`. The first row stands for position `first`. Moves rows together
-  // where a window leaves some behind: each head is asked for once between two calls of advance().
-  struct Rows {
-    float* k;
-    float* v;
-    std::int64_t first, rows;
-  };
-  Rows append(std::int64_t sequence, std::size_t layer, std::int64_t head, std::int64_t tokens);
-  // After all heads of all layers have appended.
+  kernels::KvHead head(std::int64_t sequence, std::size_t layer, std::int64_t head) const;
+  // After all heads of all layers have stored theirs.
   void advance(std::int64_t sequence, std::int64_t tokens);
 
   // False, and the sequence is empty, when a window has lost what lies before `length`.
   bool rewind(std::int64_t sequence, std::int64_t length);
 
-  std::size_t bytes() const { return memory_.size(); }
+  std::size_t bytes() const { return bytes_; }
 
  private:
   struct Layer {
     KvLayer shape;
-    std::int64_t capacity = 0;        // rows of a head
-    std::size_t offset = 0;           // of a sequence's rows, in floats
-    std::vector<std::int64_t> first;  // [sequences]: the position of row 0
+    std::int64_t slots = 0;      // tiles of a head
+    std::size_t head_bytes = 0;  // of all slots
+    std::size_t offset = 0;      // in a sequence's memory
+  };
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
   };
   static std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-  // The position of row 0 once `tokens` more are in.
-  std::int64_t first_after(const Layer& layer, std::int64_t sequence, std::int64_t tokens) const;
 
   std::vector<Layer> layers_;
-  std::vector<std::int64_t> lengths_;
-  std::size_t sequence_floats_ = 0;
-  AlignedBuffer memory_;
+  kernels::KvType type_;
+  std::vector<std::int64_t> lengths_, longest_;  // longest_: since a sequence was last empty
+  std::size_t sequence_bytes_ = 0, bytes_ = 0;
+  std::unique_ptr<std::byte, Free> memory_;
 };
 
 }  // namespace tack

@@ -1,4 +1,5 @@
 #include "kernels/kernels.h"
+#include "kernels/simd/block_types.h"
 
 namespace tack::kernels {
 
@@ -67,6 +68,19 @@ const Product* bf16_product() {
   if (cpu_info().avx512_bf16 && kernels().isa == Isa::kAvx512) return &avx512::kProductBf16;
 #endif
   return nullptr;
+}
+
+std::size_t kv_tile_bytes(KvType type, std::int64_t head_dim) {
+  const std::int64_t row = type == KvType::kF32   ? head_dim * 4
+                           : type == KvType::kF16 ? head_dim * 2
+                                                  : head_dim / 32 * 34;
+  return static_cast<std::size_t>(2 * row * kKvTile);
+}
+
+bool has_block_product(DType type) {
+  bool any = false;
+  simd::with_block_type(type, [&]<class T>() { any = true; });
+  return any;
 }
 
 // Panels have at most 64 columns, blocks of A at most 96 rows (simd/product.h,

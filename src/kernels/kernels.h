@@ -6,6 +6,8 @@
 #include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/backward.h"
+#include "kernels/cached_attention.h"
+#include "kernels/gemm_blocks.h"
 #include "kernels/gemm_int8.h"
 #include "kernels/norm.h"
 #include "kernels/product.h"
@@ -21,7 +23,11 @@ struct Kernels {
   Int8PackedBytesFn int8_packed_bytes;
   Int8PackFn int8_pack;
   Int8GemmFn int8_gemm;
+  const Blocks* blocks;
   AttentionFn attention;
+  CachedAttention cached_attention;
+  // n values of f16 to f32.
+  void (*widen_halves)(const std::byte* from, std::int64_t n, float* to);
   LayerNormFn layer_norm;
   L2NormalizeFn l2_normalize;
   ActivateFn activate;

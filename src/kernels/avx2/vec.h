@@ -39,6 +39,20 @@ struct Vec {
   static F from_int(const std::int32_t* p) {
     return _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
+  static F load_half(const void* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+  static F load_s8(const void* p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+  }
+  static float from_half(const void* p) {
+    unsigned short bits;
+    __builtin_memcpy(&bits, p, 2);
+    return _cvtsh_ss(bits);
+  }
+  static std::uint16_t to_half(float x) { return _cvtss_sh(x, 0); }
+  static int round_one(float x) { return _mm_cvtss_si32(_mm_set_ss(x)); }
   static F lookup16(const float* table, I index) {
     const F low = _mm256_permutevar8x32_ps(_mm256_load_ps(table), index);
     const F high = _mm256_permutevar8x32_ps(_mm256_load_ps(table + 8), index);

@@ -98,7 +98,8 @@ void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64
 
 }  // namespace
 
+extern const Blocks kBlocks;
 extern const Kernels kKernels;
-const Kernels kKernels = simd::make_level<Vec, Micro, Quantized>(Isa::kAvx512, pack);
+const Kernels kKernels = simd::make_level<Vec, Micro, Quantized>(Isa::kAvx512, pack, &kBlocks);
 
 }  // namespace tack::kernels::avx512

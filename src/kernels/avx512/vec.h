@@ -37,6 +37,20 @@ struct Vec {
   }
   static I to_int(F a) { return _mm512_cvttps_epi32(a); }
   static F from_int(const std::int32_t* p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
+  static F load_half(const void* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  }
+  static F load_s8(const void* p) {
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
+  }
+  static float from_half(const void* p) {
+    unsigned short bits;
+    __builtin_memcpy(&bits, p, 2);
+    return _cvtsh_ss(bits);
+  }
+  static std::uint16_t to_half(float x) { return _cvtss_sh(x, 0); }
+  static int round_one(float x) { return _mm_cvtss_si32(_mm_set_ss(x)); }
   static F lookup16(const float* table, I index) {
     return _mm512_permutexvar_ps(index, _mm512_load_ps(table));
   }

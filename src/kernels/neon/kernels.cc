@@ -68,7 +68,8 @@ void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64
 
 }  // namespace
 
+extern const Blocks kBlocks;
 extern const Kernels kKernels;
-const Kernels kKernels = simd::make_level<Vec, Micro, Quantized>(Isa::kNeon, pack);
+const Kernels kKernels = simd::make_level<Vec, Micro, Quantized>(Isa::kNeon, pack, &kBlocks);
 
 }  // namespace tack::kernels::neon

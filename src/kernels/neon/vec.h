@@ -49,6 +49,25 @@ struct Vec {
   static F round(F a) { return vrndnq_f32(a); }
   static I to_int(F a) { return vcvtq_s32_f32(a); }
   static F from_int(const std::int32_t* p) { return vcvtq_f32_s32(vld1q_s32(p)); }
+  static F load_half(const void* p) {
+    float16x4_t bits;
+    __builtin_memcpy(&bits, p, 8);
+    return vcvt_f32_f16(bits);
+  }
+  static F load_s8(const void* p) {
+    const auto* const from = static_cast<const std::int8_t*>(p);
+    const std::int32_t lanes[4] = {from[0], from[1], from[2], from[3]};
+    return from_int(lanes);
+  }
+  static float from_half(const void* p) {
+    __fp16 half;
+    __builtin_memcpy(&half, p, 2);
+    return half;
+  }
+  static std::uint16_t to_half(float x) {
+    return __builtin_bit_cast(std::uint16_t, static_cast<__fp16>(x));
+  }
+  static int round_one(float x) { return static_cast<int>(__builtin_nearbyintf(x)); }
   static F lookup16(const float* table, I index) {
     const uint8x16x4_t bytes = {
         {vreinterpretq_u8_f32(load(table)), vreinterpretq_u8_f32(load(table + 4)),

@@ -52,7 +52,8 @@ void pack(const std::int8_t* b, std::int64_t row0, std::int64_t rows, std::int64
 
 }  // namespace
 
+extern const Blocks kBlocks;
 extern const Kernels kKernels;
-const Kernels kKernels = simd::make_level<Vec, Micro, Quantized>(Isa::kScalar, pack);
+const Kernels kKernels = simd::make_level<Vec, Micro, Quantized>(Isa::kScalar, pack, &kBlocks);
 
 }  // namespace tack::kernels::scalar

@@ -2,8 +2,11 @@
 // same bits. Slow where the processor has no fused multiply-add, and meant to be right, not fast.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+
+#include "kernels/scalar/half.h"
 
 namespace tack::kernels::scalar {
 
@@ -85,6 +88,19 @@ struct Vec {
   static F from_int(const std::int32_t* p) {
     return each([&](int i) { return static_cast<float>(p[i]); });
   }
+  static F load_half(const void* p) {
+    return each([&](int i) { return from_half(static_cast<const std::byte*>(p) + 2 * i); });
+  }
+  static F load_s8(const void* p) {
+    return each([&](int i) { return static_cast<float>(static_cast<const std::int8_t*>(p)[i]); });
+  }
+  static float from_half(const void* p) {
+    std::uint16_t bits;
+    std::memcpy(&bits, p, sizeof bits);
+    return half_to_float(bits);
+  }
+  static std::uint16_t to_half(float x) { return float_to_half(x); }
+  static int round_one(float x) { return static_cast<int>(__builtin_nearbyintf(x)); }
   static F lookup16(const float* table, I index) {
     return each([&](int i) { return table[index.lane[i] & 15]; });
   }

@@ -1,0 +1,155 @@
+// Products with block-quantised weights: what the levels share. A level's tile L reads blocks and
+// multiplies them:
+//   L::unpack<T>(unit, stride, to, step)  8 rows `stride` bytes apart, T::kBlocks blocks to
+//                                         to[0], to[step], ...
+//   L::multiply<T, R, C>(rows, blocks, w, step, acc)  acc [R][C * 8] += R rows of activations times
+//                                         `blocks` times C WeightBlocks
+//   L::kPairs<T>                          whether C = 2 pays
+// With few rows the codes go from the file to the multipliers at once. With many, 32 rows of
+// weights times 512 values are unpacked into the first-level cache and meet all rows there: the
+// work of unpacking is divided among them.
+#pragma once
+
+#include "kernels/simd/block_types.h"
+
+namespace tack::kernels::simd {
+
+inline constexpr std::int64_t kSlabBlocks = 16;  // 32 columns of them are 18 to 24 KB
+inline constexpr int kGroups = kBlockColumns / kColumns;
+
+// A quantised row.
+struct ActivationRow {
+  const std::int8_t* codes;
+  const ActivationBlock* blocks;
+};
+
+template <class L>
+inline ActivationRow activation_row(const std::byte* a, std::int64_t row, std::int64_t k,
+                                    std::int64_t first_block) {
+  const std::byte* const at = a + row * static_cast<std::int64_t>(block_row_bytes(k));
+  return {reinterpret_cast<const std::int8_t*>(at) + first_block * kBlockValues,
+          reinterpret_cast<const ActivationBlock*>(at + k) + first_block};
+}
+
+// One unit of `columns` rows; what stands for rows that are missing is read from copies.
+template <class T, class L>
+inline void unpack_some(const std::byte* unit, std::int64_t stride, int columns, WeightBlock<T>* to,
+                        std::int64_t step) {
+  if (columns == kColumns) return L::template unpack<T>(unit, stride, to, step);
+  std::byte copies[kColumns * T::kBytes] = {};
+  for (int c = 0; c < columns; ++c)
+    __builtin_memcpy(copies + c * T::kBytes, unit + c * stride, T::kBytes);
+  L::template unpack<T>(copies, T::kBytes, to, step);
+}
+
+// What sums of columns start from.
+template <class L>
+inline void start_columns(const BlockProductArgs& args, std::int64_t column, int columns,
+                          float* to) {
+  for (int c = 0; c < columns; ++c) to[c] = args.bias == nullptr ? 0.0F : args.bias[column + c];
+}
+
+template <class T, class L, int R>
+void few_rows(const BlockProductArgs& args) {
+  const std::int64_t units = args.k / (T::kBlocks * kBlockValues), stride = units * T::kBytes;
+  ActivationRow rows[R];
+  for (int r = 0; r < R; ++r) rows[r] = activation_row<L>(args.a, r, args.k, 0);
+  for (std::int64_t column = 0; column < args.n; column += kColumns) {
+    const int columns =
+        args.n - column < kColumns ? static_cast<int>(args.n - column) : int{kColumns};
+    alignas(32) float acc[R * kColumns] = {};
+    for (int r = 0; r < R; ++r) start_columns<L>(args, column, columns, acc + r * kColumns);
+    const std::byte* unit = args.b + column * stride;
+    ActivationRow at[R];
+    for (int r = 0; r < R; ++r) at[r] = rows[r];
+    WeightBlock<T> w[T::kBlocks];
+    for (std::int64_t u = 0; u < units; ++u, unit += T::kBytes) {
+      unpack_some<T, L>(unit, stride, columns, w, 1);
+      L::template multiply<T, R, 1>(at, T::kBlocks, w, 1, acc);
+      for (int r = 0; r < R; ++r) {
+        at[r].codes += T::kBlocks * kBlockValues;
+        at[r].blocks += T::kBlocks;
+      }
+    }
+    for (int r = 0; r < R; ++r)
+      for (int c = 0; c < columns; ++c) args.c[r * args.ldc + column + c] = acc[r * kColumns + c];
+  }
+}
+
+// R rows times C groups of 8 columns of a slab.
+template <class T, class L, int R, int C>
+inline void slab_tile(const BlockProductArgs& args, const ActivationRow (&rows)[R],
+                      std::int64_t row, std::int64_t blocks, bool first, const WeightBlock<T>* w,
+                      std::int64_t column) {
+  alignas(32) float acc[R * C * kColumns] = {};
+  const std::int64_t left = args.n - column;
+  const int columns = left < C * kColumns ? static_cast<int>(left) : C * kColumns;
+  for (int r = 0; r < R; ++r) {
+    const float* const c = args.c + (row + r) * args.ldc + column;
+    float* const to = acc + r * C * kColumns;
+    if (first)
+      start_columns<L>(args, column, columns, to);
+    else
+      __builtin_memcpy(to, c, static_cast<std::size_t>(columns) * sizeof(float));
+  }
+  L::template multiply<T, R, C>(rows, blocks, w, kGroups, acc);
+  for (int r = 0; r < R; ++r)
+    __builtin_memcpy(args.c + (row + r) * args.ldc + column, acc + r * C * kColumns,
+                     static_cast<std::size_t>(columns) * sizeof(float));
+}
+
+template <class T, class L, int R>
+inline void slab_rows(const BlockProductArgs& args, std::int64_t row, std::int64_t block,
+                      std::int64_t blocks, const WeightBlock<T>* slab, std::int64_t column) {
+  ActivationRow rows[R];
+  for (int r = 0; r < R; ++r) rows[r] = activation_row<L>(args.a, row + r, args.k, block);
+  constexpr int kStep = L::template kPairs<T> ? 2 : 1;
+  for (int g = 0; g < kGroups && column + g * kColumns < args.n; g += kStep)
+    slab_tile<T, L, R, kStep>(args, rows, row, blocks, block == 0, slab + g, column + g * kColumns);
+}
+
+template <class T, class L>
+void many_rows(const BlockProductArgs& args) {
+  static_assert(kSlabBlocks * kGroups * sizeof(WeightBlock<T>) <= kBlockScratchBytes);
+  const std::int64_t all = args.k / kBlockValues, stride = all / T::kBlocks * T::kBytes;
+  auto* const slab = reinterpret_cast<WeightBlock<T>*>(args.scratch);  // [kSlabBlocks][kGroups]
+  for (std::int64_t column = 0; column < args.n; column += kBlockColumns)
+    for (std::int64_t block = 0; block < all; block += kSlabBlocks) {
+      const std::int64_t blocks = all - block < kSlabBlocks ? all - block : kSlabBlocks;
+      for (int g = 0; g < kGroups && column + g * kColumns < args.n; ++g) {
+        const std::int64_t j = column + g * kColumns;
+        const int columns = args.n - j < kColumns ? static_cast<int>(args.n - j) : int{kColumns};
+        for (std::int64_t b = 0; b < blocks; b += T::kBlocks)
+          unpack_some<T, L>(args.b + j * stride + (block + b) / T::kBlocks * T::kBytes, stride,
+                            columns, slab + b * kGroups + g, kGroups);
+      }
+      std::int64_t row = 0;
+      for (; row + 4 <= args.m; row += 4)
+        slab_rows<T, L, 4>(args, row, block, blocks, slab, column);
+      if (args.m - row == 3) slab_rows<T, L, 3>(args, row, block, blocks, slab, column);
+      if (args.m - row == 2) slab_rows<T, L, 2>(args, row, block, blocks, slab, column);
+      if (args.m - row == 1) slab_rows<T, L, 1>(args, row, block, blocks, slab, column);
+    }
+}
+
+template <class L>
+void block_product(const BlockProductArgs& args) {
+  with_block_type(args.type, [&]<class T>() {
+    switch (args.m) {
+      case 0:
+        return;
+      case 1:
+        return few_rows<T, L, 1>(args);
+      case 2:
+        return few_rows<T, L, 2>(args);
+      case 3:
+        return few_rows<T, L, 3>(args);
+      case 4:
+        return few_rows<T, L, 4>(args);
+      default:
+        return many_rows<T, L>(args);
+    }
+  });
+}
+
+}  // namespace tack::kernels::simd
