@@ -115,21 +115,23 @@ TEST_F(DecoderEngine, LogitsAreThoseOfTransformersHoweverTheTokensCome) {
 
 TEST_F(DecoderEngine, BlocksAndCachesGiveTheSameBitsHoweverTheTokensCome) {
   const auto model = open_blocks();
-  const auto ids = golden_["llama 3"]["ids"].get<std::vector<TokenId>>();
+  auto ids = golden_["llama 3"]["ids"].get<std::vector<TokenId>>();
+  ids.resize(70);  // more than a tile of the cache
   const auto exact = decoder(model, {.threads = 1, .kv = KvType::kF32, .exact = true});
   const std::vector<float> want = feed(*exact, 0, ids, ids.size());
   for (const KvType kv : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
     const auto whole = decoder(model, {.threads = 1, .kv = kv});
     const std::vector<float> logits = feed(*whole, 0, ids, ids.size());
-    // Quantised activations are near the exact product, and nothing else differs.
+    // Fifteen products one behind another, half a percent each, and a softmax that enlarges what it
+    // is given; a wrong one is off by 1. The products alone: kernels/blocks_product_test.cc.
     double difference = 0, size = 0;
     for (std::size_t i = 0; i < logits.size(); ++i) {
       difference += std::pow(static_cast<double>(logits[i] - want[i]), 2);
       size += std::pow(static_cast<double>(want[i]), 2);
     }
-    EXPECT_LT(std::sqrt(difference / size), 0.03) << static_cast<int>(kv);
+    EXPECT_LT(std::sqrt(difference / size), 0.06) << static_cast<int>(kv);
     EXPECT_GT(difference, 0.0);
-    for (const std::size_t piece : {1, 4, 7, 40}) {
+    for (const std::size_t piece : {1, 4, 30}) {
       const auto other = decoder(model, {.threads = piece == 4 ? 1 : 2, .sequences = 2, .kv = kv});
       EXPECT_EQ(feed(*other, 1, ids, piece), logits) << piece << " " << static_cast<int>(kv);
     }

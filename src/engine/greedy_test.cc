@@ -42,7 +42,8 @@ TEST(GreedyData, TokensAreThoseOfTransformers) {
       SCOPED_TRACE(path);
       const auto model = Model::open(std::filesystem::path(made) / path, Model::Use::kWeights);
       ASSERT_TRUE(model) << model.error().message;
-      const auto decoder = Decoder::create(*model, {.context = 256});
+      const auto decoder =
+          Decoder::create(*model, {.context = 256, .kv = kernels::KvType::kF32, .exact = true});
       ASSERT_TRUE(decoder) << decoder.error().message;
       for (const Json& run : expected["runs"]) {
         const auto prompt = run["prompt"].get<std::vector<TokenId>>();
