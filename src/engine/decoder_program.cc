@@ -25,7 +25,9 @@ class Builder {
  public:
   Builder(const graph::Graph& graph, ValueId logits,
           const std::function<bool(const graph::Linear&)>& in_blocks)
-      : graph_(graph), uses_(graph.value_count()) {
+      : graph_(graph), uses_(graph.value_count()), last_reader_(graph.value_count(), nullptr) {
+    for (const Node& node : graph.nodes())
+      for (const ValueId input : node.inputs) last_reader_[at(input.index)] = &node;
     for (const Node& node : graph.nodes())
       if (node.output != logits) add(node, in_blocks);
     place(logits);
@@ -48,6 +50,7 @@ class Builder {
     action.node = &node;
     Access access{Share::kRows, {}, {node.output.index}};
     for (const ValueId input : node.inputs) access.reads.push_back(input.index);
+    if (in_place(node)) access.writes.push_back(node.inputs[0].index);
     if (const auto* linear = std::get_if<graph::Linear>(&node.op)) {
       access.share = Share::kColumns;
       if ((action.quantized = in_blocks(*linear))) {
@@ -63,6 +66,15 @@ class Builder {
       access.reads.push_back(kCache);
     }
     emit(action, access);
+  }
+
+  // Whether a node writes over its first input, which nobody else reads afterwards.
+  bool in_place(const Node& node) const {
+    const bool by_element = std::holds_alternative<graph::Activate>(node.op) ||
+                            std::holds_alternative<graph::Multiply>(node.op) ||
+                            std::holds_alternative<graph::Add>(node.op) ||
+                            std::holds_alternative<graph::Scale>(node.op);
+    return by_element && last_reader_[at(node.inputs[0].index)] == &node;
   }
 
   void quantize(ValueId value) {
@@ -123,6 +135,13 @@ class Builder {
       if (node.output == logits) continue;
       const Uses uses = uses_[at(node.output.index)];
       std::erase_if(blocks, [&](const Block& block) { return block.last < uses.first; });
+      if (in_place(node)) {
+        const std::int64_t offset = program_.offsets[at(node.inputs[0].index)];
+        const auto block = std::ranges::find(blocks, offset, &Block::offset);
+        block->last = std::max(block->last, uses.last);
+        program_.offsets[at(node.output.index)] = offset;
+        continue;
+      }
       const std::int64_t size = round_up<std::int64_t>(graph_.value(node.output).cols, 16);
       std::int64_t offset = 0;
       auto before = blocks.begin();
@@ -136,8 +155,9 @@ class Builder {
 
   const graph::Graph& graph_;
   DecoderProgram program_;
-  std::vector<Access> since_;  // the workers last met
-  std::vector<Uses> uses_;     // by value
+  std::vector<Access> since_;             // the workers last met
+  std::vector<Uses> uses_;                // by value
+  std::vector<const Node*> last_reader_;  // by value
   std::size_t stretch_ = 0, layers_ = 0;
   ValueId quantized_;  // what the quantised activations are of
 };

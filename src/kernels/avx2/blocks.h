@@ -366,11 +366,16 @@ struct BlockTile {
     return _mm256_set1_epi32(bits);
   }
 
+  // The loops over t are unrolled by order: left to itself GCC 12 keeps them, and a sum in memory.
+  // Unrolled, it would add as a tree, for which no registers are left: each sum is told apart.
+  [[gnu::always_inline]] static void in_order(__m256i& sum) { asm("" : "+x"(sum)); }
+
   // Lanes from..to of a block's codes, as s16 pairs; no more than fit.
   template <class T, int R, int C>
   [[gnu::always_inline]] static void pairs(const simd::ActivationRow (&rows)[R], std::int64_t b,
                                            const WeightBlock<T>* w, int from, int to,
                                            __m256i (&sums)[R][C]) {
+#pragma GCC unroll 8
     for (int t = from; t < to; ++t) {
       __m256i codes[C];
       for (int c = 0; c < C; ++c) codes[c] = load(w[c].codes[t]);
@@ -379,6 +384,7 @@ struct BlockTile {
         for (int c = 0; c < C; ++c) {
           const __m256i p = _mm256_maddubs_epi16(codes[c], x);
           sums[r][c] = t == from ? p : _mm256_add_epi16(sums[r][c], p);
+          in_order(sums[r][c]);
         }
       }
     }
@@ -389,6 +395,7 @@ struct BlockTile {
                                          const WeightBlock<T>* w, __m256i (&sums)[R][C]) {
     if constexpr (T::kLargest == 255) return dot_bytes<T, R, C>(rows, b, w, sums);
     constexpr int kStretch = T::kHalves ? (T::kLargest <= 31 ? 4 : 2) : T::kLargest <= 15 ? 8 : 4;
+#pragma GCC unroll 4
     for (int t = 0; t < 8; t += kStretch) {
       __m256i p[R][C];
       pairs<T, R, C>(rows, b, w, t, t + kStretch, p);
@@ -409,6 +416,7 @@ struct BlockTile {
                                                const WeightBlock<T>* w, __m256i (&sums)[R][C]) {
     static_assert(C == 1);
     __m256i low[R], high[R];
+#pragma GCC unroll 8
     for (int t = 0; t < 8; ++t) {
       const __m256i codes = load(w->codes[t]);
       const __m256i l = low_nibbles(codes), h = bits_at(codes, 4, 15);
@@ -417,6 +425,8 @@ struct BlockTile {
         const __m256i p = _mm256_maddubs_epi16(l, x), q = _mm256_maddubs_epi16(h, x);
         low[r] = t == 0 ? p : _mm256_add_epi16(low[r], p);
         high[r] = t == 0 ? q : _mm256_add_epi16(high[r], q);
+        in_order(low[r]);
+        in_order(high[r]);
       }
     }
     for (int r = 0; r < R; ++r)
@@ -433,6 +443,7 @@ struct BlockTile {
       __m256i part[R][C];
       for (int r = 0; r < R; ++r)
         for (int c = 0; c < C; ++c) part[r][c] = _mm256_setzero_si256();
+#pragma GCC unroll 8
       for (int t = from; t < from + kStretch; ++t)
         for (int r = 0; r < R; ++r) {
           const __m256i x = four(rows[r], b, t);

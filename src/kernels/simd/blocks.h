@@ -44,8 +44,8 @@ inline void unpack_some(const std::byte* unit, std::int64_t stride, int columns,
 
 // What sums of columns start from.
 template <class L>
-inline void start_columns(const BlockProductArgs& args, std::int64_t column, int columns,
-                          float* to) {
+[[gnu::always_inline]] inline void start_columns(const BlockProductArgs& args, std::int64_t column,
+                                                 int columns, float* to) {
   for (int c = 0; c < columns; ++c) to[c] = args.bias == nullptr ? 0.0F : args.bias[column + c];
 }
 
@@ -85,26 +85,44 @@ void few_rows(const BlockProductArgs& args) {
   }
 }
 
+// R rows of sums [columns] between c and `acc` [R][C * 8]. `columns` is a constant for whole tiles:
+// copies of a size that is not known cost as much as a block's product.
+template <class L, int R, int C>
+[[gnu::always_inline]] inline void load_sums(const BlockProductArgs& args, std::int64_t row,
+                                             std::int64_t column, int columns, bool first,
+                                             float* acc) {
+  for (int r = 0; r < R; ++r, acc += C * kColumns)
+    if (first)
+      start_columns<L>(args, column, columns, acc);
+    else
+      __builtin_memcpy(acc, args.c + (row + r) * args.ldc + column,
+                       static_cast<std::size_t>(columns) * sizeof(float));
+}
+template <class L, int R, int C>
+[[gnu::always_inline]] inline void store_sums(const BlockProductArgs& args, std::int64_t row,
+                                              std::int64_t column, int columns, const float* acc) {
+  for (int r = 0; r < R; ++r, acc += C * kColumns)
+    __builtin_memcpy(args.c + (row + r) * args.ldc + column, acc,
+                     static_cast<std::size_t>(columns) * sizeof(float));
+}
+
 // R rows times C groups of 8 columns of a slab.
 template <class T, class L, int R, int C>
 inline void slab_tile(const BlockProductArgs& args, const ActivationRow (&rows)[R],
                       std::int64_t row, std::int64_t blocks, bool first, const WeightBlock<T>* w,
                       std::int64_t column) {
-  alignas(32) float acc[R * C * kColumns] = {};
+  alignas(32) float acc[R * C * kColumns];
   const std::int64_t left = args.n - column;
-  const int columns = left < C * kColumns ? static_cast<int>(left) : C * kColumns;
-  for (int r = 0; r < R; ++r) {
-    const float* const c = args.c + (row + r) * args.ldc + column;
-    float* const to = acc + r * C * kColumns;
-    if (first)
-      start_columns<L>(args, column, columns, to);
-    else
-      __builtin_memcpy(to, c, static_cast<std::size_t>(columns) * sizeof(float));
+  if (left >= C * kColumns) {
+    load_sums<L, R, C>(args, row, column, C * kColumns, first, acc);
+    L::template multiply<T, R, C>(rows, blocks, w, kGroups, acc);
+    store_sums<L, R, C>(args, row, column, C * kColumns, acc);
+    return;
   }
+  for (float& sum : acc) sum = 0.0F;
+  load_sums<L, R, C>(args, row, column, static_cast<int>(left), first, acc);
   L::template multiply<T, R, C>(rows, blocks, w, kGroups, acc);
-  for (int r = 0; r < R; ++r)
-    __builtin_memcpy(args.c + (row + r) * args.ldc + column, acc + r * C * kColumns,
-                     static_cast<std::size_t>(columns) * sizeof(float));
+  store_sums<L, R, C>(args, row, column, static_cast<int>(left), acc);
 }
 
 template <class T, class L, int R>
