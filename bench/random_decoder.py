@@ -114,6 +114,9 @@ def main():
     if args.layers:
         shape["layers"] = args.layers
     all_tensors = list(tensors(shape, args.type, args.head or args.type))
+    for name, dims, kind in all_tensors:
+        if dims[-1] % TYPES[kind][1] != 0:
+            raise SystemExit(f"{name}: rows of {dims[-1]} are no whole blocks of {kind}")
     pairs = metadata(shape)
     header = struct.pack("<IIQQ", 0x46554747, 3, len(all_tensors), len(pairs))
     header += b"".join(pair(key, value) for key, value in pairs.items())

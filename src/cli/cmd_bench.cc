@@ -238,6 +238,10 @@ Verb make_bench(Command& root) {
   verb.option("--prefill", options->prefill, "Of a decoder: tokens of the prompt").show_default();
   verb.option("--decode", options->decode, "Of a decoder: tokens that follow one by one")
       .show_default();
+  verb.option("--kv", options->kv, "Of a decoder: how keys and values are kept")
+      .one_of({"f32", "f16", "q8_0"})
+      .show_default();
+  verb.flag("--exact", options->exact, "Of a decoder: weights in blocks are widened to f32");
   verb.option("--rounds", options->rounds,
               "Single texts per shape (default 50); of a decoder, prompts (default 5)")
       .range(1, 100000);
