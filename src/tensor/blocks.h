@@ -1,4 +1,5 @@
-// The block types of GGUF beyond Q8_0 and Q5_0, read: what llama.cpp and others write.
+// The block types of GGUF: what llama.cpp and others write, read (beyond Q8_0 and Q5_0, which
+// tensor/convert.h reads), and those that `tack convert` writes.
 // Layouts: the block structs of https://github.com/ggml-org/ggml (ggml-common.h).
 #pragma once
 
@@ -14,5 +15,14 @@ using ReadBlockFn = void (*)(const std::byte* block, float* to);
 
 // Null for a type that is not one of these.
 ReadBlockFn block_reader(DType dtype);
+
+// Writes block_elements values as one block. They are finite and at most kBlockLimit in size, so
+// that every scale fits f16. Q4_0 to Q8_0 are round-to-nearest, equal to the reference in every
+// bit; Q4_K to Q6_K search for the least squared error (tensor/k_blocks.h).
+using WriteBlockFn = void (*)(const float* from, std::byte* block);
+inline constexpr float kBlockLimit = 65504.0F;
+
+// Null for a type that is not one of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K.
+WriteBlockFn block_writer(DType dtype);
 
 }  // namespace tack

@@ -1,4 +1,4 @@
-// Every block type against the reference's reading of random blocks: tools/golden/blocks.py.
+// Every block type against references: tools/golden/blocks.py (reading), written_blocks.py.
 
 #include "tensor/blocks.h"
 
@@ -67,6 +67,143 @@ TEST(Blocks, OthersAreRefused) {
   const Status status = to_f32(DType::kIQ2_XXS, block, values);
   ASSERT_FALSE(status);
   EXPECT_TRUE(status.error().message.contains("iq2_xxs"));
+}
+
+std::vector<float> floats_from_hex(const std::string& text) {
+  const auto bytes = from_hex(text);
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+Json written_blocks() {
+  std::ifstream file(std::string(TACK_SOURCE_DIR) + "/tests/golden/written_blocks.json");
+  return file ? Json::parse(file) : Json();
+}
+
+std::vector<std::byte> written(DType dtype, std::span<const float> values) {
+  std::vector<std::byte> bytes(*storage_bytes(dtype, values.size()));
+  EXPECT_TRUE(from_f32(dtype, values, bytes));
+  return bytes;
+}
+
+double squared_error(DType dtype, std::span<const std::byte> blocks,
+                     std::span<const float> values) {
+  std::vector<float> read(values.size());
+  EXPECT_TRUE(to_f32(dtype, blocks, read));
+  double sum = 0;
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    const double off = static_cast<double>(read[i]) - static_cast<double>(values[i]);
+    sum += off * off;
+  }
+  return sum;
+}
+
+TEST(WrittenBlocks, AreTheReferencesInEveryBit) {
+  const Json golden = written_blocks()["plain"];
+  const auto values = floats_from_hex(golden["values"]);
+  ASSERT_EQ(golden["blocks"].size(), 5U);
+  for (const auto& [name, expected] : golden["blocks"].items()) {
+    SCOPED_TRACE(name);
+    const DTypeInfo* type = find_dtype(name);
+    ASSERT_NE(type, nullptr);
+    const auto ours = written(type->dtype, values), wanted = from_hex(expected);
+    ASSERT_EQ(ours.size(), wanted.size());
+    for (std::size_t at = 0; at < ours.size(); at += type->block_bytes)
+      EXPECT_EQ(std::memcmp(ours.data() + at, wanted.data() + at, type->block_bytes), 0)
+          << "block " << at / type->block_bytes;
+  }
+}
+
+// The reference searches too, by other steps: a block may come out a little worse, all together
+// not.
+TEST(WrittenBlocks, SearchLeavesLessErrorThanTheReference) {
+  const Json golden = written_blocks()["searched"];
+  const auto values = floats_from_hex(golden["values"]);
+  ASSERT_EQ(golden["blocks"].size(), 3U);
+  for (const auto& [name, expected] : golden["blocks"].items()) {
+    const DTypeInfo* type = find_dtype(name);
+    ASSERT_NE(type, nullptr);
+    const auto ours = written(type->dtype, values), theirs = from_hex(expected);
+    ASSERT_EQ(ours.size(), theirs.size());
+    EXPECT_LT(squared_error(type->dtype, ours, values), squared_error(type->dtype, theirs, values))
+        << name;
+    for (std::size_t b = 0; b < values.size() / 256; ++b) {
+      const auto error = [&](const std::vector<std::byte>& bytes) {
+        return squared_error(type->dtype,
+                             std::span(bytes).subspan(b * type->block_bytes, type->block_bytes),
+                             std::span(values).subspan(b * 256, 256));
+      };
+      EXPECT_LT(error(ours), 1.05 * error(theirs)) << name << ", block " << b;
+    }
+  }
+}
+
+// What a search could stumble over: nothing to fit, nothing but an outlier, values so small that
+// f16 has no scale for them, the largest.
+TEST(WrittenBlocks, SearchTakesAnyFiniteValues) {
+  std::vector<std::vector<float>> rows(9, std::vector<float>(256, 0.0F));
+  rows[1].assign(256, 3.5F);
+  rows[2].assign(256, -3.5F);
+  rows[3][100] = 1.0F;
+  rows[4].assign(256, 1e-40F);
+  for (std::size_t i = 0; i < 256; ++i) {
+    rows[5][i] = i % 2 == 0 ? kBlockLimit : -kBlockLimit;
+    rows[6][i] = static_cast<float>(i % 7) * 1e-8F;
+    rows[7][i] = i < 32 ? 60000.0F : 1e-6F * static_cast<float>(i);
+    rows[8][i] = -0.0F;
+  }
+  for (const DType type : {DType::kQ4_K, DType::kQ5_K, DType::kQ6_K})
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      float largest = 0;
+      for (const float value : rows[r]) largest = std::max(largest, std::fabs(value));
+      const double error = squared_error(type, written(type, rows[r]), rows[r]);
+      // Half of the coarsest step. Scales below half of 6e-8 are zero in f16.
+      const double step = std::max(static_cast<double>(largest) / 15, 1e-7);
+      EXPECT_LE(error, 256 * step * step / 4) << info(type).name << ", row " << r;
+    }
+}
+
+// A block that is written again from what it is read as stays as it is, or close: no drift.
+TEST(WrittenBlocks, WrittenAgainTheyHardlyChange) {
+  Random random(5);
+  std::vector<float> values(1024), once(1024), twice(1024);
+  for (float& value : values) value = static_cast<float>(random.normal());
+  for (std::uint32_t id = 0; id < 64; ++id) {
+    const DTypeInfo* type = find_dtype(id);
+    if (type == nullptr || block_writer(type->dtype) == nullptr) continue;
+    const auto first = written(type->dtype, values);
+    ASSERT_TRUE(to_f32(type->dtype, first, once));
+    ASSERT_TRUE(to_f32(type->dtype, written(type->dtype, once), twice));
+    EXPECT_LE(squared_error(type->dtype, written(type->dtype, once), once),
+              0.5 * squared_error(type->dtype, first, values))
+        << type->name;
+  }
+}
+
+TEST(WrittenBlocks, WhatF16CannotHoldIsRefused) {
+  for (std::uint32_t id = 0; id < 64; ++id) {
+    const DTypeInfo* type = find_dtype(id);
+    if (type == nullptr) continue;
+    if (type->dtype != DType::kF16 && block_writer(type->dtype) == nullptr) continue;
+    std::vector<float> values(256, 1.0F);
+    std::vector<std::byte> bytes(*storage_bytes(type->dtype, 256));
+    for (const float bad : {NAN, INFINITY, -INFINITY, 65505.0F, -1e30F}) {
+      values[37] = bad;
+      const Status status = from_f32(type->dtype, values, bytes);
+      ASSERT_FALSE(status) << type->name << " " << bad;
+      EXPECT_TRUE(status.error().message.contains("value 37")) << status.error().message;
+    }
+  }
+}
+
+TEST(WrittenBlocks, OthersAreRefused) {
+  EXPECT_EQ(block_writer(DType::kQ2_K), nullptr);
+  const std::vector<float> values(256);
+  std::vector<std::byte> block(84);
+  const Status status = from_f32(DType::kQ2_K, values, block);
+  ASSERT_FALSE(status);
+  EXPECT_TRUE(status.error().message.contains("q2_k cannot be written")) << status.error().message;
 }
 
 }  // namespace

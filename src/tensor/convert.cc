@@ -38,14 +38,6 @@ void write_q8_0(const float* from, float inverse, std::uint16_t scale, std::byte
   }
 }
 
-void f32_to_q8_0(const float* from, std::byte* block) {
-  float most = 0.0F;
-  for (std::size_t i = 0; i < kBlock; ++i) most = std::max(most, std::fabs(from[i]));
-  const std::uint16_t scale = f32_to_f16(most / 127.0F);
-  const float rounded = f16_to_f32(scale);
-  write_q8_0(from, rounded == 0.0F ? 0.0F : 1.0F / rounded, scale, block);
-}
-
 // Value i of a Q5_0 block: nibble i (or the high nibble of i - 16) with bit i of `high` above it.
 void q5_0_to_f32(const std::byte* block, float* to) {
   const float scale = f16_to_f32(load<std::uint16_t>(block));
@@ -58,25 +50,15 @@ void q5_0_to_f32(const std::byte* block, float* to) {
   }
 }
 
-void f32_to_q5_0(const float* from, std::byte* block) {
-  // The extreme value takes code 0 (-16), so that the range is used whole.
-  float most = 0.0F;
-  for (std::size_t i = 0; i < kBlock; ++i)
-    if (std::fabs(from[i]) > std::fabs(most)) most = from[i];
-  const std::uint16_t scale = f32_to_f16(most / -16.0F);
-  const float rounded = f16_to_f32(scale);
-  const float inverse = rounded == 0.0F ? 0.0F : 1.0F / rounded;
-  std::uint32_t high = 0;
-  std::uint8_t low[16] = {};
-  for (std::size_t i = 0; i < kBlock; ++i) {
-    const float q = std::clamp(std::nearbyintf(from[i] * inverse) + 16.0F, 0.0F, 31.0F);
-    const auto code = static_cast<std::uint32_t>(q);
-    low[i % 16] |= static_cast<std::uint8_t>((code & 15U) << (i < 16 ? 0U : 4U));
-    high |= (code >> 4U) << i;
+// What f16, or the f16 scale of a block, cannot hold.
+Status check_range(DType dtype, std::span<const float> values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (std::fabs(values[i]) <= kBlockLimit) continue;
+    if (!std::isfinite(values[i])) return fail("value {} of a row is {}", i, values[i]);
+    return fail("value {} of a row is {}, too large for {}: use bf16 or f32", i, values[i],
+                info(dtype).name);
   }
-  store(block, scale);
-  store(block + 2, high);
-  std::memcpy(block + 6, low, sizeof low);
+  return {};
 }
 
 }  // namespace
@@ -158,22 +140,25 @@ Status from_f32(DType dtype, std::span<const float> from, std::span<std::byte> t
       std::memcpy(to.data(), from.data(), from.size_bytes());
       return {};
     case DType::kF16:
+      TACK_RETURN_IF_ERROR(check_range(dtype, from));
       for (std::size_t i = 0; i < from.size(); ++i) store(to.data() + 2 * i, f32_to_f16(from[i]));
       return {};
     case DType::kBF16:
       for (std::size_t i = 0; i < from.size(); ++i) store(to.data() + 2 * i, f32_to_bf16(from[i]));
       return {};
-    case DType::kQ8_0:
-      for (std::size_t b = 0; b < from.size() / kBlock; ++b)
-        f32_to_q8_0(from.data() + b * kBlock, to.data() + b * kQ8Bytes);
+    default: {
+      const WriteBlockFn write = block_writer(dtype);
+      if (write == nullptr)
+        return fail(
+            "type {} cannot be written (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, "
+            "q5_k and q6_k can)",
+            info(dtype).name);
+      TACK_RETURN_IF_ERROR(check_range(dtype, from));
+      const DTypeInfo& type = info(dtype);
+      for (std::size_t b = 0; b < from.size() / type.block_elements; ++b)
+        write(from.data() + b * type.block_elements, to.data() + b * type.block_bytes);
       return {};
-    case DType::kQ5_0:
-      for (std::size_t b = 0; b < from.size() / kBlock; ++b)
-        f32_to_q5_0(from.data() + b * kBlock, to.data() + b * kQ5Bytes);
-      return {};
-    default:
-      return fail("type {} cannot be written yet (f32, f16, bf16, q8_0 and q5_0 can)",
-                  info(dtype).name);
+    }
   }
 }
 

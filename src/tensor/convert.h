@@ -20,12 +20,12 @@ inline float bf16_to_f32(std::uint16_t b) {
 }
 
 // Whether to_f32 knows the type: f32, f16, bf16, Q4_0 to Q8_1, Q2_K to Q6_K, IQ4_NL and IQ4_XS.
-// from_f32 writes f32, f16, bf16, Q8_0 and Q5_0.
 bool convertible(DType dtype);
 
 // `from` holds to.size() elements of `dtype`; to.size() is a multiple of the block.
 Status to_f32(DType dtype, std::span<const std::byte> from, std::span<float> to);
-// Round-to-nearest into `dtype`.
+// Into f32, f16, bf16 or a type that block_writer knows (tensor/blocks.h). Of f16 and block types a
+// value that is not finite or beyond f16 is an error that says which.
 Status from_f32(DType dtype, std::span<const float> from, std::span<std::byte> to);
 
 // "int8": Q8_0 in which every block of the row carries the same scale, so that one s32 accumulation

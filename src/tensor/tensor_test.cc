@@ -70,7 +70,7 @@ TEST(Q8_0, HandComputedBlock) {
   EXPECT_EQ(static_cast<int>(block[1]), 0x3c);  // f16 1.0, little-endian
   EXPECT_EQ(static_cast<std::int8_t>(block[2]), 127);
   EXPECT_EQ(static_cast<std::int8_t>(block[3]), -63);
-  EXPECT_EQ(static_cast<std::int8_t>(block[33]), 2);  // half to even
+  EXPECT_EQ(static_cast<std::int8_t>(block[33]), 3);  // half away from zero, as the reference
 }
 
 TEST(Q5_0, HandComputedBlock) {
@@ -96,8 +96,8 @@ TEST(Blocks, ErrorIsWithinHalfAStep) {
     for (std::size_t b = 0; b < x.size(); b += 32) {
       float most = 0.0F;
       for (std::size_t i = b; i < b + 32; ++i) most = std::max(most, std::fabs(x[i]));
-      // Q5_0's positive end lacks one step.
-      const float allowed = most / steps * (type == DType::kQ5_0 ? 1.01F : 0.51F);
+      // Codes follow from the scale before it is rounded to f16. Q5_0's positive end lacks a step.
+      const float allowed = most / steps * (type == DType::kQ5_0 ? 1.01F : 0.57F);
       for (std::size_t i = b; i < b + 32; ++i) EXPECT_NEAR(y[i], x[i], allowed);
     }
   }
