@@ -47,7 +47,7 @@ done
 # --- conversion round trip
 good 'MB, f32' "$tack" convert "$base" f.gguf --type f32
 good 'MB, int8' "$tack" convert f.gguf i.gguf --type int8
-bad 2 'choose f32' "$tack" convert "$base" x.gguf --type q1
+bad 2 'choose one of f32' "$tack" convert "$base" x.gguf --type q1
 
 # --- the gate
 train=$root/tasks/data/tickets/train.csv

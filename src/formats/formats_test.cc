@@ -157,6 +157,26 @@ TEST(Gguf, RefusesHostileSizes) {
     EXPECT_FALSE(GgufFile::parse(bytes_of(file), "f")) << &file - hostile.data();
 }
 
+TEST(Gguf, TensorsMadeWhileWritingAreTheSameFile) {
+  GgufWriter whole, piecewise, lacking;
+  const auto values = floats({1, 2, 3, 4, 5, 6});
+  const auto source = [&](std::size_t count) {
+    return [&values, count](const GgufWriter::Sink& sink) -> Status {
+      for (std::size_t i = 0; i < count; ++i)
+        TACK_RETURN_IF_ERROR(sink(std::span(values).subspan(4 * i, 4)));
+      return {};
+    };
+  };
+  whole.add_tensor("m", DType::kF32, {2, 3}, values);
+  piecewise.add_tensor_source("m", DType::kF32, {2, 3}, source(6));
+  lacking.add_tensor_source("m", DType::kF32, {2, 3}, source(5));
+  EXPECT_EQ(*whole.to_bytes(), *piecewise.to_bytes());
+  const auto refused = lacking.to_bytes();
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().message.contains("has 20 bytes, its type f32 needs 24"))
+      << refused.error().message;
+}
+
 TEST(Gguf, RefusesTensorsThatOverlap) {
   GgufWriter writer;
   writer.add_tensor("a", DType::kF32, {16}, std::vector<std::byte>(64));

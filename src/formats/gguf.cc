@@ -442,11 +442,15 @@ bool GgufWriter::has(std::string_view key) const {
 
 void GgufWriter::add_tensor(std::string name, DType dtype, Shape shape,
                             std::vector<std::byte> bytes) {
-  tensors_.push_back({std::move(name), {dtype, std::move(shape), {}}, std::move(bytes)});
+  tensors_.push_back({std::move(name), {dtype, std::move(shape), {}}, std::move(bytes), nullptr});
 }
 
 void GgufWriter::add_tensor_view(std::string name, const TensorView& view) {
-  tensors_.push_back({std::move(name), view, {}});
+  tensors_.push_back({std::move(name), view, {}, nullptr});
+}
+
+void GgufWriter::add_tensor_source(std::string name, DType dtype, Shape shape, Source source) {
+  tensors_.push_back({std::move(name), {dtype, std::move(shape), {}}, {}, std::move(source)});
 }
 
 namespace {
@@ -504,6 +508,24 @@ void append_value(std::string& out, const GgufValue& value) {
 
 }  // namespace
 
+// Checks that it is `bytes`, what the header says.
+Status GgufWriter::emit_tensor(const Tensor& tensor, std::size_t bytes,
+                               const std::function<Status(std::string_view)>& sink) {
+  std::size_t written = 0;
+  const auto pass_on = [&](std::span<const std::byte> piece) -> Status {
+    written += piece.size();
+    if (written > bytes) return {};  // refused below
+    return sink({reinterpret_cast<const char*>(piece.data()), piece.size()});
+  };
+  TACK_RETURN_IF_ERROR(tensor.source          ? tensor.source(pass_on)
+                       : tensor.owned.empty() ? pass_on(tensor.view.bytes)
+                                              : pass_on(tensor.owned));
+  if (written != bytes)
+    return fail("tensor '{}' {} has {} bytes, its type {} needs {}", tensor.name,
+                to_string(tensor.view.shape), written, info(tensor.view.dtype).name, bytes);
+  return {};
+}
+
 Status GgufWriter::emit(const std::function<Status(std::string_view)>& sink) const {
   std::string header(kMagic);
   append<std::uint32_t>(header, 3);
@@ -513,32 +535,30 @@ Status GgufWriter::emit(const std::function<Status(std::string_view)>& sink) con
     append_string(header, key);
     append_value(header, value);
   }
-  const auto bytes_of = [](const Tensor& tensor) {
-    return tensor.owned.empty() ? tensor.view.bytes : std::span<const std::byte>(tensor.owned);
-  };
+  std::vector<std::size_t> sizes;
   std::uint64_t offset = 0;
   for (const Tensor& tensor : tensors_) {
-    const auto expected = storage_bytes(
-        tensor.view.dtype, static_cast<std::uint64_t>(element_count(tensor.view.shape)));
-    if (!expected || *expected != bytes_of(tensor).size())
-      return fail("tensor '{}' {} has {} bytes, its type {} needs {}", tensor.name,
-                  to_string(tensor.view.shape), bytes_of(tensor).size(),
-                  info(tensor.view.dtype).name, expected.value_or(0));
+    const Shape& shape = tensor.view.shape;
+    const auto bytes =
+        storage_bytes(tensor.view.dtype, static_cast<std::uint64_t>(element_count(shape)));
+    if (!bytes)
+      return fail("tensor '{}' {} is no whole number of {}'s blocks", tensor.name, to_string(shape),
+                  info(tensor.view.dtype).name);
     append_string(header, tensor.name);
-    append<std::uint32_t>(header, static_cast<std::uint32_t>(tensor.view.shape.size()));
-    for (auto d = tensor.view.shape.rbegin(); d != tensor.view.shape.rend(); ++d)
+    append<std::uint32_t>(header, static_cast<std::uint32_t>(shape.size()));
+    for (auto d = shape.rbegin(); d != shape.rend(); ++d)
       append<std::uint64_t>(header, static_cast<std::uint64_t>(*d));
     append(header, static_cast<std::uint32_t>(tensor.view.dtype));
     append(header, offset);
-    offset = round_up(offset + *expected, kDefaultAlignment);
+    offset = round_up(offset + *bytes, kDefaultAlignment);
+    sizes.push_back(*bytes);
   }
   header.resize(round_up<std::size_t>(header.size(), kDefaultAlignment), '\0');
   TACK_RETURN_IF_ERROR(sink(header));
   const std::string padding(kDefaultAlignment, '\0');
-  for (const Tensor& tensor : tensors_) {
-    const auto bytes = bytes_of(tensor);
-    TACK_RETURN_IF_ERROR(sink({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
-    const std::size_t rest = bytes.size() % kDefaultAlignment;
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    TACK_RETURN_IF_ERROR(emit_tensor(tensors_[i], sizes[i], sink));
+    const std::size_t rest = sizes[i] % kDefaultAlignment;
     if (rest != 0) TACK_RETURN_IF_ERROR(sink(std::string_view(padding).substr(rest)));
   }
   return {};

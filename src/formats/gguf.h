@@ -116,6 +116,11 @@ class GgufWriter {
   // The bytes are copied or viewed: a view must outlive write().
   void add_tensor(std::string name, DType dtype, Shape shape, std::vector<std::byte> bytes);
   void add_tensor_view(std::string name, const TensorView& view);
+  // The bytes are made while the file is written: `source` gives them to its argument, in order
+  // and in pieces of any size. It is called once for every write.
+  using Sink = std::function<Status(std::span<const std::byte>)>;
+  using Source = std::function<Status(const Sink&)>;
+  void add_tensor_source(std::string name, DType dtype, Shape shape, Source source);
 
   Status write(const std::filesystem::path& path) const;
   // The same bytes in memory.
@@ -126,7 +131,10 @@ class GgufWriter {
     std::string name;
     TensorView view;
     std::vector<std::byte> owned;
+    Source source;  // or null
   };
+  static Status emit_tensor(const Tensor& tensor, std::size_t bytes,
+                            const std::function<Status(std::string_view)>& sink);
   Status emit(const std::function<Status(std::string_view)>& sink) const;
   std::vector<std::pair<std::string, GgufValue>> metadata_;
   std::vector<Tensor> tensors_;

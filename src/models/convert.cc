@@ -6,30 +6,68 @@
 #include <map>
 #include <vector>
 
+#include "base/cpu.h"
 #include "models/architecture.h"
 #include "models/chat_template.h"
 #include "models/model.h"
 #include "models/smoothing.h"
 #include "models/tokenizer_loading.h"
+#include "tensor/convert_rows.h"
 
 namespace tack {
 namespace {
 
 struct Target {
+  std::string_view name;
   DType dtype;              // of matrices
-  bool int8 = false;        // with smoothing factors
   std::uint32_t file_type;  // llama.cpp's general.file_type
+  bool int8 = false;        // with smoothing factors
+  DType outer = dtype;      // of the tables at both ends of the model
+};
+
+// Q4_K and Q5_K are file types 14 and 16, "small", whose matrices are of one type but for a few.
+constexpr Target kTargets[] = {
+    {"f32", DType::kF32, 0},
+    {"f16", DType::kF16, 1},
+    {"bf16", DType::kBF16, 32},
+    {"int8", DType::kQ8_0, 7, true},
+    {"q8_0", DType::kQ8_0, 7},
+    {"q4_0", DType::kQ4_0, 2},
+    {"q4_1", DType::kQ4_1, 3},
+    {"q5_0", DType::kQ5_0, 8},
+    {"q5_1", DType::kQ5_1, 9},
+    {"q4_k", DType::kQ4_K, 14, false, DType::kQ6_K},
+    {"q5_k", DType::kQ5_K, 16, false, DType::kQ6_K},
+    {"q6_k", DType::kQ6_K, 18},
 };
 
 Result<Target> target_of(std::string_view type) {
-  if (type == "f32") return Target{DType::kF32, false, 0};
-  if (type == "f16") return Target{DType::kF16, false, 1};
-  if (type == "bf16") return Target{DType::kBF16, false, 32};
-  if (type == "int8") return Target{DType::kQ8_0, true, 7};
-  return fail(ErrorCode::kUsage, "unknown type '{}': choose f32, f16, bf16 or int8", type);
+  std::string known;
+  for (const Target& target : kTargets) {
+    if (target.name == type) return target;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", target.name);
+  }
+  return fail(ErrorCode::kUsage, "unknown type '{}': choose one of {}", type, known);
 }
 
-DType choose_dtype(const Architecture& architecture, const graph::Weight& weight,
+// The type that rows of `cols` values can have: where they are no whole number of blocks, the one
+// that llama.cpp takes instead, of more bits.
+DType fitting(DType wanted, std::int64_t cols) {
+  if (cols % info(wanted).block_elements == 0) return wanted;
+  switch (wanted) {
+    case DType::kQ4_K:
+      return fitting(DType::kQ5_0, cols);
+    case DType::kQ5_K:
+      return fitting(DType::kQ5_1, cols);
+    case DType::kQ6_K:
+      return fitting(DType::kQ8_0, cols);
+    default:
+      return DType::kF16;
+  }
+}
+
+// What the target asks for, whether or not the rows fit it.
+DType wanted_dtype(const Architecture& architecture, const graph::Weight& weight,
                    const Target& target) {
   if (weight.shape.size() < 2) return DType::kF32;
   if (architecture.keeps_precision != nullptr && architecture.keeps_precision(weight.name)) {
@@ -37,23 +75,8 @@ DType choose_dtype(const Architecture& architecture, const graph::Weight& weight
     // reads it. Token types are added as they are and stay f32.
     return target.int8 && weight.name.starts_with("position") ? DType::kF16 : DType::kF32;
   }
-  // Rows that are no whole number of blocks stay exact.
-  if (weight.shape.back() % info(target.dtype).block_elements != 0) return DType::kF16;
-  return target.dtype;
-}
-
-Result<std::vector<std::byte>> convert_tensor(const TensorView& from, DType dtype) {
-  const auto bytes = storage_bytes(dtype, static_cast<std::uint64_t>(element_count(from.shape)));
-  if (!bytes) return fail("does not fit type {}", info(dtype).name);
-  std::vector<std::byte> out(*bytes);
-  const std::size_t row_bytes = out.size() / static_cast<std::size_t>(from.rows());
-  std::vector<float> row(static_cast<std::size_t>(from.cols()));
-  for (std::int64_t r = 0; r < from.rows(); ++r) {
-    const std::span<std::byte> to(out.data() + static_cast<std::size_t>(r) * row_bytes, row_bytes);
-    TACK_RETURN_IF_ERROR(to_f32(from.dtype, from.row(r), row));
-    TACK_RETURN_IF_ERROR(from_f32(dtype, row, to));
-  }
-  return out;
+  const bool outer = weight.name == "token_embd.weight" || weight.name == "output.weight";
+  return outer ? target.outer : target.dtype;
 }
 
 // General and tokenizer keys of the source, whichever kind it is, then the architecture's own.
@@ -61,7 +84,9 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
                       const Architecture& architecture, const Target& target,
                       const ConvertOptions& options, GgufWriter& writer) {
   if (const GgufFile* gguf = model.gguf()) {
-    for (const auto& [key, value] : gguf->metadata()) writer.set(key, value);
+    // Not how the source was aligned, nor the factors of an int8 that it may be.
+    for (const auto& [key, value] : gguf->metadata())
+      if (key != "general.alignment" && !key.starts_with(kSmoothKey)) writer.set(key, value);
   } else {
     TACK_TRY(const auto directory, HuggingFaceDirectory::open(from));
     TACK_TRY(const auto built, architecture.from_hf(directory));
@@ -105,7 +130,7 @@ Status convert_model(const std::filesystem::path& from, const std::filesystem::p
                 "{} is an adapter: the merged model was written beside it when it was built",
                 from.string());
   if (model->generates() && target.int8)
-    return fail(ErrorCode::kUsage, "int8 is a type of encoders: choose f32, f16 or bf16 for {}",
+    return fail(ErrorCode::kUsage, "int8 is a type of encoders: choose q8_0 or another for {}",
                 from.string());
   TACK_TRY(const Architecture* architecture, find_architecture(model->architecture()));
   GgufWriter writer;
@@ -114,19 +139,27 @@ Status convert_model(const std::filesystem::path& from, const std::filesystem::p
   if (target.int8) {
     TACK_TRY(smoothing, measure_smoothing(*model));
   }
+  ThreadPool pool(options.threads > 0 ? options.threads : cpu_info().logical_cores);
   const auto& weights = model->graph().weights();
   for (std::size_t i = 0; i < weights.size(); ++i) {
-    const TensorView& view = model->tensor(weights[i]);
-    const DType dtype = choose_dtype(*architecture, weights[i], target);
-    auto bytes = convert_tensor(view, dtype);
-    if (const auto factors = smoothing.find(weights[i].name);
-        factors != smoothing.end() && dtype == DType::kQ8_0)
-      writer.set(std::string(kSmoothKey) + weights[i].name, GgufValue::i8s(factors->second));
-    if (!bytes)
-      return std::unexpected(std::move(bytes.error()).in("tensor '" + weights[i].name + "'"));
-    writer.add_tensor(weights[i].name, dtype, view.shape, *std::move(bytes));
-    if (options.progress)
-      options.progress(static_cast<std::int64_t>(i + 1), static_cast<std::int64_t>(weights.size()));
+    const graph::Weight& weight = weights[i];
+    const TensorView& view = model->tensor(weight);
+    ConvertedTensor tensor{weight.name, view.dtype, wanted_dtype(*architecture, weight, target)};
+    tensor.to = fitting(tensor.wanted, weight.shape.back());
+    if (const auto factors = smoothing.find(weight.name);
+        factors != smoothing.end() && tensor.to == DType::kQ8_0)
+      writer.set(std::string(kSmoothKey) + weight.name, GgufValue::i8s(factors->second));
+    writer.add_tensor_source(
+        weight.name, tensor.to, view.shape, [&, i, tensor](const GgufWriter::Sink& sink) -> Status {
+          if (Status status = convert_rows(view, tensor.to, pool, sink); !status)
+            return std::unexpected(
+                std::move(status).error().in(fmt::format("tensor '{}'", tensor.name)));
+          if (options.tensor) options.tensor(tensor);
+          if (options.progress)
+            options.progress(static_cast<std::int64_t>(i + 1),
+                             static_cast<std::int64_t>(weights.size()));
+          return {};
+        });
   }
   for (const auto& [name, values] : model->constants()) {
     const auto bytes = std::as_bytes(std::span(values));

@@ -87,13 +87,23 @@ class Model {
 // taken as it is; "" means the default encoder. kNotFound lists the places that were searched.
 Result<std::filesystem::path> resolve_model(std::string_view name_or_path);
 
-// Converts a Hugging Face directory (or a GGUF) to our GGUF. type: "f32", "f16", "bf16", "int8"
-// (matrices only; vectors stay f32).
+// What became of one tensor. Rows that are no whole number of blocks get another type than wanted.
+struct ConvertedTensor {
+  std::string_view name;
+  DType from, wanted, to = wanted;
+};
+
+// Converts a Hugging Face directory (or a GGUF) to our GGUF, tensor by tensor as it is written.
 struct ConvertOptions {
+  // Of matrices; vectors stay f32. f32, f16, bf16, int8 (of encoders), or a block type: q8_0, q4_0,
+  // q4_1, q5_0, q5_1, q4_k, q5_k, q6_k. docs/cli.md says which tensors differ.
   std::string type = "int8";
   std::string name, licence;  // general.name and general.license; empty: the source's
   std::function<void(std::int64_t done, std::int64_t total)> progress;  // tensors; may be empty
+  std::function<void(const ConvertedTensor&)> tensor;                   // likewise
+  int threads = 0;  // 0: all cores; the file is the same for any number
 };
+// Errors name the tensor and row. `to` may be `from`: it is replaced when the new file is complete.
 Status convert_model(const std::filesystem::path& from, const std::filesystem::path& to,
                      const ConvertOptions& options);
 

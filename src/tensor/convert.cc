@@ -54,8 +54,9 @@ void q5_0_to_f32(const std::byte* block, float* to) {
 Status check_range(DType dtype, std::span<const float> values) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (std::fabs(values[i]) <= kBlockLimit) continue;
-    if (!std::isfinite(values[i])) return fail("value {} of a row is {}", i, values[i]);
-    return fail("value {} of a row is {}, too large for {}: use bf16 or f32", i, values[i],
+    if (!std::isfinite(values[i]))
+      return fail("value {} is {}, which {} cannot hold", i, values[i], info(dtype).name);
+    return fail("value {} is {}, too large for {}: use bf16 or f32", i, values[i],
                 info(dtype).name);
   }
   return {};
