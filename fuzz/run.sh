@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs wordpiece byte_bpe schema template task_toml chat_answer}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs log_probs wordpiece byte_bpe schema template task_toml chat_answer}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -36,6 +36,7 @@ printf '\002{"text":"hi","labels":["a","b"]}\n' | seed label_sets jsonl
 printf '\003[["hi",["a"]],{"text":"b","labels":"c, a"}]' | seed label_sets json
 printf '\010text,other,negative\na,b,c\n' | seed pairs csv
 printf '\006{"text":"a","other":"b","score":0.5}\n' | seed pairs scored
+printf '_logits_\004\000\000\000\002\000\000\000\001\000\000\000\000\000\000\000\001\000\000\000\000\000\000\000\001\000\000\000\000\000\200\070\000\000\000\277\001\000\377\377' | seed log_probs small
 printf '{"choices":[{"message":{"content":"{\\"label\\": \\"a\\"}"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}}' | seed chat_answer body
 [ ! -d "$corpus/template" ] || python3 - "$corpus/template" <<'END'
 import json, sys

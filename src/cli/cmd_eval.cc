@@ -1,5 +1,5 @@
-// `tack eval`: how good a task model is on labelled rows, or an encoder on texts that belong
-// together.
+// `tack eval`: how good a task model is on labelled rows, an encoder on texts that belong together,
+// or a decoder on a text.
 
 #include <functional>
 
@@ -8,6 +8,7 @@
 #include "cli/lines.h"
 #include "cli/verb.h"
 #include "tasks/heads.h"
+#include "tasks/perplexity.h"
 #include "tasks/report.h"
 
 namespace tack {
@@ -17,6 +18,7 @@ struct Options {
   std::string model, head, data, text, label, oos_label, format = "auto", html;
   std::string separator, positive, other, score;
   bool label_pairs = false;
+  PerplexityOptions perplexity;
   int threads = 0;
   bool json = false;
 };
@@ -129,6 +131,29 @@ Status run_pairs(const Options& options, const std::shared_ptr<const Model>& mod
       path);
 }
 
+Status run_decoder(Options options, const std::shared_ptr<const Model>& model) {
+  if (!options.html.empty())
+    return fail(ErrorCode::kUsage, "--html does not go with a decoder: --json does");
+  if (options.data.empty() && options.perplexity.against.empty())
+    return fail(ErrorCode::kUsage, "{} is a decoder: name a file of text to predict",
+                model->path().string());
+  std::optional<std::string> text;
+  if (!options.data.empty()) {
+    TACK_TRY(text, read_file(options.data));
+  }
+  std::optional<Progress> progress;
+  options.perplexity.threads = options.threads;
+  options.perplexity.progress = [&](std::int64_t, std::int64_t total) {
+    if (!progress) progress.emplace("evaluating", total, "chunks");
+    progress->advance();
+  };
+  TACK_TRY(const PerplexityResult result, measure_perplexity(model, text, options.perplexity));
+  if (progress) progress->finish();
+  if (options.json) return print_line(to_text(result.to_json(), 2));
+  fmt::print("{}", result.to_text());
+  return {};
+}
+
 Status run_tagger(const Options& options, const std::filesystem::path& path) {
   TACK_TRY(auto tagger, Tagger::open(path, {.threads = options.threads}));
   TACK_TRY(const DataSource source, source_of(options, tagger->model()));
@@ -169,6 +194,9 @@ Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
   {
     TACK_TRY(const auto model, Model::open(path));
+    if (model->generates()) return run_decoder(options, model);
+    if (options.data.empty())
+      return fail(ErrorCode::kUsage, "name a file of rows that {} is measured on", path.string());
     if (!model->tags().empty() && !options.head.empty())
       return fail(ErrorCode::kUsage, "{} is a tagger: --head does not go with it", path.string());
     if (!model->tags().empty()) return run_tagger(options, path);
@@ -199,10 +227,10 @@ Status run(const Options& options) {
 
 Verb make_eval(Command& root) {
   auto options = std::make_shared<Options>();
-  Command verb = root.add_verb("eval", "Measure a task model on labelled rows");
+  Command verb = root.add_verb("eval", "Measure a model on labelled rows, or a decoder on a text");
   add_model_option(verb, options->model, "Task model (path or name)").required();
-  verb.option("data,--data", options->data, "CSV, TSV, JSONL or JSON with labelled rows or pairs")
-      .required();
+  verb.option("data,--data", options->data,
+              "CSV, TSV, JSONL or JSON with labelled rows or pairs; of a decoder, a text");
   verb.option("--head", options->head, "Which question, of a model with several");
   verb.option("--text", options->text, "Column of the text; default: the one it was built with");
   verb.option("--label", options->label, "Column of the label; default likewise");
@@ -215,6 +243,16 @@ Verb make_eval(Command& root) {
   verb.option("--score", options->score, "Of an encoder: column of the pair's score");
   verb.flag("--pairs-by-label", options->label_pairs,
             "Of an encoder: texts of one label belong together");
+  PerplexityOptions& perplexity = options->perplexity;
+  verb.option("--context", perplexity.context,
+              "Of a decoder: tokens in a chunk of the text; default: 512, or the model's")
+      .not_negative();
+  verb.option("--chunks", perplexity.chunks, "Of a decoder: chunks to measure; default: all")
+      .not_negative();
+  verb.option("--save-probs", perplexity.save,
+              "Of a decoder: write its log-probabilities, as llama-perplexity does");
+  verb.option("--against", perplexity.against,
+              "Of a decoder: compare with log-probabilities that were written so");
   verb.option("--format", options->format, "auto, csv, tsv, jsonl or json").show_default();
   verb.option("--html", options->html, "Also write the report as one HTML page");
   add_threads_option(verb, options->threads);
