@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs log_probs wordpiece byte_bpe schema template task_toml chat_answer}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs log_probs wordpiece byte_bpe schema template chat task_toml chat_answer}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -43,6 +43,13 @@ import json, sys
 for i, template in enumerate(json.load(open("tests/golden/chat_templates.json"))["templates"]):
     open(f"{sys.argv[1]}/golden{i}", "w", newline="").write(template)
 END
+printf '\000Yes.\n```json\n[{"name": "f", "parameters": {"a": "x"}}]\n```' | seed chat json
+printf '\001{"name": "f", "parameters": {}}; <|python_tag|>' | seed chat llama3
+printf '\002Well. [TOOL_CALLS]f[CALL_ID]a[ARGS]{"a": 1}[TOOL_CALLS][{"name": "f", "arguments": {}}]' | seed chat mistral
+printf '\003<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call> <tool_call>' | seed chat hermes
+for family in 4 5 6 7 10; do
+  printf "\\$family"'{"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"u"}]},{"role":"assistant","content":null,"tool_calls":[{"id":"abcdefghi","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"abcdefghi","name":"f","content":"r"}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}]}' | seed chat "family$family"
+done
 seed task_toml tickets <tasks/tickets.toml
 printf '[data]\ntrain="a"\n[heads.b]\nlabel="c"\nweight=2\n[heads.d]\ntrain="e"\nfloor=0.5\n' | seed task_toml heads
 

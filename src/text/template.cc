@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <new>
 
 #include "text/template_syntax.h"
 
@@ -10,7 +9,6 @@ namespace tack {
 namespace jinja {
 namespace {
 
-constexpr std::size_t kMaxOutput = 16 << 20;
 constexpr std::int64_t kMaxRange = 100'000;  // Jinja2's sandbox has the same
 
 // Variables of a loop, a macro or the template; `if` has none of its own.
@@ -18,10 +16,12 @@ struct Scope {
   std::shared_ptr<Scope> parent;
   std::vector<std::pair<std::string, Value>> variables;
 
-  const Value* find(std::string_view name) const {
-    for (const Scope* scope = this; scope; scope = scope->parent.get())
+  const Value* find(std::string_view name, Meter& meter) const {
+    for (const Scope* scope = this; scope; scope = scope->parent.get()) {
+      meter.step(static_cast<std::int64_t>(scope->variables.size() / 16));
       for (const auto& [key, value] : scope->variables)
         if (key == name) return &value;
+    }
     return nullptr;
   }
   void set(std::string_view name, Value value) {
@@ -42,8 +42,7 @@ Value checked(bool overflow, const std::int64_t& v) {
 }
 
 [[noreturn]] void bad_operands(std::string_view op, const Value& a, const Value& b) {
-  for (const Value* v : {&a, &b})
-    if (v->is(Kind::kUndefined)) stop(v->data.index() ? v->text() : "a value is undefined");
+  for (const Value* v : {&a, &b}) must_be_defined(*v);
   stop(fmt::format("unsupported operands for {}: '{}' and '{}'", op, type_name(a), type_name(b)));
 }
 
@@ -56,7 +55,7 @@ Value repeated(const Value& v, std::int64_t times, Meter& meter) {
   if (v.is_string()) {
     std::string out;
     for (std::int64_t i = 0; i < times; ++i) out += v.text();
-    return v.markup ? Value::marked_up(std::move(out)) : Value(std::move(out));
+    return out;
   }
   List out;
   for (std::int64_t i = 0; i < times; ++i)
@@ -64,54 +63,18 @@ Value repeated(const Value& v, std::int64_t times, Meter& meter) {
   return Value::list(std::move(out), v.kind);
 }
 
-Value floor_divided(const Value& a, const Value& b, bool remainder) {
-  if (b.number() == 0) stop("division by zero");
-  if (a.is_integer() && b.is_integer()) {
-    const std::int64_t x = a.integer(), y = b.integer();
-    if (y == -1) {
-      if (remainder) return std::int64_t{0};
-      return checked(x == INT64_MIN, x == INT64_MIN ? 0 : -x);
-    }
-    std::int64_t q = x / y, r = x % y;
-    if (r != 0 && (r < 0) != (y < 0)) {
-      --q;
-      r += y;
-    }
-    return remainder ? r : q;
+// Rounded down, as the remainder has the sign of the divisor.
+Value floor_divided(std::int64_t x, std::int64_t y, bool remainder) {
+  if (y == -1) {  // INT64_MIN / -1 does not exist
+    if (remainder) return std::int64_t{0};
+    return checked(x == INT64_MIN, x == INT64_MIN ? 0 : -x);
   }
-  // As CPython's float_divmod.
-  const double x = a.number(), y = b.number();
-  double r = std::fmod(x, y);
-  double q = (x - r) / y;
-  if (r != 0) {
-    if ((y < 0) != (r < 0)) {
-      r += y;
-      q -= 1;
-    }
-  } else {
-    r = std::copysign(0.0, y);
+  std::int64_t q = x / y, r = x % y;
+  if (r != 0 && (r < 0) != (y < 0)) {
+    --q;
+    r += y;
   }
-  if (remainder) return r;
-  if (q == 0) return std::copysign(0.0, x / y);
-  double whole = std::floor(q);
-  if (q - whole > 0.5) whole += 1;
-  return whole;
-}
-
-Value power(const Value& a, const Value& b) {
-  if (a.is_integer() && b.is_integer() && b.integer() >= 0) {
-    std::int64_t out = 1, base = a.integer(), n = b.integer();
-    if (base == 0 || base == 1) return n == 0 ? std::int64_t{1} : base;
-    if (base == -1) return std::int64_t{n % 2 ? -1 : 1};
-    if (n > 64) stop("an integer is too large");
-    bool overflow = false;
-    for (; n > 0; --n) overflow |= __builtin_mul_overflow(out, base, &out);
-    return checked(overflow, out);
-  }
-  if (a.number() == 0 && b.number() < 0) stop("division by zero");
-  const double out = std::pow(a.number(), b.number());
-  if (!std::isfinite(out)) stop("a power is out of range");
-  return out;
+  return remainder ? r : q;
 }
 
 Value binary(const std::string& op, const Value& a, const Value& b, Meter& meter) {
@@ -121,7 +84,6 @@ Value binary(const std::string& op, const Value& a, const Value& b, Meter& meter
     if (text_a && b.is_integer()) return repeated(a, b.integer(), meter);
     if (text_b && a.is_integer()) return repeated(b, a.integer(), meter);
   }
-  if (op == "%" && a.is_string()) return format_text(a.text(), b, meter);
   if (!a.is_number() || !b.is_number()) bad_operands(op, a, b);
   const bool integers = a.is_integer() && b.is_integer();
   std::int64_t out = 0;
@@ -131,11 +93,10 @@ Value binary(const std::string& op, const Value& a, const Value& b, Meter& meter
   if (op == "*")
     return integers ? checked(__builtin_mul_overflow(a.integer(), b.integer(), &out), out)
                     : Value(a.number() * b.number());
-  if (op == "//") return floor_divided(a, b, false);
-  if (op == "%") return floor_divided(a, b, true);
-  if (op == "**") return power(a, b);
   if (b.number() == 0) stop("division by zero");
-  return a.number() / b.number();
+  if (op == "/") return a.number() / b.number();
+  if (!integers) bad_operands(op, a, b);
+  return floor_divided(a.integer(), b.integer(), op == "%");
 }
 
 class Renderer {
@@ -207,13 +168,15 @@ class Renderer {
     global("raise_exception",
            [](Arguments& a) -> Value { throw Failure{str(a.need(0, "message"), a.meter), true}; });
     global("namespace", [this](Arguments& a) {
-      Value out = Value::dict(as_dict(a), Kind::kNamespace);
-      for (const auto& item : out.box().items)
-        if (item.first.is_string()) check_name(item.first.text());
-      namespaces_.push_back(out);
-      return out;
+      if (!a.values.empty()) stop("namespace takes named arguments only");
+      DictBox box;
+      for (const auto& [name, value] : a.named) {
+        check_name(name);
+        box.set(name, value);
+      }
+      namespaces_.push_back(Value::dict(std::move(box), Kind::kNamespace));
+      return namespaces_.back();
     });
-    global("dict", [](Arguments& a) { return Value::dict(as_dict(a)); });
     global("range", range);
     global("strftime_now", [this](Arguments& a) -> Value {
       const Value& format = a.need(0, "format");
@@ -228,24 +191,6 @@ class Renderer {
   // As transformers' namespaces.
   static void check_name(const std::string& name) {
     if (name.starts_with('_')) stop("names in a namespace cannot begin with '_'");
-  }
-  static DictBox as_dict(Arguments& a) {
-    DictBox box;
-    if (a.values.size() > 1) stop("dict takes one positional argument");
-    if (!a.values.empty()) {
-      if (a.values[0].is_dict()) {
-        box = a.values[0].box();
-      } else {
-        for (const Value& item : iterate(a.values[0], a.meter)) {
-          const List pair = iterate(item, a.meter);
-          if (pair.size() != 2) stop("dict needs pairs");
-          a.meter.step(static_cast<std::int64_t>(box.items.size() / 16));
-          box.set(pair[0], pair[1]);
-        }
-      }
-    }
-    for (const auto& [key, value] : a.named) box.set(key, value);
-    return box;
   }
   static Value range(Arguments& a) {
     std::int64_t limits[3] = {0, 0, 1};
@@ -267,8 +212,7 @@ class Renderer {
   }
 
   void print(std::string_view text) {
-    if (text.size() > kMaxOutput - std::min(kMaxOutput, out_->size()))
-      stop("the template writes too much");
+    if (text.size() + out_->size() > Template::kMaxOutput) stop("the template writes too much");
     meter_.take(text.size());
     out_->append(text);
   }
@@ -304,20 +248,15 @@ class Renderer {
         assign(*node.a, evaluate(*node.b));
         break;
       case Op::kSetBlock:
-        assign(*node.a, filtered(captured(*node.b), node.list));
+        assign(*node.a, captured(*node.b));
         break;
       case Op::kMacro:
         scope_->set(node.name, macro(node));
         break;
-      case Op::kCallBlock: {
-        const Value caller = macro(*node.b);
-        Arguments arguments = evaluated_arguments(*node.a);
-        arguments.named.emplace_back("caller", caller);
-        print(str(call(evaluate(*node.a->a), arguments), meter_));
-        break;
+      case Op::kScope: {
+        const InScope in(*this, inner(scope_));
+        return execute(*node.a);
       }
-      case Op::kScope:
-        return scoped(node);
       case Op::kFilterBlock:
         print(str(filtered(captured(*node.a), node.list), meter_));
         break;
@@ -331,12 +270,6 @@ class Renderer {
     return Flow::kOn;
   }
 
-  Flow scoped(const Node& node) {
-    const ScopePtr scope = inner(scope_);
-    for (const auto& [name, value] : node.parameters) scope->set(name, evaluate(*value));
-    const InScope in(*this, scope);
-    return execute(*node.a);
-  }
   std::string captured(const Node& body) {
     std::string out;
     const Into into(*this, out);
@@ -385,20 +318,15 @@ class Renderer {
                  {"first", at == 0},
                  {"last", at == n - 1},
                  {"length", n},
-                 {"depth", std::int64_t{1}},
-                 {"depth0", std::int64_t{0}},
                  {"previtem", i > 0 ? items[i - 1] : Value::undefined("there is no previous item")},
                  {"nextitem",
-                  i + 1 < items.size() ? items[i + 1] : Value::undefined("there is no next item")},
-                 {"cycle", Value::function("cycle", [at](Arguments& a) {
-                    if (a.values.empty()) stop("no items for cycling given");
-                    return a.values[static_cast<std::size_t>(at) % a.values.size()];
-                  })}};
+                  i + 1 < items.size() ? items[i + 1] : Value::undefined("there is no next item")}};
     return Value::dict(std::move(box));
   }
 
   void assign(const Node& target, Value value) {
     if (target.op == Op::kName) {
+      meter_.step(static_cast<std::int64_t>(scope_->variables.size() / 16));
       scope_->set(target.name, std::move(value));
     } else if (target.op == Op::kAttribute) {
       const Value owner = evaluate(*target.a);
@@ -434,12 +362,10 @@ class Renderer {
                           : Value::undefined(fmt::format("parameter '{}' was not provided", name));
         scope->set(name, std::move(value));
       }
-      for (const auto& [name, value] : a.named) {
+      for (const auto& [name, unused] : a.named) {
         const bool known = std::ranges::any_of(
             node.parameters, [&](const auto& parameter) { return parameter.first == name; });
-        if (!known && name != "caller")
-          stop(fmt::format("macro '{}' takes no keyword argument '{}'", node.name, name));
-        if (name == "caller") scope->set(name, value);
+        if (!known) stop(fmt::format("macro '{}' takes no keyword argument '{}'", node.name, name));
       }
       std::string out;
       const Into into(*this, out);
@@ -463,7 +389,7 @@ class Renderer {
       case Op::kConstant:
         return node.value;
       case Op::kName: {
-        const Value* v = scope_->find(node.name);
+        const Value* v = scope_->find(node.name, meter_);
         return v ? *v : Value::undefined(fmt::format("'{}' is undefined", node.name));
       }
       case Op::kAttribute:
@@ -490,8 +416,7 @@ class Renderer {
       case Op::kNot:
         return !truth(evaluate(*node.a));
       case Op::kNegate:
-      case Op::kPlus:
-        return signed_value(evaluate(*node.a), node.op == Op::kNegate);
+        return negated(evaluate(*node.a));
       case Op::kAnd: {
         Value left = evaluate(*node.a);
         return truth(left) ? evaluate(*node.b) : left;
@@ -533,17 +458,16 @@ class Renderer {
     DictBox box;
     for (std::size_t i = 0; i < node.list.size(); i += 2) {
       Value key = evaluate(*node.list[i]);
-      if (key.is(Kind::kList) || key.is_dict())
-        stop(fmt::format("unhashable type: '{}'", type_name(key)));
+      must_be_hashable(key);
+      meter_.step(static_cast<std::int64_t>(box.items.size() / 16));
       box.set(std::move(key), evaluate(*node.list[i + 1]));
     }
     return Value::dict(std::move(box));
   }
 
-  static Value signed_value(const Value& v, bool negative) {
-    if (!v.is_number()) bad_operands(negative ? "unary -" : "unary +", v, v);
-    if (v.is(Kind::kFloat)) return negative ? -v.number() : v.number();
-    if (!negative) return v.integer();
+  static Value negated(const Value& v) {
+    if (!v.is_number()) bad_operands("unary -", v, v);
+    if (v.is(Kind::kFloat)) return -v.number();
     return checked(v.integer() == INT64_MIN, v.integer() == INT64_MIN ? 0 : -v.integer());
   }
 
@@ -574,7 +498,7 @@ class Renderer {
       at(node);
       return get_item(self, key, meter_);
     }
-    if (self.is(Kind::kUndefined)) return get_item(self, Value::none(), meter_);
+    must_be_defined(self);
     if (!self.is_string() && !self.is_sequence())
       stop(fmt::format("'{}' object cannot be sliced", type_name(self)));
     return slice(self, *node.b);
@@ -586,8 +510,7 @@ class Renderer {
       return v;
     };
     const Value first = limit(limits.a), last = limit(limits.b), by = limit(limits.c);
-    const List items = iterate(self, meter_);
-    const auto n = static_cast<std::int64_t>(items.size());
+    const std::int64_t n = length(self, meter_);
     const std::int64_t step = by.is(Kind::kNone) ? 1 : std::clamp(by.integer(), -n - 1, n + 1);
     if (!by.is(Kind::kNone) && by.integer() == 0) stop("slice step cannot be zero");
     const std::int64_t low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
@@ -598,13 +521,30 @@ class Renderer {
     };
     const std::int64_t begin = place(first, step > 0 ? low : high);
     const std::int64_t end = place(last, step > 0 ? high : low);
-    List out;
+    if (self.is_string()) return sliced(self.text(), begin, end, step);
+    meter_.take(self.items().size() * sizeof(Value));
+    List items;
     for (std::int64_t i = begin; step > 0 ? i < end : i > end; i += step)
-      out.push_back(items[static_cast<std::size_t>(i)]);
-    if (!self.is_string()) return Value::list(std::move(out), self.kind);
-    std::string text;
-    for (const Value& c : out) text += c.text();
-    return self.markup ? Value::marked_up(std::move(text)) : Value(std::move(text));
+      items.push_back(self.items()[static_cast<std::size_t>(i)]);
+    return Value::list(std::move(items), self.kind);
+  }
+  Value sliced(const std::string& s, std::int64_t begin, std::int64_t end, std::int64_t step) {
+    meter_.take(s.size());
+    if (step == 1) {  // of a long text: no list of its characters
+      std::size_t from = 0;
+      std::int64_t i = 0;
+      for (; i < begin; ++i) from += char_bytes(s, from);
+      std::size_t to = from;
+      for (; i < end; ++i) to += char_bytes(s, to);
+      return s.substr(from, to - from);
+    }
+    meter_.take(s.size() * sizeof(std::string_view));
+    std::vector<std::string_view> characters;
+    for (std::string_view c : Characters(s)) characters.push_back(c);
+    std::string out;
+    for (std::int64_t i = begin; step > 0 ? i < end : i > end; i += step)
+      out += characters[static_cast<std::size_t>(i)];
+    return out;
   }
 
   std::time_t now_;
@@ -658,6 +598,8 @@ Template& Template::operator=(Template&&) noexcept = default;
 Template::~Template() = default;
 
 Result<Template> Template::parse(std::string_view source) {
+  if (source.size() > kMaxSource)
+    return fail("chat template: it has {} bytes, more than {}", source.size(), kMaxSource);
   try {
     return Template(jinja::parse(source));
   } catch (const jinja::Failure& failure) {

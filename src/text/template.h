@@ -3,9 +3,11 @@
 // continue, the `generation` tag, tojson without HTML escapes). Output is Python's to the byte on
 // what is supported.
 //
-// Not there: include, import, extends, recursive loops, *args, filters and tests that no chat
-// template uses (template_filters.cc lists those that exist), integers beyond 64 bits. map, select
-// and items() give lists. Lists and dicts cannot be changed, as in transformers' sandbox.
+// Not there: include, import, extends, call, with, raw, recursive loops, *args, powers, integers
+// beyond 64 bits, and the filters, tests and methods that no chat template was found to use
+// (template_filters.cc and template_methods.cc list those that exist): each is an error that names
+// it. map, select and items() give lists. Lists and dicts cannot be changed, as in transformers'
+// sandbox.
 //
 // Templates come with downloaded models and are not trusted: nesting, steps and the bytes of all
 // texts made are bounded.
@@ -27,6 +29,8 @@ struct Node;
 
 class Template {
  public:
+  static constexpr std::size_t kMaxSource = 1 << 20, kMaxOutput = 16 << 20;  // bytes
+
   // Errors have the line: "line 3: unexpected 'x'".
   static Result<Template> parse(std::string_view source);
 

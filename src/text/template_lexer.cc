@@ -95,7 +95,7 @@ class Lexer {
       comment();
     else if (type == '{')
       expression(Token::Kind::kPrint, Token::Kind::kPrintEnd, "}}");
-    else if (!raw())
+    else
       expression(Token::Kind::kBlock, Token::Kind::kBlockEnd, "%}");
   }
 
@@ -127,53 +127,6 @@ class Lexer {
       skip_blank();
     else if (sign != '+')
       skip_newline();
-  }
-
-  // {% raw %} to {% endraw %}; false when the block is another.
-  bool raw() {
-    std::string_view s = rest_;
-    const auto blank = [&] {
-      while (!s.empty() && is_blank(s.front())) s.remove_prefix(1);
-    };
-    const auto word = [&](std::string_view w) {
-      const bool yes = s.starts_with(w);
-      if (yes) s.remove_prefix(w.size());
-      return yes;
-    };
-    blank();
-    if (!word("raw")) return false;
-    blank();
-    const bool trim = word("-");
-    if (!word("%}")) return false;
-    advance(rest_.size() - s.size());
-    if (trim) skip_blank();  // unlike after other blocks, a newline stays
-    for (std::size_t at = rest_.find("{%"); at != rest_.npos; at = rest_.find("{%", at + 2)) {
-      s = rest_.substr(at + 2);
-      const bool left = word("-"), keep = !left && word("+");
-      blank();
-      if (!word("endraw")) continue;
-      blank();
-      const bool right = word("-"), plus = !right && word("+");
-      if (!word("%}")) continue;
-      std::string_view text = rest_.substr(0, at);
-      if (left) {
-        text = strip(text, false, true);
-      } else if (!keep) {
-        const std::size_t newline = text.rfind('\n');
-        const std::string_view start = newline == text.npos ? text : text.substr(newline + 1);
-        if ((newline != text.npos || line_start_) && strip(start, true, false).empty())
-          text.remove_suffix(start.size());
-      }
-      add_text(text);
-      advance(rest_.size() - s.size());
-      line_start_ = false;
-      if (right)
-        skip_blank();
-      else if (!plus)
-        skip_newline();
-      return true;
-    }
-    fail_here("'raw' has no 'endraw'");
   }
 
   void expression(Token::Kind begin, Token::Kind end, std::string_view closing) {
@@ -210,7 +163,7 @@ class Lexer {
       push(Token::Kind::kName, rest_.substr(0, n));
       return advance(n);
     }
-    for (std::string_view two : {"//", "**", "==", "!=", ">=", "<="})
+    for (std::string_view two : {"//", "==", "!=", ">=", "<="})
       if (rest_.starts_with(two)) {
         push(Token::Kind::kOperator, two);
         return advance(2);
@@ -229,35 +182,21 @@ class Lexer {
   }
 
   void number() {
-    std::string digits;
     std::size_t n = 0;
-    const auto take_digits = [&] {
-      while (n < rest_.size() && (is_digit(rest_[n]) || (rest_[n] == '_' && n + 1 < rest_.size() &&
-                                                         is_digit(rest_[n + 1])))) {
-        if (rest_[n] != '_') digits += rest_[n];
-        ++n;
-      }
+    const auto skip_digits = [&] {
+      while (n < rest_.size() && is_digit(rest_[n])) ++n;
     };
-    bool is_float = false;
-    take_digits();
+    skip_digits();
     // "1.x" is an attribute of 1; after a dot ("a.0.1") there are no floats.
     const bool after_dot =
         tokens_.back().kind == Token::Kind::kOperator && tokens_.back().text == ".";
-    if (!after_dot && n + 1 < rest_.size() && rest_[n] == '.' && is_digit(rest_[n + 1])) {
-      is_float = true;
-      digits += rest_[n++];
-      take_digits();
+    const bool is_float =
+        !after_dot && n + 1 < rest_.size() && rest_[n] == '.' && is_digit(rest_[n + 1]);
+    if (is_float) {
+      ++n;
+      skip_digits();
     }
-    if (!after_dot && n < rest_.size() && (rest_[n] == 'e' || rest_[n] == 'E')) {
-      std::size_t m = n + 1;
-      if (m < rest_.size() && (rest_[m] == '+' || rest_[m] == '-')) ++m;
-      if (m < rest_.size() && is_digit(rest_[m])) {
-        is_float = true;
-        digits.append(rest_.substr(n, m - n));
-        n = m;
-        take_digits();
-      }
-    }
+    const std::string digits(rest_.substr(0, n));
     Token token;
     token.kind = Token::Kind::kNumber;
     token.line = line_;
@@ -307,13 +246,6 @@ class Lexer {
         fail_here("a string has a broken escape");
       append_utf8(out, code);
       i += n;
-    } else if (c >= '0' && c <= '7') {
-      std::uint32_t code = 0;
-      std::size_t n = 0;
-      for (; n < 3 && i + n < rest_.size() && rest_[i + n] >= '0' && rest_[i + n] <= '7'; ++n)
-        code = code * 8 + static_cast<std::uint32_t>(rest_[i + n] - '0');
-      append_utf8(out, code);
-      i += n - 1;
     } else {
       out.append(1, '\\').append(1, c);
     }

@@ -153,9 +153,7 @@ class Parser {
     if (what == "for") return for_statement(line);
     if (what == "set") return set_statement(line);
     if (what == "macro") return macro(line, name());
-    if (what == "call") return call_block(line);
     if (what == "filter") return filter_block(line);
-    if (what == "with") return with_block(line);
     if (what == "generation") {
       expect(Kind::kBlockEnd);
       NodePtr body = scope_block("endgeneration");
@@ -259,16 +257,8 @@ class Parser {
       expect(Kind::kBlockEnd);
       return make(Op::kSet, line, std::move(target), std::move(value));
     }
-    NodePtr out = make(Op::kSetBlock, line, std::move(target));
-    out->list = filters();
     expect(Kind::kBlockEnd);
-    out->b = scope_block("endset");
-    return finished(std::move(out));
-  }
-  std::vector<NodePtr> filters() {
-    std::vector<NodePtr> out;
-    while (skip("|")) out.push_back(filter(nullptr));
-    return out;
+    return make(Op::kSetBlock, line, std::move(target), scope_block("endset"));
   }
 
   void signature(Node& out) {
@@ -294,37 +284,14 @@ class Parser {
     out->a = scope_block("endmacro");
     return finished(std::move(out));
   }
-  NodePtr call_block(int line) {
-    NodePtr caller = named(Op::kMacro, line, "caller");
-    if (is("(")) signature(*caller);
-    NodePtr call = expression();
-    if (call->op != Op::kCall) fail_here("'call' needs a call");
-    expect(Kind::kBlockEnd);
-    caller->a = scope_block("endcall");
-    return make(Op::kCallBlock, line, std::move(call), finished(std::move(caller)));
-  }
   NodePtr filter_block(int line) {
     NodePtr out = make(Op::kFilterBlock, line);
     out->list.push_back(filter(nullptr));
-    for (NodePtr& more : filters()) out->list.push_back(std::move(more));
+    while (skip("|")) out->list.push_back(filter(nullptr));
     expect(Kind::kBlockEnd);
     out->a = scope_block("endfilter");
     return finished(std::move(out));
   }
-  NodePtr with_block(int line) {
-    NodePtr out = make(Op::kScope, line);
-    while (now().kind != Kind::kBlockEnd) {
-      if (!out->parameters.empty()) expect(",");
-      std::string variable = name();
-      expect("=");
-      out->parameters.emplace_back(std::move(variable), expression());
-    }
-    next();
-    out->a = block({"endwith"});
-    end_tag("endwith");
-    return finished(std::move(out));
-  }
-
   // Expressions, from the loosest to the tightest.
   NodePtr tuple(bool with_choice = true) {
     const int line = now().line;
@@ -415,14 +382,9 @@ class Parser {
     return finished(std::move(out));
   }
   NodePtr product() {
-    NodePtr out = power();
-    while (is("*") || is("/") || is("//") || is("%"))
-      out = binary(std::move(out), [&] { return power(); });
-    return out;
-  }
-  NodePtr power() {
     NodePtr out = unary(true);
-    while (is("**")) out = binary(std::move(out), [&] { return unary(true); });
+    while (is("*") || is("/") || is("//") || is("%"))
+      out = binary(std::move(out), [&] { return unary(true); });
     return out;
   }
   template <class Right>
@@ -438,8 +400,6 @@ class Parser {
     NodePtr out;
     if (skip("-"))
       out = make(Op::kNegate, line, unary(false));
-    else if (skip("+"))
-      out = make(Op::kPlus, line, unary(false));
     else
       out = primary();
     out = postfix(std::move(out));
@@ -529,12 +489,6 @@ class Parser {
     }
     expect("[");
     NodePtr key = slice();
-    if (is(",")) {
-      NodePtr keys = make(Op::kTuple, line);
-      keys->list.push_back(std::move(key));
-      while (skip(",") && !is("]")) keys->list.push_back(expression());
-      key = finished(std::move(keys));
-    }
     expect("]");
     return make(Op::kItem, line, std::move(node), std::move(key));
   }
@@ -559,7 +513,6 @@ class Parser {
         if (is(")")) break;
       }
       first = false;
-      if (is("*") || is("**")) fail_here("argument lists with * are not supported");
       if (now().kind == Kind::kName && after().kind == Kind::kOperator && after().text == "=") {
         std::string key = name();
         next();

@@ -43,11 +43,10 @@ enum class Op : std::uint8_t {
   kIf,           // list: pairs of condition and block; b: else
   kFor,          // a: target, b: iterable, c: condition, list: body and else
   kSet,          // a: target, b: value
-  kSetBlock,     // a: target, b: body, list: filters (as kFilter on nothing)
+  kSetBlock,     // a: target, b: body
   kMacro,        // name, parameters: names with defaults; a: body
-  kCallBlock,    // a: the call, b: a kMacro for caller()
-  kScope,        // a: body in a scope of its own; parameters: set in it (with)
-  kFilterBlock,  // a: body, list: filters
+  kScope,        // a: body in a scope of its own
+  kFilterBlock,  // a: body, list: filters (as kFilter on nothing)
   kBreak,
   kContinue,
   kBlock,  // list
@@ -62,7 +61,6 @@ enum class Op : std::uint8_t {
   kTest,       // name; a; list, parameters
   kNot,
   kNegate,
-  kPlus,
   kAnd,
   kOr,
   kBinary,   // name: the operator; a, b

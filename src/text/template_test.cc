@@ -107,7 +107,23 @@ TEST(Template, WhatBlowsUpIsAnError) {
   refused("{{ " + sum + " }}", "too deep");
   refused(blocks, "too deep");
   refused("{{ 'x'|indent(99999999999) }}", "too much text");
-  refused("{{ [1]|batch(9999999999, 1)|list }}", "too much text");
+  refused("{{ ([1] * 9999)|tojson(separators=('x' * 1000000, '')) }}", "too much text");
+}
+
+// Each operation is one step, and would read megabytes.
+TEST(Template, LongTextsCostSteps) {
+  const std::string start = "{% set a = 'x' * 8000000 %}{% set b = a ~ '' %}";
+  for (const char* slow : {"a == b", "a|length", "a in b", "a[7000000]", "{a: 1}[b]",
+                           "a.startswith(b)", "a.find('x' * 4000000 ~ 'y')", "a ~ 1"}) {
+    const std::string text =
+        rendered(start + "{% for i in range(99999) %}{% set c = " + slow + " %}{% endfor %}");
+    EXPECT_TRUE(text.find("too long") != text.npos || text.find("too much text") != text.npos)
+        << slow << " -> " << text.substr(0, 200);
+  }
+  std::string names = "{% set x = {";
+  for (int i = 0; i < 60000; ++i) names += "'" + std::to_string(i) + "':1,";
+  EXPECT_NE(rendered(names + "} %}").find("too long"), std::string::npos);
+  EXPECT_NE(rendered(std::string(2 << 20, 'x')).find("more than"), std::string::npos);
 }
 
 TEST(Template, TakesWhatIsNoUtf8) {

@@ -1,6 +1,7 @@
 #include "text/template_value.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 
@@ -128,31 +129,22 @@ const Value& Arguments::need(std::size_t at, std::string_view name) const {
 }
 
 std::string_view type_name(const Value& v) {
-  switch (v.kind) {
-    case Kind::kUndefined:
-      return "Undefined";
-    case Kind::kNone:
-      return "NoneType";
-    case Kind::kBool:
-      return "bool";
-    case Kind::kInt:
-      return "int";
-    case Kind::kFloat:
-      return "float";
-    case Kind::kString:
-      return "str";
-    case Kind::kList:
-      return "list";
-    case Kind::kTuple:
-      return "tuple";
-    case Kind::kDict:
-      return "dict";
-    case Kind::kNamespace:
-      return "Namespace";
-    case Kind::kFunction:
-      return "function";
-  }
-  return "";
+  static constexpr std::array<std::string_view, 11> kNames = {
+      "Undefined", "NoneType", "bool", "int",       "float",   "str",
+      "list",      "tuple",    "dict", "Namespace", "function"};  // in the order of Kind
+  return kNames[static_cast<std::size_t>(v.kind)];
+}
+
+void must_be_defined(const Value& v) {
+  if (v.is(Kind::kUndefined)) stop(v.data.index() ? v.text() : "a value is undefined");
+}
+void must_be_hashable(const Value& key) {
+  if (key.is(Kind::kList) || key.is_dict())
+    stop(fmt::format("unhashable type: '{}'", type_name(key)));
+}
+std::int64_t whole(const Value& v) {
+  if (!v.is_integer()) stop(fmt::format("'{}' object is not an integer", type_name(v)));
+  return v.integer();
 }
 
 bool truth(const Value& v) {
@@ -185,6 +177,7 @@ bool equal(const Value& a, const Value& b, Meter& meter) {
   if (a.kind != b.kind) return false;
   switch (a.kind) {
     case Kind::kString:
+      meter.scan(std::min(a.text().size(), b.text().size()));
       return a.text() == b.text();
     case Kind::kList:
     case Kind::kTuple:
@@ -213,15 +206,18 @@ bool less(const Value& a, const Value& b, Meter& meter) {
   meter.step();
   if (a.is_integer() && b.is_integer()) return a.integer() < b.integer();
   if (a.is_number() && b.is_number()) return a.number() < b.number();
-  if (a.is_string() && b.is_string()) return a.text() < b.text();  // UTF-8 keeps the order
+  if (a.is_string() && b.is_string()) {
+    meter.scan(std::min(a.text().size(), b.text().size()));
+    return a.text() < b.text();  // UTF-8 keeps the order
+  }
   if (a.is_sequence() && a.kind == b.kind) {
     const List &x = a.items(), &y = b.items();
     for (std::size_t i = 0; i < std::min(x.size(), y.size()); ++i)
       if (!equal(x[i], y[i], meter)) return less(x[i], y[i], meter);
     return x.size() < y.size();
   }
-  if (a.is(Kind::kUndefined)) stop(a.data.index() ? a.text() : "a value is undefined");
-  if (b.is(Kind::kUndefined)) stop(b.data.index() ? b.text() : "a value is undefined");
+  must_be_defined(a);
+  must_be_defined(b);
   stop(fmt::format("'{}' and '{}' have no order", type_name(a), type_name(b)));
 }
 
@@ -229,13 +225,11 @@ bool contains(const Value& container, const Value& item, Meter& meter) {
   if (container.is_string()) {
     if (!item.is_string())
       stop(fmt::format("'in <string>' needs a string, not {}", type_name(item)));
-    meter.step(static_cast<std::int64_t>(container.text().size() / 64));
-    return container.text().find(item.text()) != std::string::npos;
+    return find_in(container.text(), item.text(), meter) != std::string::npos;
   }
   if (container.is_dict()) {
     meter.step(static_cast<std::int64_t>(container.box().items.size()));
-    if (item.is(Kind::kList) || item.is_dict())
-      stop(fmt::format("unhashable type: '{}'", type_name(item)));
+    must_be_hashable(item);
     return container.box().find(item) != nullptr;
   }
   for (const Value& v : iterate(container, meter))
@@ -243,8 +237,11 @@ bool contains(const Value& container, const Value& item, Meter& meter) {
   return false;
 }
 
-std::int64_t length(const Value& v) {
-  if (v.is_string()) return char_count(v.text());
+std::int64_t length(const Value& v, Meter& meter) {
+  if (v.is_string()) {
+    meter.scan(v.text().size());
+    return char_count(v.text());
+  }
   if (v.is_sequence()) return static_cast<std::int64_t>(v.items().size());
   if (v.is_dict()) return static_cast<std::int64_t>(v.box().items.size());
   if (v.is(Kind::kUndefined)) return 0;
@@ -255,7 +252,7 @@ List iterate(const Value& v, Meter& meter) {
   List out;
   if (v.is_string()) {
     meter.take(v.text().size() * sizeof(Value));
-    for (std::string_view c : characters(v.text())) out.emplace_back(c);
+    for (std::string_view c : Characters(v.text())) out.emplace_back(c);
   } else if (v.is_sequence()) {
     meter.take(v.items().size() * sizeof(Value));
     out = v.items();
@@ -308,7 +305,7 @@ std::string python_quoted(std::string_view s) {
   const bool twice = s.find('\'') != s.npos && s.find('"') == s.npos;
   const char quote = twice ? '"' : '\'';
   std::string out(1, quote);
-  for (std::string_view c : characters(s)) {
+  for (std::string_view c : Characters(s)) {
     const std::int32_t code = code_point(c);
     if (code == quote || code == '\\')
       out.append(1, '\\').append(c);
@@ -356,7 +353,6 @@ std::string repr(const Value& v, Meter& meter) {
       break;
     case Kind::kString:
       out = python_quoted(v.text());
-      if (v.markup) out = "Markup(" + out + ")";
       break;
     case Kind::kList:
     case Kind::kTuple: {
@@ -395,290 +391,6 @@ std::string str(const Value& v, Meter& meter) {
   if (!v.is_string()) return repr(v, meter);
   meter.take(v.text().size());
   return v.text();
-}
-
-namespace {
-
-std::string json_string(std::string_view s, bool ascii) {
-  std::string out = "\"";
-  for (std::string_view c : characters(s)) {
-    const std::int32_t code = code_point(c);
-    switch (code) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      case '\f':
-        out += "\\f";
-        break;
-      default:
-        if (code >= 0 && (code < 0x20 || (ascii && code > 0x7e))) {
-          if (code >= 0x10000)
-            out += fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + ((code - 0x10000) >> 10),
-                               0xDC00 + ((code - 0x10000) & 0x3FF));
-          else
-            out += fmt::format("\\u{:04x}", code);
-        } else {
-          out += c;
-        }
-    }
-  }
-  return out + '"';
-}
-
-std::string json_number(double v) {
-  if (std::isnan(v)) return "NaN";
-  if (std::isinf(v)) return v < 0 ? "-Infinity" : "Infinity";
-  return float_repr(v);
-}
-
-class JsonWriter {
- public:
-  JsonWriter(const JsonStyle& style, Meter& meter) : style_(style), meter_(meter) {}
-
-  void write(const Value& v) {
-    const Deeper deeper(meter_);
-    meter_.step();
-    const std::size_t before = out_.size();
-    switch (v.kind) {
-      case Kind::kNone:
-        out_ += "null";
-        break;
-      case Kind::kBool:
-        out_ += v.integer() ? "true" : "false";
-        break;
-      case Kind::kInt:
-        out_ += std::to_string(v.integer());
-        break;
-      case Kind::kFloat:
-        out_ += json_number(v.number());
-        break;
-      case Kind::kString:
-        out_ += json_string(v.text(), style_.ascii);
-        break;
-      case Kind::kList:
-      case Kind::kTuple:
-        write_list(v.items());
-        return;
-      case Kind::kDict:
-        write_dict(v.box());
-        return;
-      default:
-        stop(fmt::format("Object of type {} is not JSON serializable", type_name(v)));
-    }
-    meter_.take(out_.size() - before);
-  }
-  std::string out_;
-
- private:
-  void line() {
-    if (style_.indent < 0) return;
-    meter_.take(static_cast<std::size_t>(style_.indent) * static_cast<std::size_t>(level_) + 1);
-    out_ += '\n';
-    out_.append(static_cast<std::size_t>(style_.indent) * static_cast<std::size_t>(level_), ' ');
-  }
-  void separate(bool& first) {
-    if (!first) out_ += style_.item_separator;
-    first = false;
-    line();
-  }
-  void write_list(const List& items) {
-    out_ += '[';
-    ++level_;
-    bool first = true;
-    for (const Value& item : items) {
-      separate(first);
-      write(item);
-    }
-    --level_;
-    if (!first) line();
-    out_ += ']';
-  }
-  void write_dict(const DictBox& box) {
-    std::vector<const std::pair<Value, Value>*> order;
-    for (const auto& item : box.items) order.push_back(&item);
-    if (style_.sort_keys)
-      std::ranges::stable_sort(
-          order, [&](const auto* a, const auto* b) { return less(a->first, b->first, meter_); });
-    out_ += '{';
-    ++level_;
-    bool first = true;
-    for (const auto* item : order) {
-      separate(first);
-      out_ += json_string(key_text(item->first), style_.ascii) + style_.key_separator;
-      write(item->second);
-    }
-    --level_;
-    if (!first) line();
-    out_ += '}';
-  }
-  std::string key_text(const Value& key) {
-    if (key.is_string()) return key.text();
-    if (key.is(Kind::kNone)) return "null";
-    if (key.is(Kind::kBool)) return key.integer() ? "true" : "false";
-    if (key.is_number()) return repr(key, meter_);
-    stop(fmt::format("keys must be str, int, float, bool or None, not {}", type_name(key)));
-  }
-
-  const JsonStyle& style_;
-  Meter& meter_;
-  int level_ = 0;
-};
-
-}  // namespace
-
-std::string dump_json(const Value& v, const JsonStyle& style, Meter& meter) {
-  JsonWriter writer(style, meter);
-  writer.write(v);
-  return std::move(writer.out_);
-}
-
-namespace {
-Value converted(const Json& json, int depth) {
-  if (depth > 128) stop("a variable is nested too deep");
-  switch (json.type()) {
-    case Json::value_t::boolean:
-      return json.get<bool>();
-    case Json::value_t::number_integer:
-      return json.get<std::int64_t>();
-    case Json::value_t::number_unsigned: {
-      const auto v = json.get<std::uint64_t>();
-      if (v > INT64_MAX) return static_cast<double>(v);
-      return static_cast<std::int64_t>(v);
-    }
-    case Json::value_t::number_float:
-      return json.get<double>();
-    case Json::value_t::string:
-      return json.get_ref<const std::string&>();
-    case Json::value_t::array: {
-      List list;
-      for (const Json& item : json) list.push_back(converted(item, depth + 1));
-      return Value::list(std::move(list));
-    }
-    case Json::value_t::object: {
-      DictBox box;  // a Json object has no key twice
-      for (const auto& [key, item] : json.items())
-        box.items.emplace_back(key, converted(item, depth + 1));
-      return Value::dict(std::move(box));
-    }
-    default:
-      return Value::none();
-  }
-}
-}  // namespace
-
-Value from_json(const Json& json) {
-  return converted(json, 0);
-}
-
-std::size_t char_bytes(std::string_view s, std::size_t at) {
-  utf8proc_int32_t code = 0;
-  const auto n = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(s.data()) + at,
-                                  static_cast<utf8proc_ssize_t>(s.size() - at), &code);
-  return n > 0 ? static_cast<std::size_t>(n) : 1;
-}
-std::int64_t char_count(std::string_view s) {
-  std::int64_t n = 0;
-  for (std::size_t i = 0; i < s.size(); i += char_bytes(s, i)) ++n;
-  return n;
-}
-std::vector<std::string_view> characters(std::string_view s) {
-  std::vector<std::string_view> out;
-  for (std::size_t i = 0; i < s.size();) {
-    const std::size_t n = char_bytes(s, i);
-    out.push_back(s.substr(i, n));
-    i += n;
-  }
-  return out;
-}
-std::int32_t code_point(std::string_view character) {
-  utf8proc_int32_t code = -1;
-  utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(character.data()),
-                   static_cast<utf8proc_ssize_t>(character.size()), &code);
-  return code;
-}
-void append_utf8(std::string& out, std::uint32_t code) {
-  utf8proc_uint8_t buffer[4];
-  if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) code = 0xFFFD;
-  const auto n = utf8proc_encode_char(static_cast<utf8proc_int32_t>(code), buffer);
-  out.append(reinterpret_cast<const char*>(buffer), static_cast<std::size_t>(n));
-}
-bool is_space(std::string_view character) {
-  const std::int32_t c = code_point(character);
-  if (c < 0) return false;
-  if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1c && c <= 0x1f);
-  if (c == 0x85) return true;
-  const auto category = utf8proc_category(c);
-  return category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
-         category == UTF8PROC_CATEGORY_ZP;
-}
-std::string_view strip(std::string_view s, bool left, bool right) {
-  while (left && !s.empty()) {
-    const std::size_t n = char_bytes(s, 0);
-    if (!is_space(s.substr(0, n))) break;
-    s.remove_prefix(n);
-  }
-  while (right && !s.empty()) {
-    std::size_t n = 1;
-    while (n < 4 && n < s.size() && (static_cast<unsigned char>(s[s.size() - n]) & 0xC0) == 0x80)
-      ++n;
-    if (!is_space(s.substr(s.size() - n))) break;
-    s.remove_suffix(n);
-  }
-  return s;
-}
-std::string escaped_html(std::string_view s) {
-  std::string out;
-  for (char c : s) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-std::string change_case(std::string_view s, bool upper) {
-  std::string out;
-  for (std::string_view c : characters(s)) {
-    const std::int32_t code = code_point(c);
-    if (code < 0)
-      out += c;
-    else if (upper && code == 0xDF)
-      out += "SS";
-    else
-      append_utf8(
-          out, static_cast<std::uint32_t>(upper ? utf8proc_toupper(code) : utf8proc_tolower(code)));
-  }
-  return out;
 }
 
 }  // namespace tack::jinja

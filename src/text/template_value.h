@@ -27,12 +27,15 @@ struct Failure {
 // What one rendering may use. Templates come with downloaded models: they are not trusted.
 struct Meter {
   std::int64_t steps = 2'000'000;
-  std::int64_t bytes = 64 << 20;  // of all strings and lists made, in sum
+  // Of all strings and lists made, in sum: some templates write the prompt into a variable and copy
+  // it with every message.
+  std::int64_t bytes = 128 << 20;
   int depth = 0;
   int line = 0;  // being evaluated, for messages
 
   static constexpr int kMaxDepth = 300;
   void step(std::int64_t n = 1);
+  void scan(std::size_t n) { step(static_cast<std::int64_t>(n >> 8)); }  // bytes read
   void take(std::size_t n);
 };
 class Deeper {
@@ -69,8 +72,7 @@ struct Function;
 // Immutable but for namespaces; copies share.
 struct Value {
   Kind kind = Kind::kUndefined;
-  bool markup =
-      false;  // a string that is HTML (`safe`, `escape`): what is joined to it gets escaped
+  bool markup = false;  // a string that went through `safe`: what `+` joins to it is escaped
   std::variant<std::monostate, bool, std::int64_t, double, std::shared_ptr<const std::string>,
                std::shared_ptr<ListBox>, std::shared_ptr<DictBox>, std::shared_ptr<Function>>
       data;
@@ -140,8 +142,8 @@ bool equal(const Value& a, const Value& b, Meter& meter);
 // Less than; stops for kinds that Python does not order.
 bool less(const Value& a, const Value& b, Meter& meter);
 bool contains(const Value& container, const Value& item, Meter& meter);
-std::int64_t length(const Value& v);         // stops when it has none
-List iterate(const Value& v, Meter& meter);  // stops when it is not iterable
+std::int64_t length(const Value& v, Meter& meter);  // stops when it has none
+List iterate(const Value& v, Meter& meter);         // stops when it is not iterable
 
 std::string str(const Value& v, Meter& meter);   // as Python's str()
 std::string repr(const Value& v, Meter& meter);  // as Python's repr()
@@ -158,23 +160,54 @@ std::string dump_json(const Value& v, const JsonStyle& style, Meter& meter);
 
 Value from_json(const Json& json);  // nesting deeper than 128 stops
 
+void must_be_defined(const Value& v);
+void must_be_hashable(const Value& key);  // of a dict
+std::int64_t whole(const Value& v);       // stops when it is no integer
+
 // Code points. Bytes that are not UTF-8 count one each.
 std::size_t char_bytes(std::string_view s, std::size_t at);
 std::int64_t char_count(std::string_view s);
-std::vector<std::string_view> characters(std::string_view s);
+// The characters of a text: for (std::string_view c : Characters(s)).
+class Characters {
+ public:
+  struct End {};
+  class Iterator {
+   public:
+    explicit Iterator(std::string_view rest) : rest_(rest) { measure(); }
+    std::string_view operator*() const { return rest_.substr(0, bytes_); }
+    Iterator& operator++() {
+      rest_.remove_prefix(bytes_);
+      measure();
+      return *this;
+    }
+    bool operator==(End) const { return rest_.empty(); }
+
+   private:
+    void measure() { bytes_ = rest_.empty() ? 0 : char_bytes(rest_, 0); }
+    std::string_view rest_;
+    std::size_t bytes_ = 0;
+  };
+
+  explicit Characters(std::string_view text) : text_(text) {}
+  Iterator begin() const { return Iterator(text_); }
+  End end() const { return {}; }
+
+ private:
+  std::string_view text_;
+};
 std::int32_t code_point(std::string_view character);
 void append_utf8(std::string& out, std::uint32_t code);
 bool is_space(std::string_view character);  // Python's str.isspace
-std::string_view strip(std::string_view s, bool left, bool right);
+// Without what `drops` holds for, by default white space, at either end.
+std::string_view strip(std::string_view s, bool left, bool right,
+                       const std::function<bool(std::string_view character)>& drops = is_space);
+// As s.find(what), paid for as if it took what it may at worst.
+std::size_t find_in(std::string_view s, std::string_view what, Meter& meter);
 std::string change_case(std::string_view s, bool upper);
 
 std::string escaped_html(std::string_view s);
 
-// Python's `format % values`: %s, %r, %d, %i, %f, %% and %(key)s, with precision.
-std::string format_text(const std::string& format, const Value& values, Meter& meter);
-
-// Attribute `name` of a value that is a method of Python's str, list or dict; nothing if there is
-// none.
+// Attribute `name` of a value that is a method of Python's str or dict; nothing if there is none.
 bool find_method(const Value& self, std::string_view name, Value& out);
 // Operators that filters and methods need too.
 Value get_item(const Value& self, const Value& key, Meter& meter);  // self[key], jinja's fallbacks

@@ -44,8 +44,9 @@ struct Reply {
   std::vector<ToolCall> calls;
 };
 
-// Nothing is guessed: when one call cannot be read, or its arguments are no JSON object, the whole
-// reply is text.
+// `reply` has the special tokens that mark calls spelled out ([TOOL_CALLS], <|python_tag|>), and
+// none that ends a turn. Nothing is guessed: when one call cannot be read, or its arguments are no
+// JSON object, the whole reply is text.
 Reply parse_reply(std::string_view reply, ToolFormat format);
 
 // Whether a reply that begins so must be held back: what it ends with may belong to a call. When
