@@ -84,6 +84,9 @@ Status read_added(const element& added, std::string_view name, TokenizerJson& ou
     token.special = flag("special");
     token.strips_left = flag("lstrip");
     token.strips_right = flag("rstrip");
+    if (flag("single_word"))
+      return fail("{}: added token '{}' is to match whole words only, which is not supported", name,
+                  text);
     TACK_RETURN_IF_ERROR(place(out.tokens, text, id, name));
     out.added.push_back(std::move(token));
   }

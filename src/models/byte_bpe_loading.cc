@@ -143,6 +143,7 @@ Result<ByteBpeConfig> byte_bpe_from_gguf(const GgufFile& file) {
   if (const GgufValue* value = file.find("tokenizer.ggml.token_type"))
     if (const auto* list = std::get_if<std::vector<std::int64_t>>(&value->value)) types = *list;
   TACK_TRY(ByteBpeConfig config, byte_bpe_from_lists(tokens, merges, types, pre, file.name()));
+  take_frames_as_control(config.tokens);
   // Files that do not say: texts of Llama 3 and Tekken have a beginning, GPT-2's have none.
   SpecialTokens defaults;
   defaults.add_bos = config.whole_words;

@@ -67,7 +67,7 @@ void read_settings(const Json& settings, SentencePieceConfig& config) {
   flag("space_once", config.space_once);
   flag("byte_fallback", config.byte_fallback);
   flag("fuse_unknown", config.fuse_unknown);
-  flag("added_on_request", config.added_on_request);
+  flag("cut_user_defined", config.cut_user_defined);
   for (const auto& [space, name] : kSpaces)
     if (settings.value("space", Json()) == name) config.space = space;
   read_stripping(settings, config.pieces);
@@ -83,7 +83,7 @@ Json settings_of(const SentencePieceConfig& config) {
   flag("space_once", config.space_once, usual.space_once);
   flag("byte_fallback", config.byte_fallback, usual.byte_fallback);
   flag("fuse_unknown", config.fuse_unknown, usual.fuse_unknown);
-  flag("added_on_request", config.added_on_request, usual.added_on_request);
+  flag("cut_user_defined", config.cut_user_defined, usual.cut_user_defined);
   if (config.space == Space::kFirst) settings["space"] = "first";
   add_stripping(config.pieces, settings);
   return settings;
@@ -123,6 +123,7 @@ Result<SentencePieceConfig> sentencepiece_from_gguf(const GgufFile& file) {
     TACK_TRY(const TokenKind kind, kind_of((*types)[i], i, file.name()));
     config.pieces.push_back({tokens[i], kind, static_cast<float>((*scores)[i])});
   }
+  take_frames_as_control(config.pieces);
   if (config.model == Model::kBpe) TACK_RETURN_IF_ERROR(read_merges(file, config));
   TACK_RETURN_IF_ERROR(read_charsmap(file, config));
   TACK_TRY(config.squeeze_spaces,
@@ -199,6 +200,7 @@ Result<SentencePieceConfig> sentencepiece_from_model(SentencePieceModel model,
     TACK_TRY(const TokenKind kind, kind_of(piece.type, i, where));
     config.pieces.push_back({std::move(piece.text), kind, piece.score});
   }
+  take_frames_as_control(config.pieces);
   const auto id = [&](std::int64_t value) -> std::optional<TokenId> {
     if (value < 0 || value >= static_cast<std::int64_t>(config.pieces.size())) return std::nullopt;
     return static_cast<TokenId>(value);

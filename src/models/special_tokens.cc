@@ -1,5 +1,7 @@
 #include "models/special_tokens.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace tack {
@@ -7,6 +9,22 @@ namespace {
 
 constexpr std::string_view kEndsOfTurns[] = {"<|eot_id|>", "<|im_end|>", "<end_of_turn>", "<|end|>",
                                              "<|eot|>",    "<turn|>",    "<|endofturn|>"};
+// Other tokens that begin and end texts and turns.
+constexpr std::string_view kFrames[] = {"<s>",
+                                        "</s>",
+                                        "<bos>",
+                                        "<eos>",
+                                        "<|endoftext|>",
+                                        "<|im_start|>",
+                                        "<|turn>",
+                                        "<|user|>",
+                                        "<|assistant|>",
+                                        "<|system|>",
+                                        "<start_of_turn>",
+                                        "<|begin_of_text|>",
+                                        "<|end_of_text|>",
+                                        "<|start_header_id|>",
+                                        "<|end_header_id|>"};
 
 Status read_id(const GgufFile& file, const std::string& key, std::size_t tokens,
                std::optional<TokenId>& id) {
@@ -78,6 +96,16 @@ std::optional<TokenId> find_end_of_turn(const std::vector<VocabularyToken>& toke
   for (const std::string_view name : kEndsOfTurns)
     if (const auto id = find_special(tokens, name)) return id;
   return std::nullopt;
+}
+
+void take_frames_as_control(std::vector<VocabularyToken>& tokens) {
+  const auto among = [](const auto& names, std::string_view text) {
+    return std::ranges::find(names, text) != std::end(names);
+  };
+  for (VocabularyToken& token : tokens)
+    if (token.kind == TokenKind::kUserDefined &&
+        (among(kFrames, token.text) || among(kEndsOfTurns, token.text)))
+      token.kind = TokenKind::kControl;
 }
 
 void add_stripping(const std::vector<VocabularyToken>& tokens, Json& settings) {

@@ -26,6 +26,11 @@ std::optional<TokenId> find_special(const std::vector<VocabularyToken>& tokens,
 // The token that ends a turn, by the names models give it.
 std::optional<TokenId> find_end_of_turn(const std::vector<VocabularyToken>& tokens);
 
+// Some files (Phi 3's, Gemma's tokenizer.model) have tokens that begin or end texts and turns as
+// user-defined ones, which any text could then spell out. They are control tokens, as llama.cpp has
+// it.
+void take_frames_as_control(std::vector<VocabularyToken>& tokens);
+
 // What GGUF has no key for goes into tack.tokenizer: the ids of tokens that take the white space
 // around them along.
 void add_stripping(const std::vector<VocabularyToken>& tokens, Json& settings);

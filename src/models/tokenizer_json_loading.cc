@@ -75,6 +75,7 @@ class Loader {
       token.strips_left = added.strips_left;
       token.strips_right = added.strips_right;
     }
+    take_frames_as_control(tokens_);
     const Json& id = member(model, "unk_id");
     const std::string unknown = text_of(model, "unk_token");
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
@@ -174,7 +175,7 @@ class Loader {
     config.model =
         unigram ? SentencePieceConfig::Model::kUnigram : SentencePieceConfig::Model::kBpe;
     config.space = Space::kNone;
-    config.added_on_request = true;
+    config.cut_user_defined = true;
     config.byte_fallback = flag(model, "byte_fallback", false);
     config.fuse_unknown = unigram || flag(model, "fuse_unk", false);
     if (!unigram && flag(model, "ignore_merges", false))

@@ -59,7 +59,7 @@ class ByteBpe final : public DecoderTokenizer {
     }
   }
 
-  void append_words(std::string_view text, std::vector<TokenId>& ids,
+  void append_words(std::string_view text, bool first, std::vector<TokenId>& ids,
                     std::vector<Word>& words) const override {
     const auto add = [&](std::size_t begin, std::size_t end) {
       words.push_back({static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end),
@@ -68,7 +68,7 @@ class ByteBpe final : public DecoderTokenizer {
     // Where composition changes the text, words have no place in it.
     if (compose_ && composed(text) != text) {
       add(0, text.size());
-      return append(text, true, ids);
+      return append(text, first, ids);
     }
     for (std::size_t i = 0; i < text.size();) {
       const std::size_t bytes = first_word(pre_tokenizer_, text.substr(i));

@@ -149,6 +149,27 @@ TEST(ByteBpe, MergesByRank) {
   EXPECT_EQ(by_rank->decode(by_rank->encode(run).ids), run);
 }
 
+TEST(ByteBpe, UserDefinedTokensStandWhereverTheirTextDoes) {
+  ByteBpeConfig config = trained(golden(), PreTokenizer::kGpt2);
+  const auto first = static_cast<TokenId>(config.tokens.size());
+  config.tokens.push_back({"<think>", TokenKind::kUserDefined});
+  config.tokens.push_back({"\t\t", TokenKind::kUserDefined});
+  config.tokens.push_back({"<|end|>", TokenKind::kControl});
+  const auto tokenizer = made(config);
+  const auto a = tokenizer->encode("a").ids, b = tokenizer->encode("b").ids;
+  EXPECT_EQ(tokenizer->encode("a<think>\t\tb").ids, (Ids{a[0], first, first + 1, b[0]}));
+  const std::string text = "\t\t\t<think>one<|end|> two\t\t";
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode(text).ids), text);
+  std::vector<Word> words;
+  EXPECT_EQ(tokenizer->encode_words(text, 0, words).ids, tokenizer->encode(text).ids);
+  ASSERT_GT(words.size(), 4U);
+  EXPECT_EQ(words[2].begin, 3);
+  EXPECT_EQ(words[2].end, 10);
+  EXPECT_EQ(words[2].token, 2);
+  EXPECT_EQ(words[3].begin, 10);
+  EXPECT_EQ(words.back().end, static_cast<std::int64_t>(text.size()));
+}
+
 TEST(ByteBpe, ComposesWhenAsked) {
   ByteBpeConfig config = trained(golden(), PreTokenizer::kQwen2);
   config.compose = true;

@@ -38,7 +38,7 @@ std::size_t leading_space(std::string_view text) {
 }  // namespace
 
 Status DecoderTokenizer::adopt(std::vector<VocabularyToken> tokens, const SpecialTokens& special,
-                               bool user_defined) {
+                               bool cut_user_defined) {
   tokens_ = std::move(tokens);
   special_ = special;
   if (tokens_.size() > static_cast<std::size_t>(std::numeric_limits<TokenId>::max()))
@@ -48,10 +48,13 @@ Status DecoderTokenizer::adopt(std::vector<VocabularyToken> tokens, const Specia
     if (id && !has(*id)) return fail("the {} token is {}, of {}", name, *id, vocab_size());
   if ((special.add_bos && !special.bos) || (special.add_eos && !special.eos))
     return fail("texts are to have a token around them, and no token is named for it");
-  for (TokenId id = 0; id < vocab_size(); ++id)
-    if (at(id).kind == TokenKind::kControl || at(id).kind == TokenKind::kUnknown ||
-        (user_defined && at(id).kind == TokenKind::kUserDefined))
-      spelled_.add(at(id).text, id);
+  for (TokenId id = 0; id < vocab_size(); ++id) {
+    const TokenKind kind = at(id).kind;
+    const bool always = cut_user_defined && kind == TokenKind::kUserDefined;
+    if (always) always_.add(at(id).text, id);
+    if (always || kind == TokenKind::kControl || kind == TokenKind::kUnknown)
+      on_request_.add(at(id).text, id);
+  }
   return {};
 }
 
@@ -69,43 +72,56 @@ Tokens DecoderTokenizer::frame(std::vector<TokenId> ids, std::int64_t max_tokens
   return tokens;
 }
 
-Tokens DecoderTokenizer::encode(std::string_view text, std::int64_t max_tokens) const {
-  std::vector<TokenId> ids;
-  append(text, true, ids);
-  return frame(std::move(ids), max_tokens);
-}
-
-Tokens DecoderTokenizer::encode_with_special(std::string_view text, std::int64_t max_tokens) const {
-  std::vector<TokenId> ids;
-  std::size_t plain = 0;
-  const auto append_until = [&](std::size_t end) {
-    if (end > plain) append(text.substr(plain, end - plain), plain == 0, ids);
+template <class Stretch, class Token>
+void DecoderTokenizer::cut(std::string_view text, const Trie& spelled, const Stretch& stretch,
+                           const Token& token) const {
+  std::size_t plain = 0;  // where the stretch began
+  const auto stretch_until = [&](std::size_t end) {
+    if (end > plain) stretch(plain, end);
+    plain = end;
   };
-  for (std::size_t i = 0; i < text.size();) {
+  for (std::size_t i = 0; i < text.size() && !spelled.empty();) {
     Trie::Match found;
-    if (spelled_.begins(text[i])) found = spelled_.longest(text.substr(i));
+    if (spelled.begins(text[i])) found = spelled.longest(text.substr(i));
     if (found.bytes == 0) {
       ++i;
       continue;
     }
-    const VocabularyToken& token = at(found.id);
-    append_until(token.strips_left ? plain + without_trailing_space(text.substr(plain, i - plain))
-                                   : i);
-    ids.push_back(found.id);
+    const VocabularyToken& of = at(found.id);
+    stretch_until(of.strips_left ? plain + without_trailing_space(text.substr(plain, i - plain))
+                                 : i);
     i += found.bytes;
-    if (token.strips_right) i += leading_space(text.substr(i));
+    if (of.strips_right) i += leading_space(text.substr(i));
+    token(found.id, plain, i);
     plain = i;
   }
-  append_until(text.size());
+  stretch_until(text.size());
+}
+
+std::vector<TokenId> DecoderTokenizer::ids_of(std::string_view text, const Trie& spelled) const {
+  std::vector<TokenId> ids;
+  cut(
+      text, spelled,
+      [&](std::size_t begin, std::size_t end) {
+        append(text.substr(begin, end - begin), begin == 0, ids);
+      },
+      [&](TokenId id, std::size_t, std::size_t) { ids.push_back(id); });
+  return ids;
+}
+
+Tokens DecoderTokenizer::encode(std::string_view text, std::int64_t max_tokens) const {
+  return frame(ids_of(text, always_), max_tokens);
+}
+
+Tokens DecoderTokenizer::encode_with_special(std::string_view text, std::int64_t max_tokens) const {
+  std::vector<TokenId> ids = ids_of(text, on_request_);
   if (special_.add_bos && !ids.empty() && ids[0] == *special_.bos) ids.erase(ids.begin());
   return frame(std::move(ids), max_tokens);
 }
 
 Tokens DecoderTokenizer::encode_pair(std::string_view a, std::string_view b,
                                      std::int64_t max_tokens) const {
-  std::vector<TokenId> first, second;
-  append(a, true, first);
-  append(b, true, second);
+  std::vector<TokenId> first = ids_of(a, always_), second = ids_of(b, always_);
   const std::int64_t around = (special_.add_bos ? 1 : 0) + (special_.add_eos ? 1 : 0);
   std::int64_t cut = 0;
   if (max_tokens > 0) {
@@ -128,7 +144,21 @@ Tokens DecoderTokenizer::encode_words(std::string_view text, std::int64_t max_to
                                       std::vector<Word>& words) const {
   words.clear();
   std::vector<TokenId> ids;
-  append_words(text, ids, words);
+  cut(
+      text, always_,
+      [&](std::size_t begin, std::size_t end) {
+        const std::size_t before = words.size();
+        append_words(text.substr(begin, end - begin), begin == 0, ids, words);
+        for (std::size_t i = before; i < words.size(); ++i) {
+          words[i].begin += static_cast<std::int64_t>(begin);
+          words[i].end += static_cast<std::int64_t>(begin);
+        }
+      },
+      [&](TokenId id, std::size_t begin, std::size_t end) {
+        words.push_back(
+            {static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end), size_of(ids)});
+        ids.push_back(id);
+      });
   Tokens tokens = frame(std::move(ids), max_tokens);
   const std::int64_t before = special_.add_bos ? 1 : 0;
   const std::int64_t end = size_of(tokens.ids) - (special_.add_eos ? 1 : 0);

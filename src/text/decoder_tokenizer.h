@@ -1,5 +1,5 @@
-// What the tokenizers of decoders share: special tokens found in a text on request, beginning and
-// end, the cut.
+// What the tokenizers of decoders share: tokens that are found in the raw text before anything
+// else, beginning and end, the cut.
 #pragma once
 
 #include <string>
@@ -16,7 +16,7 @@ enum class TokenKind : std::uint8_t {
   kText = 1,
   kUnknown = 2,      // stands for what no other token does
   kControl = 3,      // has no text; made from text only on request
-  kUserDefined = 4,  // text that is always one token: in SentencePiece at once, else on request
+  kUserDefined = 4,  // text that is always one token
   kUnused = 5,
   kByte = 6,  // SentencePiece's "<0x0A>"
 };
@@ -44,16 +44,16 @@ class DecoderTokenizer : public Tokenizer {
   const SpecialTokens& special() const override { return special_; }
 
  protected:
-  // Errors when a special id is none of the tokens. user_defined: encode_with_special() looks for
-  // user-defined tokens too, not only for control and unknown tokens.
+  // Errors when a special id is none of the tokens. cut_user_defined: user-defined tokens are found
+  // here, in the raw text; else append() has to.
   Status adopt(std::vector<VocabularyToken> tokens, const SpecialTokens& special,
-               bool user_defined);
+               bool cut_user_defined);
 
-  // Appends the ids of a stretch of a text that has no special tokens in it; `first`: the text
+  // Appends the ids of a stretch of a text between the tokens that were found; `first`: the text
   // begins with it.
   virtual void append(std::string_view text, bool first, std::vector<TokenId>& ids) const = 0;
-  // The same, with the words of the text.
-  virtual void append_words(std::string_view text, std::vector<TokenId>& ids,
+  // The same, with the words of the stretch.
+  virtual void append_words(std::string_view text, bool first, std::vector<TokenId>& ids,
                             std::vector<Word>& words) const = 0;
 
   bool has(TokenId id) const { return id >= 0 && id < vocab_size(); }
@@ -61,11 +61,17 @@ class DecoderTokenizer : public Tokenizer {
   const std::vector<VocabularyToken>& tokens() const { return tokens_; }
 
  private:
+  std::vector<TokenId> ids_of(std::string_view text, const Trie& spelled) const;
+  // The tokens of `spelled` in the text, leftmost and longest, and the stretches between them.
+  template <class Stretch, class Token>
+  void cut(std::string_view text, const Trie& spelled, const Stretch& stretch,
+           const Token& token) const;
   Tokens frame(std::vector<TokenId> ids, std::int64_t max_tokens) const;
 
   std::vector<VocabularyToken> tokens_;
   SpecialTokens special_;
-  Trie spelled_;  // what encode_with_special() looks for
+  Trie always_;      // what encode() finds
+  Trie on_request_;  // what encode_with_special() finds: those, control and unknown tokens
 };
 
 }  // namespace tack

@@ -57,18 +57,21 @@ class SentencePiece final : public DecoderTokenizer {
 
  protected:
   void append(std::string_view text, bool first, std::vector<TokenId>& ids) const override;
-  void append_words(std::string_view text, std::vector<TokenId>& ids,
+  void append_words(std::string_view text, bool first, std::vector<TokenId>& ids,
                     std::vector<Word>& words) const override;
 
  private:
   // Whether a word that is a piece becomes that piece: found out when first asked, by any thread.
   enum class Whole : std::uint8_t { kNotAsked, kYes, kNo };
 
-  Status index(bool added_on_request);
+  Status index(bool cut_user_defined);
   Status add_merges(const SentencePieceConfig& config);
   void rank_scores();
   void append_text(TokenId id, std::string& text) const;
 
+  bool space_in_front(bool first) const {
+    return space_ == Space::kAlways || (space_ == Space::kFirst && first);
+  }
   // The text with U+2581 for spaces.
   std::string normalized(std::string_view text, bool space_in_front) const;
   template <class Add>
@@ -118,8 +121,8 @@ Status SentencePiece::init(SentencePieceConfig config) {
   byte_fallback_ = config.byte_fallback;
   fuse_unknown_ = config.fuse_unknown;
   TACK_TRY(charsmap_, Charsmap::parse(config.precompiled_charsmap));
-  TACK_RETURN_IF_ERROR(adopt(std::move(config.pieces), config.special, config.added_on_request));
-  TACK_RETURN_IF_ERROR(index(config.added_on_request));
+  TACK_RETURN_IF_ERROR(adopt(std::move(config.pieces), config.special, config.cut_user_defined));
+  TACK_RETURN_IF_ERROR(index(config.cut_user_defined));
   if (model_ == Model::kUnigram) return {};
   whole_ = std::make_unique<std::atomic<Whole>[]>(tokens().size());
   if (config.merges.empty())
@@ -129,7 +132,7 @@ Status SentencePiece::init(SentencePieceConfig config) {
   return {};
 }
 
-Status SentencePiece::index(bool added_on_request) {
+Status SentencePiece::index(bool cut_user_defined) {
   by_text_ = TextTable(tokens().size());
   bytes_.fill(-1);
   bool spans = false;
@@ -153,7 +156,7 @@ Status SentencePiece::index(bool added_on_request) {
         has_unused_ = true;
         break;
       case TokenKind::kUserDefined:
-        if (added_on_request) continue;
+        if (cut_user_defined) continue;
         user_defined_.add(piece.text, id);
         break;
       case TokenKind::kText:
@@ -289,8 +292,7 @@ std::string SentencePiece::normalized(std::string_view text, bool space_in_front
 
 void SentencePiece::append(std::string_view text, bool first, std::vector<TokenId>& ids) const {
   if (text.empty()) return;
-  const bool space = space_ == Space::kAlways || (space_ == Space::kFirst && first);
-  append_normalized(normalized(text, space), ids);
+  append_normalized(normalized(text, space_in_front(first)), ids);
 }
 
 void SentencePiece::append_normalized(std::string_view text, std::vector<TokenId>& ids) const {
@@ -311,7 +313,7 @@ void SentencePiece::append_normalized(std::string_view text, std::vector<TokenId
   }
 }
 
-void SentencePiece::append_words(std::string_view text, std::vector<TokenId>& ids,
+void SentencePiece::append_words(std::string_view text, bool first, std::vector<TokenId>& ids,
                                  std::vector<Word>& words) const {
   const auto add = [&](std::size_t begin, std::size_t end) {
     words.push_back({static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end),
@@ -321,19 +323,19 @@ void SentencePiece::append_words(std::string_view text, std::vector<TokenId>& id
   // Where pieces may span words or the text changes, the whole text is one.
   if (!words_apart_ || model_ != Model::kBpe || !charsmap_.empty() || squeeze_spaces_) {
     add(0, text.size());
-    return append(text, true, ids);
+    return append(text, first, ids);
   }
   const auto is_space = [&](std::size_t i) {
     return text[i] == ' ' ? std::size_t{1} : text.substr(i).starts_with(kSpace) ? kSpace.size() : 0;
   };
+  const bool in_front = space_in_front(first);
   for (std::size_t begin = 0; begin < text.size();) {
     std::size_t end = begin;
-    if (begin > 0 || space_ == Space::kNone || is_space(0) > 0)
+    if (begin > 0 || !in_front || is_space(0) > 0)
       while (end < text.size() && is_space(end) > 0) end += is_space(end);
     while (end < text.size() && is_space(end) == 0) ++end;
     add(begin, end);
-    append_normalized(
-        normalized(text.substr(begin, end - begin), begin == 0 && space_ != Space::kNone), ids);
+    append_normalized(normalized(text.substr(begin, end - begin), begin == 0 && in_front), ids);
     begin = end;
   }
 }

@@ -30,9 +30,9 @@ struct SentencePieceConfig {
   bool split_words = false;     // every U+2581 begins a word, which pieces never leave
   bool squeeze_spaces = false;  // of spaces in a row one is left, of those at the ends none
   bool byte_fallback = true;    // bytes instead of the unknown piece, where all 256 are there
-  // User-defined pieces are looked for as control pieces are, only when asked (tokenizer.json);
-  // without, they always are one piece, wherever they stand.
-  bool added_on_request = false;
+  // User-defined pieces are found in the raw text (tokenizer.json's added tokens); without, in what
+  // normalisation leaves of it, as SentencePiece does.
+  bool cut_user_defined = false;
   bool fuse_unknown = true;          // one unknown piece for unknown characters in a row
   std::string precompiled_charsmap;  // normalisation; empty: none
   SpecialTokens special;

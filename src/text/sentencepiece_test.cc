@@ -145,6 +145,18 @@ TEST(SentencePiece, StrippingTokensTakeTheSpaceAround) {
   EXPECT_NE(t->encode_with_special("a <s>a").ids, t->encode_with_special("a<s>a").ids);
 }
 
+TEST(SentencePiece, UserDefinedPiecesStandWhereverTheirTextDoes) {
+  SentencePieceConfig config = tiny();
+  config.pieces.push_back({"<b>", TokenKind::kUserDefined});
+  const auto inside = made(config);
+  EXPECT_EQ(pieces_of(*inside, "a<b>a"), (Pieces{"\u2581a", "<b>", "a"}));
+  EXPECT_EQ(pieces_of(*inside, "<b>a"), (Pieces{"\u2581", "<b>", "a"}));
+  config.cut_user_defined = true;  // before the space is put in front of what is left
+  const auto cut = made(config);
+  EXPECT_EQ(pieces_of(*cut, "a<b>a"), (Pieces{"\u2581a", "<b>", "\u2581a"}));
+  EXPECT_EQ(pieces_of(*cut, "<b>a"), (Pieces{"<b>", "\u2581a"}));
+}
+
 TEST(SentencePiece, UnknownCharactersInARowAreOne) {
   SentencePieceConfig config = tiny();
   config.byte_fallback = false;

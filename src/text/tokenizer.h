@@ -41,9 +41,9 @@ class Tokenizer {
   // Never fails. WordPiece reads invalid UTF-8 as U+FFFD; decoders' tokenizers keep the bytes.
   // max_tokens counts the special tokens; 0 = no limit. Thread-safe.
   virtual Tokens encode(std::string_view text, std::int64_t max_tokens = 0) const = 0;
-  // As encode(), but special tokens that the text spells out become those tokens, and a text that
+  // As encode(), but control tokens that the text spells out become those tokens, and a text that
   // spells out its beginning gets no other: for prompts made by a chat template. Decoders' encode()
-  // takes them as the letters they are.
+  // takes them as the letters they are, so that no text can pretend to be a turn of a chat.
   virtual Tokens encode_with_special(std::string_view text, std::int64_t max_tokens = 0) const = 0;
   // Two texts in one input (cross-encoders); the longer one is cut first.
   virtual Tokens encode_pair(std::string_view a, std::string_view b,
