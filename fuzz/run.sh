@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs log_probs wordpiece byte_bpe schema template chat task_toml chat_answer}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat task_toml chat_answer}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -23,6 +23,8 @@ printf '\002{"a":"x","b":1}\n' | seed csv jsonl
 printf '\003[["x","y"],{"a":"b","b":"c"}]' | seed csv json
 printf '\020The [MASK] na\303\257ve \346\235\261 letters' | seed wordpiece text
 printf '\001It'"'"'s na\303\251ve  aaab<s> 12345\r\n' | seed byte_bpe text
+printf '\041a  ab<b>na\303\251ve \342\226\201aaa<s>' | seed sentencepiece text
+[ ! -d "$corpus/tokenizer_files" ] || python3 fuzz/tokenizer_seeds.py "$corpus/tokenizer_files"
 printf '{"type":"object","properties":{"a":{"type":"integer","minimum":-3,"maximum":120},"b":{"anyOf":[{"$ref":"#"},{"type":"null"}]}},"required":["a"]}\000{"a": 12,"b":' | seed schema object
 printf '{"type":"array","items":{"type":"string","pattern":"^(a|b{2,3})+[^x-z]?$","maxLength":9},"prefixItems":[{"enum":["x",1,{"k":[null]}]}],"minItems":1}\000["x","ab' | seed schema array
 printf '{"$defs":{"d":{"allOf":[{"type":"object","properties":{"s":{"format":"date"}}},{"additionalProperties":true,"required":["t"]}]}},"type":["object","number"],"additionalProperties":{"$ref":"#/$defs/d"}}\000{"k":{' | seed schema defs
@@ -55,7 +57,9 @@ printf '[data]\ntrain="a"\n[heads.b]\nlabel="c"\nweight=2\n[heads.d]\ntrain="e"\
 
 fuzz_one() {
   log=build-sanitize/fuzz_$1.log
-  if build-sanitize/fuzz/fuzz_$1 -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=2048 -timeout=10 \
+  longest=4096
+  [ "$1" != tokenizer_files ] || longest=16384  # a token for every byte takes more
+  if build-sanitize/fuzz/fuzz_$1 -max_total_time="$seconds" -max_len=$longest -rss_limit_mb=2048 -timeout=10 \
     -artifact_prefix=build-sanitize/ "$corpus/$1" >"$log" 2>&1; then
     echo "fuzz_$1: $(grep -o 'Done [0-9]* runs' "$log" | tail -n 1), no finding"
   else

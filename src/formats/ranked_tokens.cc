@@ -9,21 +9,24 @@
 namespace tack {
 namespace {
 
-constexpr std::uint64_t kMostTokens = std::uint64_t{1} << 24U;
+constexpr std::uint64_t kMostSpecials = std::uint64_t{1} << 16U;
 
+// tokens: one for each entry that the file may have, "" where none was yet.
 Status take(std::string_view base64, std::uint64_t rank, std::string_view name,
             std::vector<std::string>& tokens) {
   auto bytes = decode_base64(base64);
   if (!bytes || bytes->empty())
     return fail("{}: the token of rank {} is not base64 of any bytes", name, rank);
-  if (rank > kMostTokens) return fail("{}: rank {} is too large", name, rank);
-  if (rank >= tokens.size()) tokens.resize(rank + 1);
+  if (rank >= tokens.size())
+    return fail("{}: rank {} is too large for {} tokens", name, rank, tokens.size());
   if (!tokens[rank].empty()) return fail("{}: rank {} is there twice", name, rank);
   tokens[rank] = *std::move(bytes);
   return {};
 }
 
-Status whole(const std::vector<std::string>& tokens, std::string_view name) {
+// Ranks from 0 on, without a gap.
+Status whole(std::vector<std::string>& tokens, std::string_view name) {
+  while (!tokens.empty() && tokens.back().empty()) tokens.pop_back();
   const auto gap = std::ranges::find(tokens, "");
   if (gap != tokens.end()) return fail("{}: no token of rank {}", name, gap - tokens.begin());
   if (tokens.empty()) return fail("{}: no tokens", name);
@@ -43,11 +46,12 @@ Result<RankedTokens> tekken(const element& root, std::string_view name) {
         "{}: config has no pattern, default_vocab_size and default_num_special_tokens: "
         "not a tekken.json",
         name);
-  if (vocabulary > kMostTokens || specials > vocabulary)
+  if (specials > kMostSpecials || specials > vocabulary)
     return fail("{}: {} tokens, {} of them special", name, vocabulary, specials);
   out.pattern = pattern;
   simdjson::dom::array list;
   if (root["vocab"].get(list) != simdjson::SUCCESS) return fail("{}: vocab is missing", name);
+  out.tokens.resize(list.size());
   for (const element& token : list) {
     std::uint64_t rank = 0;
     std::string_view bytes;
@@ -112,6 +116,7 @@ Result<RankedTokens> RankedTokens::parse_tekken(std::string_view json, std::stri
 
 Result<RankedTokens> RankedTokens::parse_tiktoken(std::string_view text, std::string_view name) {
   RankedTokens out;
+  out.tokens.resize(static_cast<std::size_t>(std::ranges::count(text, '\n')) + 1);
   for (std::size_t line = 1; !text.empty(); ++line) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     std::string_view entry = text.substr(0, end);

@@ -10,11 +10,13 @@ namespace {
 
 using simdjson::dom::element;
 
-constexpr std::uint64_t kMostTokens = std::uint64_t{1} << 24U;
+constexpr std::uint64_t kMostGaps = std::uint64_t{1} << 16U;  // ids without a token
 
+// most: entries that the file has, so that one of them cannot ask for more memory than all.
 Status place(std::vector<std::string>& tokens, std::string_view text, std::uint64_t id,
-             std::string_view name) {
-  if (id > kMostTokens) return fail("{}: the id of '{}' is {}", name, text, id);
+             std::size_t most, std::string_view name) {
+  if (id >= most + kMostGaps)
+    return fail("{}: the id of '{}' is {}, of about {} tokens", name, text, id, most);
   if (id >= tokens.size()) tokens.resize(id + 1);
   if (!tokens[id].empty() && tokens[id] != text)
     return fail("{}: '{}' and '{}' have the same id {}", name, tokens[id], text, id);
@@ -28,7 +30,7 @@ Status read_vocab(const element& vocab, std::string_view name, TokenizerJson& ou
       std::uint64_t id = 0;
       if (value.get(id) != simdjson::SUCCESS)
         return fail("{}: model.vocab: the id of '{}' is no number", name, text);
-      TACK_RETURN_IF_ERROR(place(out.tokens, text, id, name));
+      TACK_RETURN_IF_ERROR(place(out.tokens, text, id, object.size(), name));
     }
     return {};
   }
@@ -68,6 +70,7 @@ Status read_merges(const element& merges, std::string_view name, TokenizerJson& 
 Status read_added(const element& added, std::string_view name, TokenizerJson& out) {
   simdjson::dom::array array;
   if (added.get(array) != simdjson::SUCCESS) return {};  // null
+  const std::size_t most = out.tokens.size() + array.size();
   for (const element& entry : array) {
     TokenizerJson::Added token;
     std::string_view text;
@@ -87,7 +90,7 @@ Status read_added(const element& added, std::string_view name, TokenizerJson& ou
     if (flag("single_word"))
       return fail("{}: added token '{}' is to match whole words only, which is not supported", name,
                   text);
-    TACK_RETURN_IF_ERROR(place(out.tokens, text, id, name));
+    TACK_RETURN_IF_ERROR(place(out.tokens, text, id, most, name));
     out.added.push_back(std::move(token));
   }
   return {};

@@ -1,10 +1,10 @@
 #include "models/byte_bpe_loading.h"
 
 #include <algorithm>
-#include <unordered_map>
 
 #include <fmt/format.h>
 
+#include "models/merges.h"
 #include "models/special_tokens.h"
 
 namespace tack {
@@ -113,25 +113,15 @@ Result<ByteBpeConfig> byte_bpe_from_lists(std::span<const std::string> tokens,
   config.whole_words = found->whole_words;
   if (!types.empty() && types.size() != tokens.size())
     return fail("{}: {} tokens have {} types", where, tokens.size(), types.size());
-  std::unordered_map<std::string_view, TokenId> ids;  // by text as written
-  ids.reserve(tokens.size());
+  MergeReader reader(where, tokens.size());
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const TokenKind kind = types.empty() ? TokenKind::kText : kind_of(types[i]);
     const bool text = kind == TokenKind::kText;
     config.tokens.push_back({text ? bytes_of_printable(tokens[i]) : tokens[i], kind});
-    if (text) ids.emplace(tokens[i], static_cast<TokenId>(i));
+    reader.add(text ? tokens[i] : printable_of_bytes(tokens[i]), static_cast<TokenId>(i), kind);
   }
   config.merges.reserve(merges.size());
-  for (const std::string& merge : merges) {
-    const auto space = merge.find(' ', 1);
-    const std::string_view text = merge;
-    const auto left = space == merge.npos ? ids.end() : ids.find(text.substr(0, space));
-    const auto right = space == merge.npos ? ids.end() : ids.find(text.substr(space + 1));
-    if (left == ids.end() || right == ids.end())
-      return fail("{}: merge {}, '{}', does not join two tokens", where, config.merges.size(),
-                  merge);
-    config.merges.push_back({left->second, right->second});
-  }
+  for (const std::string& merge : merges) TACK_RETURN_IF_ERROR(reader.read(merge, config.merges));
   return config;
 }
 
@@ -165,8 +155,8 @@ std::vector<std::pair<std::string, GgufValue>> byte_bpe_gguf_keys(const ByteBpeC
   }
   const auto& pairs = config.merge_by_id ? merges_by_id(config.tokens) : config.merges;
   for (const auto& [left, right] : pairs)
-    merges.push_back(tokens[static_cast<std::size_t>(left)] + " " +
-                     tokens[static_cast<std::size_t>(right)]);
+    merges.push_back(printable_of_bytes(config.tokens[static_cast<std::size_t>(left)].text) + " " +
+                     printable_of_bytes(config.tokens[static_cast<std::size_t>(right)].text));
   const auto* const known =
       std::ranges::find(kPreTokenizers, config.pre_tokenizer, &PreTokenizerName::kind);
   Json settings = Json::object();

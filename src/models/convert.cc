@@ -100,8 +100,10 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
     if (!tokenizer && !alone) return std::unexpected(std::move(tokenizer).error());
     if (!model.chat_template().empty())
       writer.set(kChatTemplateKey, GgufValue::string(model.chat_template()));
-    if (tokenizer)
+    if (tokenizer) {
+      pad_vocabulary(*tokenizer, model.vocab_size());
       for (const auto& [key, value] : tokenizer_gguf_keys(*tokenizer)) writer.set(key, value);
+    }
   }
   if (!options.name.empty() || !writer.has("general.name"))
     writer.set("general.name",

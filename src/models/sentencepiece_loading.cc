@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "models/merges.h"
 #include "models/special_tokens.h"
 
 namespace tack {
@@ -26,23 +27,14 @@ Result<const List*> list_of(const GgufFile& file, const char* key, std::size_t s
   return list;
 }
 
+// Of a file that was written here: others have merges that llama.cpp does not read.
 Status read_merges(const GgufFile& file, SentencePieceConfig& config) {
-  if (file.find("tokenizer.ggml.merges") == nullptr) return {};
   TACK_TRY(const auto merges, file.strings("tokenizer.ggml.merges"));
-  std::unordered_map<std::string_view, TokenId> ids;
+  const std::string where = file.name();
+  MergeReader reader(where, config.pieces.size());
   for (std::size_t i = 0; i < config.pieces.size(); ++i)
-    if (config.pieces[i].kind == TokenKind::kText)
-      ids.emplace(config.pieces[i].text, static_cast<TokenId>(i));
-  for (const std::string& merge : merges) {
-    const auto space = merge.find(' ', 1);
-    const std::string_view text = merge;
-    const auto left = space == merge.npos ? ids.end() : ids.find(text.substr(0, space));
-    const auto right = space == merge.npos ? ids.end() : ids.find(text.substr(space + 1));
-    if (left == ids.end() || right == ids.end())
-      return fail("{}: merge {}, '{}', does not join two pieces", file.name(), config.merges.size(),
-                  merge);
-    config.merges.push_back({left->second, right->second});
-  }
+    reader.add(config.pieces[i].text, static_cast<TokenId>(i), config.pieces[i].kind);
+  for (const std::string& merge : merges) TACK_RETURN_IF_ERROR(reader.read(merge, config.merges));
   return {};
 }
 
@@ -84,6 +76,7 @@ Json settings_of(const SentencePieceConfig& config) {
   flag("byte_fallback", config.byte_fallback, usual.byte_fallback);
   flag("fuse_unknown", config.fuse_unknown, usual.fuse_unknown);
   flag("cut_user_defined", config.cut_user_defined, usual.cut_user_defined);
+  flag("by_merges", !config.merges.empty(), false);
   if (config.space == Space::kFirst) settings["space"] = "first";
   add_stripping(config.pieces, settings);
   return settings;
@@ -124,7 +117,6 @@ Result<SentencePieceConfig> sentencepiece_from_gguf(const GgufFile& file) {
     config.pieces.push_back({tokens[i], kind, static_cast<float>((*scores)[i])});
   }
   take_frames_as_control(config.pieces);
-  if (config.model == Model::kBpe) TACK_RETURN_IF_ERROR(read_merges(file, config));
   TACK_RETURN_IF_ERROR(read_charsmap(file, config));
   TACK_TRY(config.squeeze_spaces,
            file.boolean_or("tokenizer.ggml.remove_extra_whitespaces", false));
@@ -132,6 +124,8 @@ Result<SentencePieceConfig> sentencepiece_from_gguf(const GgufFile& file) {
   config.space = space ? Space::kAlways : Space::kNone;
   TACK_TRY(const Json settings, tokenizer_settings(file));
   read_settings(settings, config);
+  if (settings.value("by_merges", Json(false)) == true)
+    TACK_RETURN_IF_ERROR(read_merges(file, config));
   SpecialTokens defaults;
   defaults.add_bos = config.model == Model::kBpe;
   defaults.add_eos = config.model == Model::kUnigram;

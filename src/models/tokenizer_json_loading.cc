@@ -1,9 +1,10 @@
 #include "models/tokenizer_json_loading.h"
 
 #include <limits>
-#include <unordered_map>
+#include <optional>
 
 #include "models/byte_bpe_loading.h"
+#include "models/merges.h"
 #include "models/special_tokens.h"
 
 namespace tack {
@@ -113,21 +114,13 @@ class Loader {
     return {};
   }
 
-  template <class Merge>
-  Status take_merges(std::vector<Merge>& merges) const {
-    std::unordered_map<std::string_view, TokenId> ids;
-    ids.reserve(tokens_.size());
+  Status take_merges(std::vector<TokenPair>& merges) const {
+    MergeReader reader(where_, tokens_.size());
     for (std::size_t i = 0; i < tokens_.size(); ++i)
-      if (tokens_[i].kind == TokenKind::kText)
-        ids.emplace(tokens_[i].text, static_cast<TokenId>(i));
+      reader.add(tokens_[i].text, static_cast<TokenId>(i), tokens_[i].kind);
     merges.reserve(file_.merges.size());
-    for (const auto& [left, right] : file_.merges) {
-      const auto a = ids.find(left), b = ids.find(right);
-      if (a == ids.end() || b == ids.end())
-        return fail("{}: merge {}, '{}' and '{}', does not join two tokens", where_, merges.size(),
-                    left, right);
-      merges.push_back({a->second, b->second});
-    }
+    for (const auto& [left, right] : file_.merges)
+      TACK_RETURN_IF_ERROR(reader.read(left, right, merges));
     return {};
   }
 

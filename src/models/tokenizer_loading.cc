@@ -1,6 +1,7 @@
 #include "models/tokenizer_loading.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 
 #include <fmt/format.h>
@@ -58,12 +59,8 @@ Result<TokenizerConfig> from_tokenizer_model(std::string_view text, const std::s
 }
 
 Result<TokenizerConfig> from_file(const fs::path& path) {
-  TACK_TRY(const std::string text, read_file(path, kMostBytes));
-  const std::string name = path.string();
-  if (path.extension() != ".json") return from_tokenizer_model(text, name);
-  if (!path.filename().string().starts_with("tekken")) return from_tokenizer_json(text, name);
-  TACK_TRY(RankedTokens ranks, RankedTokens::parse_tekken(text, name));
-  return byte_bpe_from_tekken(std::move(ranks), name);
+  TACK_TRY(const std::string bytes, read_file(path, kMostBytes));
+  return tokenizer_config_from_bytes(bytes, path);
 }
 
 // "bos_token": "<s>", or {"content": "<s>"}.
@@ -77,18 +74,51 @@ std::optional<TokenId> named_token(const Json& settings, const char* key,
   return find_special(tokens, value.get<std::string>());
 }
 
-// What tokenizer_config.json says beats what the vocabulary's file means by itself, but for
-// tokenizer.json, whose post-processor is what transformers runs.
-void read_tokenizer_config(const Json& settings, bool frames,
-                           const std::vector<VocabularyToken>& tokens, SpecialTokens& special) {
-  if (!settings.is_object()) return;
-  if (const auto id = named_token(settings, "bos_token", tokens); id && !special.add_bos)
-    special.bos = id;
-  if (const auto id = named_token(settings, "eos_token", tokens); id && !special.add_eos)
-    special.eos = id;
-  if (!frames) return;
+// "added_tokens_decoder": {"32000": {"content": "<|end|>", "special": true}}, of which files other
+// than tokenizer.json know nothing.
+Status add_tokens(const Json& settings, const std::string& where,
+                  std::vector<VocabularyToken>& tokens) {
+  constexpr std::size_t kMostAdded = 1U << 16U;
+  const auto added = settings.find("added_tokens_decoder");
+  if (added == settings.end() || !added->is_object()) return {};
+  for (const auto& [key, entry] : added->items()) {
+    std::size_t id = 0;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    const auto content = entry.is_object() ? entry.find("content") : entry.end();
+    if (error != std::errc() || end != key.data() + key.size() || !entry.is_object() ||
+        content == entry.end() || !content->is_string())
+      return fail("{}: added_tokens_decoder: '{}' is no id with a content", where, key);
+    if (id >= tokens.size() + kMostAdded)
+      return fail("{}: added_tokens_decoder: id {} is far behind the {} tokens", where, id,
+                  tokens.size());
+    if (id >= tokens.size()) tokens.resize(id + 1, {.text = "", .kind = TokenKind::kUnused});
+    VocabularyToken& token = tokens[id];
+    if (token.kind == TokenKind::kUnknown) continue;
+    token.text = content->get<std::string>();
+    token.kind = flag(entry, "special", false) ? TokenKind::kControl : TokenKind::kUserDefined;
+    token.strips_left = flag(entry, "lstrip", false);
+    token.strips_right = flag(entry, "rstrip", false);
+  }
+  take_frames_as_control(tokens);
+  return {};
+}
+
+// What tokenizer_config.json says beats what the vocabulary's file means by itself.
+void read_frame(const Json& settings, const std::vector<VocabularyToken>& tokens,
+                SpecialTokens& special) {
+  if (const auto id = named_token(settings, "bos_token", tokens)) special.bos = id;
+  if (const auto id = named_token(settings, "eos_token", tokens)) special.eos = id;
   special.add_bos = flag(settings, "add_bos_token", special.add_bos) && special.bos.has_value();
   special.add_eos = flag(settings, "add_eos_token", special.add_eos) && special.eos.has_value();
+  if (!special.eot) special.eot = find_end_of_turn(tokens);
+}
+
+// Of a decoder, its tokens; of others nothing.
+std::pair<std::vector<VocabularyToken>*, SpecialTokens*> decoder_tokens(TokenizerConfig& config) {
+  if (auto* bytes = std::get_if<ByteBpeConfig>(&config)) return {&bytes->tokens, &bytes->special};
+  if (auto* pieces = std::get_if<SentencePieceConfig>(&config))
+    return {&pieces->pieces, &pieces->special};
+  return {};
 }
 
 }  // namespace
@@ -170,23 +200,43 @@ Result<TokenizerConfig> tokenizer_config_from_gguf(const GgufFile& file) {
               model);
 }
 
+Result<TokenizerConfig> tokenizer_config_from_bytes(std::string_view bytes, const fs::path& name) {
+  const std::string where = name.string();
+  if (name.extension() != ".json") return from_tokenizer_model(bytes, where);
+  if (!name.filename().string().starts_with("tekken")) return from_tokenizer_json(bytes, where);
+  TACK_TRY(RankedTokens ranks, RankedTokens::parse_tekken(bytes, where));
+  return byte_bpe_from_tekken(std::move(ranks), where);
+}
+
 Result<TokenizerConfig> tokenizer_config_from_files(const fs::path& path) {
   if (!fs::is_directory(path)) return from_file(path);
   for (const char* name : {"tokenizer.json", "tokenizer.model", "spiece.model", "tekken.json"}) {
     if (!fs::exists(path / name)) continue;
     TACK_TRY(TokenizerConfig config, from_file(path / name));
-    if (!fs::exists(path / "tokenizer_config.json")) return config;
-    TACK_TRY(const std::string text, read_file(path / "tokenizer_config.json", kMostBytes));
-    TACK_TRY(const Json settings, parse_json(text, (path / "tokenizer_config.json").string()));
-    const bool frames = std::string_view(name) != "tokenizer.json";
-    if (auto* bytes = std::get_if<ByteBpeConfig>(&config))
-      read_tokenizer_config(settings, frames, bytes->tokens, bytes->special);
-    if (auto* pieces = std::get_if<SentencePieceConfig>(&config))
-      read_tokenizer_config(settings, frames, pieces->pieces, pieces->special);
+    const auto [tokens, special] = decoder_tokens(config);
+    const fs::path beside = path / "tokenizer_config.json";
+    if (tokens == nullptr || !fs::exists(beside)) return config;
+    TACK_TRY(const std::string text, read_file(beside, kMostBytes));
+    TACK_TRY(const Json settings, parse_json(text, beside.string()));
+    if (!settings.is_object()) return fail("{}: not a JSON object", beside.string());
+    if (std::string_view(name) != "tokenizer.json")
+      TACK_RETURN_IF_ERROR(add_tokens(settings, beside.string(), *tokens));
+    read_frame(settings, *tokens, *special);
     return config;
   }
   return fail(ErrorCode::kNotFound,
               "{}: no tokenizer.json, tokenizer.model, spiece.model or tekken.json", path.string());
+}
+
+void pad_vocabulary(TokenizerConfig& config, std::int64_t tokens) {
+  auto* const list = decoder_tokens(config).first;
+  if (list == nullptr) return;
+  for (std::size_t id = 0; id < static_cast<std::size_t>(tokens); ++id) {
+    if (id == list->size()) list->push_back({.text = "", .kind = TokenKind::kUnused});
+    VocabularyToken& token = (*list)[id];
+    if (token.text.empty() && token.kind == TokenKind::kUnused)
+      token.text = fmt::format("[PAD{}]", id);
+  }
 }
 
 std::vector<std::pair<std::string, GgufValue>> tokenizer_gguf_keys(const TokenizerConfig& config) {

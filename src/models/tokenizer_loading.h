@@ -23,9 +23,18 @@ using TokenizerConfig = std::variant<WordPieceConfig, ByteBpeConfig, SentencePie
 // By tokenizer.ggml.model: "bert", "gpt2", "llama", "t5".
 Result<TokenizerConfig> tokenizer_config_from_gguf(const GgufFile& file);
 // Of a directory as Hugging Face lays it out: tokenizer.json, tokenizer.model, spiece.model, or
-// tekken.json, the first that is there, and what tokenizer_config.json says of special tokens. Or
-// one of these files. kNotFound when there is none.
+// tekken.json, the first that is there, and what tokenizer_config.json says of special and added
+// tokens. Or one of these files. kNotFound when there is none.
 Result<TokenizerConfig> tokenizer_config_from_files(const std::filesystem::path& path);
+
+// Names ids behind the last token "[PAD7]", unused, so that there are so many: a model may have
+// more rows than its tokenizer has tokens, and llama.cpp wants one for each. Nothing when there are
+// more.
+void pad_vocabulary(TokenizerConfig& config, std::int64_t tokens);
+
+// Of the bytes of one of these files; `name` is its path, whose last part says which it is.
+Result<TokenizerConfig> tokenizer_config_from_bytes(std::string_view bytes,
+                                                    const std::filesystem::path& name);
 
 // llama.cpp's tokenizer.ggml.* keys, and tack.tokenizer for what they cannot say.
 std::vector<std::pair<std::string, GgufValue>> tokenizer_gguf_keys(const TokenizerConfig& config);

@@ -142,6 +142,9 @@ Status ByteBpe::init(ByteBpeConfig config) {
   }
   for (std::size_t b = 0; b < single_.size(); ++b)
     if (single_[b] < 0) return fail("no token for the byte 0x{:02x}", b);
+  // What merges into a user-defined token was cut out before, but files have such merges.
+  for (TokenId id = 0; id < vocab_size(); ++id)
+    if (at(id).kind == TokenKind::kUserDefined) by_bytes_.add(at(id).text, id);
   whole_ = std::make_unique<std::atomic<Whole>[]>(tokens().size());
   merges_ = PairTable(config.merges.size());
   std::string joined;
@@ -164,9 +167,9 @@ Result<std::unique_ptr<Tokenizer>> make_byte_bpe(ByteBpeConfig config) {
   return made;
 }
 
-std::vector<ByteBpeConfig::Merge> merges_by_id(const std::vector<VocabularyToken>& tokens) {
+std::vector<TokenPair> merges_by_id(const std::vector<VocabularyToken>& tokens) {
   const TextTable table = table_of(tokens);
-  std::vector<ByteBpeConfig::Merge> merges;
+  std::vector<TokenPair> merges;
   for (const VocabularyToken& token : tokens) {
     if (token.kind != TokenKind::kText) continue;
     const std::string_view bytes = token.text;

@@ -15,11 +15,7 @@ namespace tack {
 
 struct ByteBpeConfig {
   std::vector<VocabularyToken> tokens;  // by id; text tokens hold their bytes
-  // Pairs of ids, the first merged first; the token of their joined bytes is in `tokens`.
-  struct Merge {
-    TokenId left, right;
-  };
-  std::vector<Merge> merges;
+  std::vector<TokenPair> merges;        // the first is merged first
   // Instead of merges: any two tokens that join to a token may be merged, that of the least id
   // first (tiktoken, Tekken).
   bool merge_by_id = false;
@@ -33,7 +29,7 @@ struct ByteBpeConfig {
 Result<std::unique_ptr<Tokenizer>> make_byte_bpe(ByteBpeConfig config);
 
 // The pairs that merge_by_id means, those of the least joined token first.
-std::vector<ByteBpeConfig::Merge> merges_by_id(const std::vector<VocabularyToken>& tokens);
+std::vector<TokenPair> merges_by_id(const std::vector<VocabularyToken>& tokens);
 
 // GPT-2's way to write bytes in files: each as a printable character. Characters that stand for no
 // byte stay as they are.

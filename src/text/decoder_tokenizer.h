@@ -29,6 +29,11 @@ struct VocabularyToken {
   bool strips_left = false, strips_right = false;
 };
 
+// Two that merge into the token of their joined texts.
+struct TokenPair {
+  TokenId left, right;
+};
+
 class DecoderTokenizer : public Tokenizer {
  public:
   Tokens encode(std::string_view text, std::int64_t max_tokens) const override;

@@ -64,7 +64,7 @@ class SentencePiece final : public DecoderTokenizer {
   // Whether a word that is a piece becomes that piece: found out when first asked, by any thread.
   enum class Whole : std::uint8_t { kNotAsked, kYes, kNo };
 
-  Status index(bool cut_user_defined);
+  Status index();
   Status add_merges(const SentencePieceConfig& config);
   void rank_scores();
   void append_text(TokenId id, std::string& text) const;
@@ -92,7 +92,7 @@ class SentencePiece final : public DecoderTokenizer {
   Model model_ = Model::kBpe;
   Space space_ = Space::kAlways;
   bool space_once_ = false, split_words_ = false, squeeze_spaces_ = false, byte_fallback_ = true,
-       fuse_unknown_ = true;
+       fuse_unknown_ = true, cuts_user_defined_ = false;
   Charsmap charsmap_;
   TextTable by_text_;
   Trie user_defined_;
@@ -122,7 +122,8 @@ Status SentencePiece::init(SentencePieceConfig config) {
   fuse_unknown_ = config.fuse_unknown;
   TACK_TRY(charsmap_, Charsmap::parse(config.precompiled_charsmap));
   TACK_RETURN_IF_ERROR(adopt(std::move(config.pieces), config.special, config.cut_user_defined));
-  TACK_RETURN_IF_ERROR(index(config.cut_user_defined));
+  cuts_user_defined_ = config.cut_user_defined;
+  TACK_RETURN_IF_ERROR(index());
   if (model_ == Model::kUnigram) return {};
   whole_ = std::make_unique<std::atomic<Whole>[]>(tokens().size());
   if (config.merges.empty())
@@ -132,7 +133,7 @@ Status SentencePiece::init(SentencePieceConfig config) {
   return {};
 }
 
-Status SentencePiece::index(bool cut_user_defined) {
+Status SentencePiece::index() {
   by_text_ = TextTable(tokens().size());
   bytes_.fill(-1);
   bool spans = false;
@@ -156,8 +157,9 @@ Status SentencePiece::index(bool cut_user_defined) {
         has_unused_ = true;
         break;
       case TokenKind::kUserDefined:
-        if (cut_user_defined) continue;
-        user_defined_.add(piece.text, id);
+        // Gemma's runs of spaces are found in the raw text only if it has U+2581; else merges make
+        // them.
+        if (!cuts_user_defined_) user_defined_.add(piece.text, id);
         break;
       case TokenKind::kText:
         least = std::min(least, piece.score);
@@ -167,7 +169,9 @@ Status SentencePiece::index(bool cut_user_defined) {
     if (piece.text.empty()) continue;  // Llama 2's tokenizer.json has one
     if (const TokenId other = by_text_.add(piece.text, id); other >= 0)
       return fail("pieces {} and {} are the same text", other, id);
-    if (piece.kind != TokenKind::kUnused) pieces_.add(piece.text, id);
+    if (piece.kind == TokenKind::kText ||
+        (piece.kind == TokenKind::kUserDefined && !cuts_user_defined_))
+      pieces_.add(piece.text, id);
     spans = spans || spans_words(piece.text);
   }
   const bool all_bytes = std::ranges::find(bytes_, -1) == bytes_.end();

@@ -18,10 +18,7 @@ struct SentencePieceConfig {
   std::vector<VocabularyToken> pieces;  // by id
   // BPE: the pairs that merge, the first one first, as tokenizer.json has them. Without any, two
   // pieces merge into any other, that of the best score first.
-  struct Merge {
-    TokenId left, right;
-  };
-  std::vector<Merge> merges;
+  std::vector<TokenPair> merges;
   // Where a space is put in front: nowhere, before a text, or before every stretch of it between
   // special tokens, too.
   enum class Space : std::uint8_t { kNone, kFirst, kAlways };

@@ -6,8 +6,7 @@ ids, and that decoding them gives the line back.
 
 Needs the Python packages tokenizers, sentencepiece, mistral_common and tiktoken. In DIR go the lines and the
 vocabularies made here: two SentencePiece models (Gemma's options, and a unigram model with nmt_nfkc), and
-tokenizer.json files of GPT-2's vocabulary with the words of Llama 3 and Qwen 2. --golden also writes the
-small vocabularies and ids of the unit tests. Exit code 1 when any line differs.
+tokenizer.json files of GPT-2's vocabulary with the words of Llama 3 and Qwen 2. Exit code 1 when any line differs.
 """
 import argparse
 import base64
@@ -196,6 +195,34 @@ GEMMA = dict(model_type="bpe", byte_fallback=True, add_dummy_prefix=False, split
 UNIGRAM = dict(model_type="unigram", byte_fallback=True, num_threads=2)
 
 
+def gemma_json(args):
+    """The trained model as the tokenizer.json that transformers would make of it (GemmaConverter)."""
+    from sentencepiece import sentencepiece_model_pb2
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(train(args, "gemma", 8000, **GEMMA).read_bytes())
+    vocab = {p.piece: i for i, p in enumerate(model.pieces)}
+    merging = {p.piece: p.score for p in model.pieces if p.type in (1, 4)}
+    merges = sorted(((-score, len(t[:k]), t[:k], t[k:]) for t, score in merging.items() for k in range(1, len(t))
+                     if t[:k] in merging and t[k:] in merging), key=lambda m: (m[0], -m[1]))
+    file = {"version": "1.0", "truncation": None, "padding": None,
+            "added_tokens": [{"id": i, "content": p.piece, "single_word": False, "lstrip": False, "rstrip": False,
+                              "normalized": False, "special": p.type != 4}
+                             for i, p in enumerate(model.pieces) if p.type in (2, 3, 4)],
+            "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+            "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False},
+            "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                               {"Sequence": {"id": "A", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}},
+                               {"Sequence": {"id": "B", "type_id": 1}}],
+                               "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}},
+            "decoder": None,
+            "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None,
+                      "end_of_word_suffix": None, "fuse_unk": True, "byte_fallback": True, "ignore_merges": False,
+                      "vocab": vocab, "merges": [[left, right] for _, _, left, right in merges]}}
+    path = args.work / "gemma.json"
+    path.write_text(json.dumps(file), encoding="utf-8")
+    return path
+
+
 def check_sentencepiece(args, name, path, lines, lossless=spaces, frame=(1, 0)):
     import sentencepiece
     reference = sentencepiece.SentencePieceProcessor(model_file=str(path))
@@ -244,6 +271,7 @@ def main():
         "llama2": lambda: check_huggingface(args, "llama2 (tokenizer.json)", hf / "llama2-tiny-random.tokenizer.json", lines, spaces),
         "phi3": lambda: check_huggingface(args, "phi3 (tokenizer.json)", hf / "phi3.tokenizer.json", lines, spaces),
         "gemma": lambda: check_sentencepiece(args, "gemma's options", train(args, "gemma", 8000, **GEMMA), lines),
+        "gemma.json": lambda: check_huggingface(args, "gemma's options (tokenizer.json)", gemma_json(args), lines, spaces),
         "unigram": lambda: check_sentencepiece(args, "unigram, nmt_nfkc", train(args, "unigram", 8000, **UNIGRAM), lines, False, (0, 1)),
     }
     for path in sorted(spm.glob("*.model*")):
