@@ -117,29 +117,12 @@ float* Tape::Impl::place_of(ValueId v, std::int64_t offset) {
 }
 
 void Tape::Impl::pack(const kernels::ProductArgs& args, AlignedBuffer& packed, int worker) const {
-  const Range part = part_of(args.m, worker, pool_.size(), kernels::kProductPackUnit);
-  if (packs(args) && part.size() > 0) product_.pack(args, part.begin, part.end, packed.data());
+  pack_part(product_, args, packed.data(), worker, pool_.size());
 }
 
-// c [m, n] in parts: workers take columns, in panels, when there are enough of them, else rows.
-void Tape::Impl::product(kernels::ProductArgs args, const AlignedBuffer& packed, int worker) {
-  constexpr std::int64_t kPanel = 64, kRowBlock = 6;
-  if (packs(args)) args.packed = packed.data();
-  if ((args.n + kPanel - 1) / kPanel >= 2 * pool_.size() || args.n > args.m) {
-    const Range part = part_of(args.n, worker, pool_.size(), kPanel);
-    args.n = part.size();
-    args.b += args.b_transposed ? part.begin * args.ldb : part.begin;
-    args.c += part.begin;
-    if (args.bias != nullptr) args.bias += part.begin;
-  } else {
-    const Range part = part_of(args.m, worker, pool_.size(), kRowBlock);
-    args.m = part.size();
-    args.packed_row = part.begin;
-    args.a += args.a_transposed ? part.begin : part.begin * args.lda;
-    args.c += part.begin * args.ldc;
-  }
-  args.scratch = scratch_[at(worker)].data();
-  if (args.m > 0 && args.n > 0) product_.multiply(args);
+void Tape::Impl::product(const kernels::ProductArgs& args, const AlignedBuffer& packed,
+                         int worker) {
+  multiply_part(product_, args, packed.data(), scratch_[at(worker)].data(), worker, pool_.size());
 }
 
 std::size_t Tape::Impl::bytes() const {

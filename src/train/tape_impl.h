@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "train/tape.h"
 #include "train/tape_plan.h"
+#include "train/worker_product.h"
 
 namespace tack {
 
@@ -19,17 +20,6 @@ inline std::size_t at(std::int32_t i) {
 }
 inline std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
-}
-
-struct Range {
-  std::int64_t begin = 0, end = 0;
-  std::int64_t size() const { return end - begin; }
-};
-
-// The part of [0, n) of one of `parts` workers, cut at multiples of `unit`.
-inline Range part_of(std::int64_t n, int part, int parts, std::int64_t unit = 1) {
-  const std::int64_t units = (n + unit - 1) / unit;
-  return {std::min(n, units * part / parts * unit), std::min(n, units * (part + 1) / parts * unit)};
 }
 
 // The dropout of one node: masks are a function of seed, node and row.
@@ -101,11 +91,9 @@ class Tape::Impl {
               bool accumulate) const;
   // All workers together: pack() brings A into order in `packed`, product() may begin after a
   // barrier.
-  bool packs(const kernels::ProductArgs& args) const {
-    return args.a_transposed || product_.packs_straight;
-  }
+  bool packs(const kernels::ProductArgs& args) const { return tack::packs(product_, args); }
   void pack(const kernels::ProductArgs& args, AlignedBuffer& packed, int worker) const;
-  void product(kernels::ProductArgs args, const AlignedBuffer& packed, int worker);
+  void product(const kernels::ProductArgs& args, const AlignedBuffer& packed, int worker);
 
   // One operator forward, this worker's share; n is the node's number. tape_forward.cc
   void run(const Node& node, std::size_t n, const graph::Embedding& op, int worker);

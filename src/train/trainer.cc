@@ -29,7 +29,8 @@ class Run {
       : parameters_(parameters), curriculum_(curriculum), options_(options), pool_(pool) {
     const auto n = static_cast<std::int64_t>(curriculum.size());
     steps_per_epoch_ = (n + options.batch - 1) / options.batch;
-    total_steps_ = steps_per_epoch_ * options.epochs;
+    total_steps_ = options.steps > 0 ? options.steps : steps_per_epoch_ * options.epochs;
+    epochs_ = (total_steps_ + steps_per_epoch_ - 1) / steps_per_epoch_;
     curriculum.begin_epoch(0);
     for (std::size_t i = 0; i < curriculum.size(); ++i)
       for (std::size_t s = 0; s < curriculum.sequences(i); ++s) {
@@ -56,18 +57,17 @@ class Run {
         tape_->bytes() + parameters_.bytes() + (average_.size() + best_.size()) * sizeof(float);
     TACK_RETURN_IF_ERROR(resume());
     last_saved_ = Clock::now();
-    Progress progress(options_.label, tokens_per_epoch_ * options_.epochs, "tokens");
+    Progress progress(options_.label, tokens_per_epoch_ * total_steps_ / steps_per_epoch_, "tokens");
     progress.skip(result_.tokens);
     while (result_.steps < total_steps_ && !result_.stopped_early) {
       TACK_RETURN_IF_ERROR(train_step(progress));
-      if (result_.steps % steps_per_epoch_ == 0) {
+      if (result_.steps % steps_per_epoch_ == 0 || result_.steps == total_steps_) {
         TACK_RETURN_IF_ERROR(end_epoch());
-        progress.stage(fmt::format(
-            "epoch {} of {}: loss {:.3f}{}", result_.epochs.size(), options_.epochs,
-            result_.epochs.back().loss,
-            curriculum_.has_validation()
-                ? fmt::format(", validation {:.2f} %", 100 * result_.epochs.back().validation)
-                : ""));
+        const EpochRecord& last = result_.epochs.back();
+        progress.stage(fmt::format("epoch {} of {}: loss {:.3f}{}", last.epoch, epochs_, last.loss,
+                                   curriculum_.has_validation()
+                                       ? ", " + curriculum_.validation_text(last.validation)
+                                       : ""));
       }
       if (interrupted()) {
         TACK_RETURN_IF_ERROR(save());
@@ -231,8 +231,9 @@ class Run {
   Status end_epoch() {
     EpochRecord record{.epoch = static_cast<std::int64_t>(result_.epochs.size()) + 1,
                        .step = result_.steps};
-    const auto recent = std::span(result_.losses).last(static_cast<std::size_t>(steps_per_epoch_));
-    for (double loss : recent) record.loss += loss / static_cast<double>(steps_per_epoch_);
+    const std::int64_t before = result_.epochs.empty() ? 0 : result_.epochs.back().step;
+    const auto recent = std::span(result_.losses).subspan(static_cast<std::size_t>(before));
+    for (double loss : recent) record.loss += loss / static_cast<double>(recent.size());
     record.validation = std::numeric_limits<double>::quiet_NaN();
     if (curriculum_.has_validation()) {
       if (!average_.empty()) std::ranges::swap_ranges(average_, parameters_.values());
@@ -248,7 +249,7 @@ class Run {
       if (!average_.empty()) std::ranges::swap_ranges(average_, parameters_.values());
       result_.stopped_early = options_.patience > 0 &&
                               record.epoch - result_.best_epoch >= options_.patience &&
-                              record.epoch < options_.epochs;
+                              record.epoch < epochs_;
     }
     result_.epochs.push_back(record);
     return {};
@@ -337,7 +338,7 @@ class Run {
   PackedExamples packed_;
   std::vector<std::size_t> order_;
   std::int64_t order_epoch_ = -1;
-  std::int64_t steps_per_epoch_ = 0, total_steps_ = 0;
+  std::int64_t steps_per_epoch_ = 0, total_steps_ = 0, epochs_ = 0;
   std::int64_t longest_ = 1, longest_validation_ = 1, tokens_per_epoch_ = 0;
   std::size_t values_size_ = 0;
   std::vector<float> average_, best_;
@@ -348,6 +349,10 @@ class Run {
 };
 
 }  // namespace
+
+std::string Curriculum::validation_text(double value) const {
+  return fmt::format("validation {:.2f} %", 100 * value);
+}
 
 Result<TrainingResult> train(const graph::Graph& graph, std::span<const graph::ValueId> outputs,
                              ParameterSet& parameters, Curriculum& curriculum,

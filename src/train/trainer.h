@@ -82,10 +82,13 @@ class Curriculum {
   virtual Result<double> validate(const Forward& forward) = 0;
   virtual bool has_validation() const = 0;
   virtual std::int64_t longest_validation() const = 0;  // tokens
+  // Such a number for a person.
+  virtual std::string validation_text(double value) const;
 };
 
 struct TrainerOptions {
   std::int64_t epochs = 10;
+  std::int64_t steps = 0;   // instead of epochs; the last may then end early
   std::int64_t batch = 32;  // examples per step
   double rate = 5e-5;
   double warmup = 0.1;  // share of the steps
