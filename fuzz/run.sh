@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat task_toml chat_answer}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat task_toml chat_answer}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -21,6 +21,8 @@ printf '\005a,b\n"x ""y""",z\n' | seed csv csv
 printf '\001a\tb\nx\ty\n' | seed csv tsv
 printf '\002{"a":"x","b":1}\n' | seed csv jsonl
 printf '\003[["x","y"],{"a":"b","b":"c"}]' | seed csv json
+printf 'a\n\nb c\n \nd' | seed documents lines
+printf 'a<|endoftext|>\nb' | seed documents marks
 printf '\020The [MASK] na\303\257ve \346\235\261 letters' | seed wordpiece text
 printf '\001It'"'"'s na\303\251ve  aaab<s> 12345\r\n' | seed byte_bpe text
 printf '\041a  ab<b>na\303\251ve \342\226\201aaa<s>' | seed sentencepiece text

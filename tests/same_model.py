@@ -6,7 +6,7 @@ import sys
 
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 STRING, ARRAY = 8, 9
-MEASURED = {"latency_us", "p50_us", "texts_per_second", "bytes", "command"}
+MEASURED = {"latency_us", "p50_us", "texts_per_second", "tokens_per_second", "bytes", "command"}
 
 
 def without_measured(value):

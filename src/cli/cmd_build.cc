@@ -56,7 +56,7 @@ Result<Task> task_from_flags(const Options& options) {
 std::vector<Fact> facts(const BuildResult& result) {
   std::vector<Fact> out = {
       {"base", result.base},
-      {"training rows", fmt::format("{}", result.train_rows)},
+      {result.texts ? "training documents" : "training rows", fmt::format("{}", result.train_rows)},
       {"head", result.head},
       {"calibration",
        result.labels.empty() ? "none: texts have no label" : calibration_text(result)},
@@ -82,12 +82,17 @@ Json training_json(const TrainingResult& training) {
           {"epochs", epochs}};
 }
 
+const TextEvaluation* base_of_texts(const BuildResult& result) {
+  return result.baseline_texts ? &*result.baseline_texts : nullptr;
+}
+
 // What was measured, of whatever kind the task is.
 std::string measured_text(const BuildResult& result) {
   if (result.tagged) return tag_evaluation_text(*result.tagged);
   if (result.extracted) return extract_evaluation_text(*result.extracted);
   if (result.label_sets) return label_set_evaluation_text(*result.label_sets, result.labels);
   if (result.pairs) return pair_evaluation_text(*result.pairs);
+  if (result.texts) return text_evaluation_text(*result.texts, base_of_texts(result));
   return evaluation_text(result.evaluation, result.labels);
 }
 
@@ -101,6 +106,9 @@ std::string measured_html(const BuildResult& result) {
     return label_set_evaluation_html(title, facts(result), *result.label_sets, result.labels,
                                      training);
   if (result.pairs) return pair_evaluation_html(title, facts(result), *result.pairs, training);
+  if (result.texts)
+    return text_evaluation_html(title, facts(result), *result.texts, base_of_texts(result),
+                                training);
   return evaluation_html(title, facts(result), result.evaluation, result.labels, training);
 }
 
@@ -109,6 +117,7 @@ Json measured_json(const BuildResult& result) {
   if (result.extracted) return result.extracted->to_json();
   if (result.label_sets) return result.label_sets->to_json(result.labels);
   if (result.pairs) return result.pairs->to_json();
+  if (result.texts) return result.texts->to_json();
   return result.evaluation.to_json(result.labels);
 }
 
@@ -197,6 +206,18 @@ Status write_head_pages(const BuildResult& result, const Options& options) {
   }
   return {};
 }
+// Of a decoder: there are no labels, hence no calibration and no gate.
+Json texts_json(const BuildResult& result, const Options& options) {
+  Json json = result.texts->to_json();
+  if (result.baseline_texts) json["base"] = result.baseline_texts->to_json();
+  json["model"] = options.out;
+  json["model_bytes"] = result.model_bytes;
+  json["parameters"] = result.trained_parameters;
+  json["training"] = training_json(*result.training);
+  json["seconds"] = result.seconds;
+  return json;
+}
+
 Status print(const BuildResult& result, const Options& options) {
   if (!result.heads.empty()) return print_heads(result, options);
   if (!options.json) {
@@ -208,6 +229,7 @@ Status print(const BuildResult& result, const Options& options) {
                  static_cast<double>(result.model_bytes) / 1e6, result.seconds);
     return {};
   }
+  if (result.texts) return print_line(to_text(texts_json(result, options), 2));
   Json json = measured_json(result);
   json["model"] = result.accepted() ? Json(options.out) : Json();
   json["model_bytes"] = result.model_bytes;

@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
+#include "eval/documents.h"
 #include "tasks/heads.h"
 #include "tasks/perplexity.h"
 #include "tasks/report.h"
@@ -19,6 +20,8 @@ struct Options {
   std::string separator, positive, other, score;
   bool label_pairs = false;
   PerplexityOptions perplexity;
+  bool documents = false;
+  std::int64_t length = 0;
   int threads = 0;
   bool json = false;
 };
@@ -131,9 +134,35 @@ Status run_pairs(const Options& options, const std::shared_ptr<const Model>& mod
       path);
 }
 
+Status run_documents(const Options& options, const std::shared_ptr<const Model>& model,
+                     const std::filesystem::path& path) {
+  if (options.data.empty())
+    return fail(ErrorCode::kUsage, "{}: name a file of documents to predict", path.string());
+  if (options.perplexity.context > 0 || options.perplexity.chunks > 0 ||
+      !options.perplexity.save.empty() || !options.perplexity.against.empty())
+    return fail(ErrorCode::kUsage,
+                "--context, --chunks, --save-probs and --against do not go with --documents");
+  TACK_TRY(const Dataset documents, read_documents(std::span(&options.data, 1)));
+  Progress progress("evaluating", 0, "tokens");
+  TACK_TRY(const TextEvaluation evaluation,
+           evaluate_texts(model, documents,
+                          {.threads = options.threads,
+                           .length = options.length,
+                           .progress = [&](std::int64_t tokens) { progress.advance(tokens); }}));
+  progress.finish();
+  return report(
+      options, evaluation.to_json(), text_evaluation_text(evaluation),
+      [&](const std::vector<Fact>& facts) {
+        return text_evaluation_html(model->name(), facts, evaluation);
+      },
+      path);
+}
+
 Status run_decoder(Options options, const std::shared_ptr<const Model>& model) {
   if (!options.html.empty())
-    return fail(ErrorCode::kUsage, "--html does not go with a decoder: --json does");
+    return fail(ErrorCode::kUsage, "of a decoder --html goes with --documents");
+  if (options.length > 0)
+    return fail(ErrorCode::kUsage, "of a decoder --length goes with --documents");
   if (options.data.empty() && options.perplexity.against.empty())
     return fail(ErrorCode::kUsage, "{} is a decoder: name a file of text to predict",
                 model->path().string());
@@ -194,7 +223,8 @@ Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
   {
     TACK_TRY(const auto model, Model::open(path));
-    if (model->generates()) return run_decoder(options, model);
+    if (model->generates())
+      return options.documents ? run_documents(options, model, path) : run_decoder(options, model);
     if (options.data.empty())
       return fail(ErrorCode::kUsage, "name a file of rows that {} is measured on", path.string());
     if (!model->tags().empty() && !options.head.empty())
@@ -253,6 +283,11 @@ Verb make_eval(Command& root) {
               "Of a decoder: write its log-probabilities, as llama-perplexity does");
   verb.option("--against", perplexity.against,
               "Of a decoder: compare with log-probabilities that were written so");
+  verb.flag("--documents", options->documents,
+            "Of a decoder: every document of the text anew; perplexity and bits per byte");
+  verb.option("--length", options->length,
+              "With --documents: tokens that are predicted together; default: as it was trained")
+      .range(0, 1 << 20);
   verb.option("--format", options->format, "auto, csv, tsv, jsonl or json").show_default();
   verb.option("--html", options->html, "Also write the report as one HTML page");
   add_threads_option(verb, options->threads);

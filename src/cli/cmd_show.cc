@@ -68,6 +68,10 @@ void print_metrics(const Json& metrics) {
   if (metrics.contains("mrr"))
     fmt::print("measured      recall at 1 {:.2f} %, at 10 {:.2f} %, MRR {:.2f} % of {} queries\n",
                100 * number("recall_1"), 100 * number("recall_10"), 100 * number("mrr"), rows);
+  if (metrics.contains("perplexity"))
+    fmt::print("measured      perplexity {:.3f} per token, {:.4f} bits per byte on {} documents\n",
+               number("perplexity"), number("bits_per_byte"),
+               static_cast<std::int64_t>(number("documents")));
   if (metrics.contains("spearman"))
     fmt::print("measured      Spearman {:.2f} % on {} pairs\n", 100 * number("spearman"), rows);
   if (!metrics.contains("macro_f1") || metrics.contains("micro_f1")) return;

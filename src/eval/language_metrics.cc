@@ -35,6 +35,10 @@ double log_sum_exp(std::span<const float> logits) {
   return static_cast<double>(best) + std::log(sum);
 }
 
+double surprise(std::span<const float> logits, std::int32_t next) {
+  return log_sum_exp(logits) - static_cast<double>(logits[static_cast<std::size_t>(next)]);
+}
+
 void LanguageMeter::add(std::span<const float> logits, std::int32_t next, const LogProbsRow* base) {
   const double total = log_sum_exp(logits);
   surprise_.push_back(

@@ -13,6 +13,8 @@ namespace tack {
 
 // ln of the sum of e^x.
 double log_sum_exp(std::span<const float> logits);
+// -ln softmax(logits)[next], in nats.
+double surprise(std::span<const float> logits, std::int32_t next);
 
 // A mean over tokens and its standard error, as if tokens were independent.
 struct MeanAndError {

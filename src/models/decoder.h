@@ -43,6 +43,10 @@ struct DecoderConfig {
 // Checks the sizes, then builds. `where` stands in error messages.
 Result<BuiltModel> build_decoder(const DecoderConfig& config, std::string_view where);
 
+// A Llama that no file describes yet: layers, sizes, heads, vocabulary, positions, norm, rope.base
+// and tied_head of `sizes` count.
+Result<BuiltModel> new_llama(const DecoderConfig& sizes, std::string_view where);
+
 // The keys that every decoder has in GGUF: layers, sizes, heads, norm.
 Status read_decoder_sizes(const GgufFile& file, DecoderConfig& config);
 // Those of a Hugging Face configuration.

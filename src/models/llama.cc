@@ -67,6 +67,12 @@ HfChange hf_change(std::string_view name) {
 
 }  // namespace
 
+Result<BuiltModel> new_llama(const DecoderConfig& sizes, std::string_view where) {
+  DecoderConfig c = sizes;
+  c.architecture = "llama";
+  return finish(std::move(c), 0, where);
+}
+
 const Architecture& llama_architecture() {
   static constexpr std::string_view kTypes[] = {"llama", "mistral"};
   static constexpr Architecture kLlama = {.name = "llama",

@@ -15,6 +15,7 @@
 #include "tasks/augment.h"
 #include "tasks/build_embedding.h"
 #include "tasks/build_extractor.h"
+#include "tasks/build_generator.h"
 #include "tasks/build_multitask.h"
 #include "tasks/build_steps.h"
 #include "tasks/build_tagger.h"
@@ -228,6 +229,7 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
   if (!task.heads.empty()) return build_multitask(task, options);
   if (task.kind == TaskKind::kSpan) return build_extractor(task, options);
   if (task.kind == TaskKind::kEmbed) return build_embedding(task, options);
+  if (task.kind == TaskKind::kGenerate) return build_generator(task, options);
   const auto start = Clock::now();
   const int threads = options.threads > 0 ? options.threads : cpu_info().logical_cores;
   BuildResult result;

@@ -18,6 +18,7 @@
 #include "tasks/evaluate.h"
 #include "tasks/extractor.h"
 #include "tasks/multilabel.h"
+#include "tasks/text_evaluation.h"
 #include "tasks/tagger.h"
 #include "tasks/task.h"
 #include "train/logistic.h"
@@ -56,7 +57,8 @@ struct BuildResult {
   // itself.
   std::optional<LabelSetEvaluation> label_sets, teacher_label_sets, baseline_label_sets;
   std::optional<PairEvaluation> pairs, teacher_pairs, baseline_pairs;
-  std::string head;  // how the head came about, in words
+  std::optional<TextEvaluation> texts, baseline_texts;  // of kind "generate", likewise
+  std::string head;                                     // how the head came about, in words
   double temperature = 1;
   float threshold = 0;
   double detectable_loss = 0;

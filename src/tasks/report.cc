@@ -449,4 +449,44 @@ std::string pair_evaluation_html(const std::string& title, const std::vector<Fac
          "</body></html>\n";
 }
 
+namespace {
+
+std::string number(const Estimate& e) {
+  return fmt::format("{:7.3f}  [{:.3f}, {:.3f}]", e.value, e.low, e.high);
+}
+
+std::string what_was_predicted(const TextEvaluation& e) {
+  return fmt::format("{} documents, {} tokens, {} bytes, in pieces of at most {} tokens",
+                     e.losses.size(), e.all_tokens(), e.all_bytes(), e.length);
+}
+
+std::vector<Fact> text_figures(const TextEvaluation& evaluation, const TextEvaluation* base) {
+  std::vector<Fact> out = {{"perplexity", number(evaluation.perplexity)},
+                           {"bits per byte", number(evaluation.bits_per_byte)}};
+  if (base != nullptr) {
+    out.push_back({"base: perplexity", number(base->perplexity)});
+    out.push_back({"base: bits per byte", number(base->bits_per_byte)});
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string text_evaluation_text(const TextEvaluation& evaluation, const TextEvaluation* base) {
+  std::string out = fmt::format("{}; 95 % intervals in brackets\n", what_was_predicted(evaluation));
+  for (const auto& [name, value] : text_figures(evaluation, base))
+    out += fmt::format("  {:<20} {}\n", name, value);
+  return out + fmt::format("  {:.0f} tokens/s\n", evaluation.tokens_per_second);
+}
+
+std::string text_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                                 const TextEvaluation& evaluation, const TextEvaluation* base,
+                                 const std::string& sections) {
+  std::string out = page_head(title, facts);
+  add_row(out, "measured", what_was_predicted(evaluation));
+  for (const auto& [name, value] : text_figures(evaluation, base)) add_row(out, name, value);
+  return out + "</table>\n<p>Brackets hold 95 % bootstrap intervals, of documents.</p>\n" +
+         sections + "</body></html>\n";
+}
+
 }  // namespace tack

@@ -8,6 +8,7 @@
 #include "tasks/evaluate.h"
 #include "tasks/extractor.h"
 #include "tasks/multilabel.h"
+#include "tasks/text_evaluation.h"
 #include "tasks/tagger.h"
 
 namespace tack {
@@ -43,6 +44,14 @@ std::string label_set_evaluation_html(const std::string& title, const std::vecto
 std::string pair_evaluation_text(const PairEvaluation& evaluation);
 std::string pair_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
                                  const PairEvaluation& evaluation,
+                                 const std::string& sections = "");
+
+// Of a decoder on plain text; `base`: the decoder it went on from, or null.
+std::string text_evaluation_text(const TextEvaluation& evaluation,
+                                 const TextEvaluation* base = nullptr);
+std::string text_evaluation_html(const std::string& title, const std::vector<Fact>& facts,
+                                 const TextEvaluation& evaluation,
+                                 const TextEvaluation* base = nullptr,
                                  const std::string& sections = "");
 
 // The same for an extractor.

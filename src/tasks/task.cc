@@ -14,6 +14,8 @@ std::string_view task_kind_name(TaskKind kind) {
       return "embed";
     case TaskKind::kSpan:
       return "span";
+    case TaskKind::kGenerate:
+      return "generate";
   }
   return "?";
 }
@@ -124,7 +126,52 @@ Json StudentShape::to_json() const {
   return json;
 }
 
+Json GenerateSettings::model_json() const {
+  Json json = {{"architecture", architecture},
+               {"layers", layers},
+               {"d", d},
+               {"heads", heads},
+               {"kv_heads", kv_heads},
+               {"ff", ff},
+               {"vocab", vocab},
+               {"context", context},
+               {"tied", tied},
+               {"rope_base", rope_base}};
+  if (!tokenizer.empty()) json["tokenizer"] = tokenizer;
+  return json;
+}
+
 namespace {
+
+// Of kGenerate: the keys of such a task and no others.
+Json generate_json(const Task& task) {
+  Json json = {{"name", task.name},
+               {"kind", task_kind_name(task.kind)},
+               {"description", task.description},
+               {"data",
+                {{"train", task.generate.train},
+                 {"validation", task.validation},
+                 {"test", task.test},
+                 {"licence", task.licence},
+                 {"split_test", task.split_test},
+                 {"split_seed", task.split_seed}}}};
+  if (task.base.empty())
+    json["model"] = task.generate.model_json();
+  else
+    json["model"]["base"] = task.base;
+  json["model"]["type"] = task.type;
+  Json train = task.training.to_json();
+  for (const char* of_others : {"rank", "batch", "smoothing", "layer_decay", "head_rate",
+                                "embeddings", "augment", "overlap"})
+    train.erase(of_others);
+  train["batch_tokens"] = task.generate.batch_tokens;
+  if (task.training.loop.steps > 0) {
+    train.erase("epochs");
+    train["steps"] = task.training.loop.steps;
+  }
+  json["train"] = std::move(train);
+  return json;
+}
 
 Json pairs_json(const PairColumns& pairs) {
   if (pairs.kind == PairKind::kLabel) return {{"kind", "label"}};
@@ -136,6 +183,7 @@ Json pairs_json(const PairColumns& pairs) {
 }  // namespace
 
 Json Task::to_json() const {
+  if (kind == TaskKind::kGenerate) return generate_json(*this);
   Json json = {
       {"name", name},
       {"kind", task_kind_name(kind)},

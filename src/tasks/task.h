@@ -1,6 +1,7 @@
 // What a task is, and task.toml, the file that says it.
 //
-//   [task]         name, kind ("classify", "multilabel", "tag", "span" or "embed"), description
+//   [task]         name, kind ("classify", "multilabel", "tag", "span", "embed" or "generate"),
+//                  description
 //   [data]         train, validation, test, text, label, oos_label, spans (eval/tagged.h), format,
 //                  licence, split_test, split_seed; of questions (eval/questions.h) limit (how many
 //                  of train are used); separator (eval/label_sets.h); positive, negative, or other,
@@ -22,6 +23,10 @@
 //   (of
 //                  its loss), and its own floor or baseline with margin
 //
+// Of kind = "generate" there are [task], [data] (train, one text file or several), [model] (base,
+// or layers, d, heads, kv_heads, ff, vocab, context, tied, rope_base, tokenizer) and [train] (steps
+// or epochs, batch_tokens, length and those above that fit) only: tasks/generate_settings.h.
+//
 // Only [data] train is required, or train of every head. Paths are relative to the file; ${NAME} in
 // them is replaced from the environment. Unknown keys are errors: a misspelt one must not be
 // ignored.
@@ -37,14 +42,15 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "eval/dataset.h"
+#include "tasks/generate_settings.h"
 #include "tasks/trainable.h"
 #include "train/trainer.h"
 
 namespace tack {
 
 // What a model answers with: a label, named spans (and perhaps a label), the stretch of a context
-// that answers a question, any number of labels, a vector.
-enum class TaskKind : std::uint8_t { kClassify, kTag, kSpan, kMultilabel, kEmbed };
+// that answers a question, any number of labels, a vector, the text that follows.
+enum class TaskKind : std::uint8_t { kClassify, kTag, kSpan, kMultilabel, kEmbed, kGenerate };
 std::string_view task_kind_name(TaskKind kind);
 
 struct GateRule {
@@ -147,6 +153,7 @@ struct Task {
   double false_alarms = 0.05;
   GateRule gate;
   std::vector<HeadTask> heads;  // empty: one question, whose rows are those above
+  GenerateSettings generate;    // of kGenerate
 
   // A head as a task of its own: its rows and gate, everything else as here.
   Task of_head(const HeadTask& head) const;

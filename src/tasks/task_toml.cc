@@ -93,6 +93,17 @@ class Section {
     return {};
   }
 
+  // A text, alone or several in a list.
+  Status read_one_or_more(const char* key, std::vector<std::string>& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr || node->is_array()) return read(key, out);
+    std::string one;
+    TACK_RETURN_IF_ERROR(read(key, one));
+    if (one.empty()) return wrong(*node, key, "a text in quotes, or a list of them");
+    out = {std::move(one)};
+    return {};
+  }
+
   // One of several words.
   template <class Choice>
   Status read(const char* key, std::initializer_list<std::pair<const char*, Choice>> choices,
@@ -359,6 +370,125 @@ Status read_heads(const toml::table& heads, std::string_view file, Task& task) {
   return {};
 }
 
+// [model] of kind = "generate": a base, or the sizes of a decoder from scratch.
+Status read_decoder(Section& model, std::string_view name, Task& task) {
+  GenerateSettings& sizes = task.generate;
+  const char* type = "f16";
+  TACK_RETURN_IF_ERROR(model.read("base", task.base));
+  TACK_RETURN_IF_ERROR(model.read(
+      "type", {std::pair{"bf16", "bf16"}, std::pair{"f16", "f16"}, std::pair{"f32", "f32"}}, type));
+  task.type = type;
+  if (!task.base.empty()) return model.finish();
+  TACK_RETURN_IF_ERROR(
+      model.read("architecture", {std::pair{"llama", std::string("llama")}}, sizes.architecture));
+  TACK_RETURN_IF_ERROR(model.read("layers", 1, 512, sizes.layers));
+  TACK_RETURN_IF_ERROR(model.read("d", 8, 65536, sizes.d));
+  TACK_RETURN_IF_ERROR(model.read("heads", 1, 1024, sizes.heads));
+  TACK_RETURN_IF_ERROR(model.read("kv_heads", 1, 1024, sizes.kv_heads));
+  TACK_RETURN_IF_ERROR(model.read("ff", 8, 1 << 20, sizes.ff));
+  TACK_RETURN_IF_ERROR(model.read("context", 8, 1 << 20, sizes.context));
+  TACK_RETURN_IF_ERROR(model.read("tied", sizes.tied));
+  TACK_RETURN_IF_ERROR(model.read("rope_base", 1, 1e9, sizes.rope_base));
+  TACK_RETURN_IF_ERROR(model.read("tokenizer", sizes.tokenizer));
+  // 256 bytes and what ends a text.
+  if (sizes.tokenizer.empty()) TACK_RETURN_IF_ERROR(model.read("vocab", 257, 1 << 20, sizes.vocab));
+  TACK_RETURN_IF_ERROR(model.finish());
+  for (const auto& [key, value] : {std::pair{"layers", sizes.layers}, std::pair{"d", sizes.d},
+                                   std::pair{"heads", sizes.heads}, std::pair{"ff", sizes.ff}})
+    if (value == 0)
+      return fail(ErrorCode::kUsage,
+                  "{}: [model] {} is missing: a decoder from scratch needs layers, d, heads and ff "
+                  "(or base, a decoder to go on from)",
+                  name, key);
+  if (sizes.d % sizes.heads != 0 || sizes.d / sizes.heads % 2 != 0)
+    return fail(ErrorCode::kUsage, "{}: [model] d = {} is no even multiple of heads = {}", name,
+                sizes.d, sizes.heads);
+  if (sizes.kv_heads == 0) sizes.kv_heads = sizes.heads;
+  if (sizes.heads % sizes.kv_heads != 0)
+    return fail(ErrorCode::kUsage, "{}: [model] heads = {} is no multiple of kv_heads = {}", name,
+                sizes.heads, sizes.kv_heads);
+  return {};
+}
+
+// [train] of kind = "generate".
+Status read_pretraining(Section& train, std::string_view name, Task& task) {
+  TrainSettings& settings = task.training;
+  TrainerOptions& loop = settings.loop;
+  settings.method = TrainMethod::kFull;
+  loop.schedule = Schedule::kCosine;
+  loop.rate = task.base.empty() ? 1e-3 : 1e-4;
+  loop.warmup = 0.05;
+  loop.dropout = 0;
+  loop.adamw.beta2 = 0.95F;
+  double decay = 0.1, clip = 1;
+  auto seed = static_cast<std::int64_t>(loop.seed);
+  // Of a base, whose context is not known yet: 0.
+  settings.length = task.base.empty() ? std::min<std::int64_t>(task.generate.context, 512) : 0;
+  TACK_RETURN_IF_ERROR(train.read("epochs", 1, 100000, loop.epochs));
+  TACK_RETURN_IF_ERROR(train.read("steps", 1, INT32_MAX, loop.steps));
+  if (train.has("epochs") && train.has("steps"))
+    return train.wrong("steps", "left out when there are epochs");
+  TACK_RETURN_IF_ERROR(train.read("batch_tokens", 1, 1 << 24, task.generate.batch_tokens));
+  TACK_RETURN_IF_ERROR(train.read("length", 4, 1 << 20, settings.length));
+  TACK_RETURN_IF_ERROR(train.read("rate", 1e-8, 1, loop.rate));
+  TACK_RETURN_IF_ERROR(train.read("warmup", 0, 1, loop.warmup));
+  TACK_RETURN_IF_ERROR(
+      train.read("schedule",
+                 {std::pair{"constant", Schedule::kConstant},
+                  std::pair{"linear", Schedule::kLinear}, std::pair{"cosine", Schedule::kCosine}},
+                 loop.schedule));
+  TACK_RETURN_IF_ERROR(train.read("decay", 0, 1, decay));
+  TACK_RETURN_IF_ERROR(train.read("clip", 0, 1e9, clip));
+  TACK_RETURN_IF_ERROR(train.read("dropout", 0, 0.9, loop.dropout));
+  TACK_RETURN_IF_ERROR(train.read("average", 0, 0.999999, loop.average));
+  TACK_RETURN_IF_ERROR(train.read("patience", 0, 10000, loop.patience));
+  TACK_RETURN_IF_ERROR(train.read("validation", 0.0001, 0.5, settings.validation));
+  TACK_RETURN_IF_ERROR(train.read("seed", 0, INT32_MAX, seed));
+  TACK_RETURN_IF_ERROR(train.read("bf16", loop.bf16));
+  TACK_RETURN_IF_ERROR(train.read("recompute", loop.recompute));
+  TACK_RETURN_IF_ERROR(train.read("checkpoint_seconds", 0, 1e6, loop.checkpoint_seconds));
+  TACK_RETURN_IF_ERROR(train.finish());
+  if (task.base.empty() && settings.length > task.generate.context)
+    return fail(ErrorCode::kUsage, "{}: [train] length = {} is more than [model] context = {}",
+                name, settings.length, task.generate.context);
+  loop.adamw.decay = static_cast<float>(decay);
+  loop.adamw.clip = static_cast<float>(clip);
+  loop.seed = static_cast<std::uint64_t>(seed);
+  return {};
+}
+
+// What follows [task] of kind = "generate": there are no labels, so most sections have no meaning.
+Status read_generate(const toml::table& root, std::string_view name, Task& task) {
+  for (const auto& [key, node] : root)
+    if (const auto text = key.str();
+        text != "task" && text != "data" && text != "model" && text != "train")
+      return fail(ErrorCode::kUsage,
+                  "{}: line {}: kind = \"generate\" has no [{}]; it has task, data, model, train",
+                  name, node.source().begin.line, text);
+  const auto section = [&](const char* key) {
+    const toml::node* node = root.get(key);
+    return Section(node == nullptr ? nullptr : node->as_table(), key, name);
+  };
+  Section data = section("data");
+  std::int64_t seed = 1;
+  task.split_test = 0.05;
+  task.training.validation = 0.05;
+  TACK_RETURN_IF_ERROR(data.read_one_or_more("train", task.generate.train));
+  TACK_RETURN_IF_ERROR(data.read("validation", task.validation));
+  TACK_RETURN_IF_ERROR(data.read("test", task.test));
+  TACK_RETURN_IF_ERROR(data.read("licence", task.licence));
+  TACK_RETURN_IF_ERROR(data.read("split_test", 0.0001, 0.9, task.split_test));
+  TACK_RETURN_IF_ERROR(data.read("split_seed", 0, INT64_MAX, seed));
+  TACK_RETURN_IF_ERROR(data.finish());
+  task.split_seed = static_cast<std::uint64_t>(seed);
+  if (task.generate.train.empty())
+    return fail(ErrorCode::kUsage, "{}: [data] train is missing: a file of plain text, or several",
+                name);
+  Section model = section("model"), train = section("train");
+  TACK_RETURN_IF_ERROR(read_decoder(model, name, task));
+  return read_pretraining(train, name, task);
+}
+
 Status read_sections(const toml::table& root, std::string_view name, Task& task) {
   constexpr std::array<std::string_view, 10> kSections = {
       "task",    "data", "model",       "train", "student",
@@ -383,9 +513,10 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
       "kind",
       {std::pair{"classify", TaskKind::kClassify}, std::pair{"multilabel", TaskKind::kMultilabel},
        std::pair{"tag", TaskKind::kTag}, std::pair{"span", TaskKind::kSpan},
-       std::pair{"embed", TaskKind::kEmbed}},
+       std::pair{"embed", TaskKind::kEmbed}, std::pair{"generate", TaskKind::kGenerate}},
       task.kind));
   TACK_RETURN_IF_ERROR(head_line.finish());
+  if (task.kind == TaskKind::kGenerate) return read_generate(root, name, task);
 
   Section data = section("data");
   std::int64_t seed = 1;
@@ -570,7 +701,8 @@ Result<Task> read_task(const std::filesystem::path& path,
   const std::filesystem::path directory = path.parent_path();
   std::vector<std::string*> files = {&task.train.path, &task.validation, &task.test,
                                      &task.teacher.unlabelled};
-  std::vector<std::string*> models = {&task.base, &task.teacher.base,
+  for (std::string& file : task.generate.train) files.push_back(&file);
+  std::vector<std::string*> models = {&task.base, &task.teacher.base, &task.generate.tokenizer,
                                       task.gate.baseline ? &*task.gate.baseline : nullptr};
   for (HeadTask& head : task.heads) {
     files.insert(files.end(), {&head.train.path, &head.validation, &head.test});

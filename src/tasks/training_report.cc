@@ -1,6 +1,7 @@
 #include "tasks/training_report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -139,10 +140,15 @@ bool is_comparison(const Json& json) {
          std::ranges::all_of(json, [](const Json& line) { return line.is_object(); });
 }
 
-}  // namespace
+std::vector<double> perplexities(const TrainingResult& training) {
+  std::vector<double> values = validations(training);
+  for (double& value : values) value = std::exp(-value);
+  return values;
+}
 
-std::string training_text(const std::string& label, const TrainingResult& training,
-                          std::int64_t trained_parameters) {
+// Size, steps, speed, memory, and the loss.
+std::string course_text(const std::string& label, const TrainingResult& training,
+                        std::int64_t trained_parameters) {
   std::string text =
       fmt::format("{}: {:.1f} M parameters, {} steps{}, {:.0f} s, {:.0f} MB{}{}\n", label,
                   static_cast<double>(trained_parameters) / 1e6, training.steps,
@@ -155,6 +161,24 @@ std::string training_text(const std::string& label, const TrainingResult& traini
                   training.stopped_early ? ", stopped early" : "");
   text += fmt::format("  loss        {}  {:.3f} to {:.3f}", sparkline(training.losses, 40),
                       training.epochs.front().loss, training.epochs.back().loss);
+  return text;
+}
+
+}  // namespace
+
+std::string text_training_text(const std::string& label, const TrainingResult& training,
+                               std::int64_t trained_parameters) {
+  const auto values = perplexities(training);
+  return fmt::format(
+      "{}\n  validation  {}  perplexity {:.2f} to {:.2f}, best {:.2f} after epoch {} of {}",
+      course_text(label, training, trained_parameters), sparkline(values, 40), values.front(),
+      values.back(), std::exp(-training.best_validation), training.best_epoch,
+      training.epochs.size());
+}
+
+std::string training_text(const std::string& label, const TrainingResult& training,
+                          std::int64_t trained_parameters) {
+  std::string text = course_text(label, training, trained_parameters);
   if (training.best_epoch > 0)
     text += fmt::format("\n  validation  {}  best {:.2f} % after epoch {} of {}",
                         sparkline(validations(training), 40), 100 * training.best_validation,
@@ -163,6 +187,7 @@ std::string training_text(const std::string& label, const TrainingResult& traini
 }
 
 Json comparison_json(const BuildResult& result) {
+  if (result.texts) return Json::array();  // text_evaluation_text() says what the base gives
   if (result.label_sets)
     return lines_of(result, result.baseline_label_sets, result.teacher_label_sets,
                     *result.label_sets);
@@ -201,7 +226,9 @@ std::string comparison_text(const Json& compared) {
 std::string training_html(const BuildResult& result) {
   if (!result.training) return "";
   std::string out = "<div class=\"row\">" + curve_svg("Loss", result.training->losses, 1, "");
-  if (const auto values = validations(*result.training); !values.empty())
+  if (result.texts)
+    out += curve_svg("Validation perplexity", perplexities(*result.training), 1, "");
+  else if (const auto values = validations(*result.training); !values.empty())
     out += curve_svg("Validation", values, 100, " %");
   out += "</div>\n";
   const Json lines = comparison_json(result);

@@ -11,6 +11,9 @@ namespace tack {
 // Lines without the last line end: speed, memory, loss and validation as sparklines.
 std::string training_text(const std::string& label, const TrainingResult& training,
                           std::int64_t trained_parameters);
+// The same where validations are -nats per token: perplexities.
+std::string text_training_text(const std::string& label, const TrainingResult& training,
+                               std::int64_t trained_parameters);
 
 // The models that a build made, on the same test rows; stands in a model's tack.metrics as
 // "compared": a list of {"name", "bytes", "accuracy", "f1", "exact", "micro_f1", "mrr" or

@@ -57,7 +57,8 @@ class Run {
         tape_->bytes() + parameters_.bytes() + (average_.size() + best_.size()) * sizeof(float);
     TACK_RETURN_IF_ERROR(resume());
     last_saved_ = Clock::now();
-    Progress progress(options_.label, tokens_per_epoch_ * total_steps_ / steps_per_epoch_, "tokens");
+    Progress progress(options_.label, tokens_per_epoch_ * total_steps_ / steps_per_epoch_,
+                      "tokens");
     progress.skip(result_.tokens);
     while (result_.steps < total_steps_ && !result_.stopped_early) {
       TACK_RETURN_IF_ERROR(train_step(progress));
