@@ -25,7 +25,7 @@ struct Options {
   std::string model, data, text = "text", kv = "f16";
   std::vector<std::int64_t> tokens = {12, 128};
   std::int64_t sequences = 64;
-  std::int64_t prefill = 512, decode = 128;
+  std::int64_t prefill = 512, decode = 128, parallel = 1;
   int threads = 0, rounds = 0;
   bool json = false, exact = false;
 };
@@ -119,28 +119,40 @@ Result<Json> measure(TextEncoder& encoder, const Shape& shape, int rounds) {
               {"gops", 2e-9 * per_token * rate * mean_tokens}};
 }
 
-// Tokens per second: a prompt at once, and one token after another behind it.
+// Tokens per second: a prompt at once, and one token after another behind it, of all sequences.
 struct DecoderRates {
   double prefill = 0, decode = 0;
 };
 
 Result<DecoderRates> decoder_round(Decoder& decoder, const std::vector<TokenId>& ids,
-                                   std::int64_t prefill) {
+                                   const Options& options) {
   const std::span<const TokenId> all(ids);
-  const auto prompt = static_cast<std::size_t>(prefill);
-  decoder.rewind(0, 0);
-  const auto feed = [&](std::size_t from, std::size_t to, std::size_t piece) -> Result<double> {
-    const auto start = Clock::now();
-    for (std::size_t i = from; i < to; i += piece) {
-      const DecoderPart part{0, all.subspan(i, std::min(piece, to - i))};
-      TACK_TRY(const auto logits, decoder.run({&part, 1}));
-      if (std::isnan(logits[0])) return fail("the model's logits are not numbers");
-    }
-    return static_cast<double>(to - from) / seconds_since(start);
+  const auto prompt = static_cast<std::size_t>(options.prefill);
+  std::vector<DecoderPart> parts;
+  const auto run = [&]() -> Status {
+    TACK_TRY(const auto logits, decoder.run(parts));
+    if (std::isnan(logits[0])) return fail("the model's logits are not numbers");
+    return {};
   };
   DecoderRates rates;
-  TACK_TRY(rates.prefill, feed(0, prompt, static_cast<std::size_t>(decoder.batch())));
-  TACK_TRY(rates.decode, feed(prompt, ids.size(), 1));
+  for (std::int64_t sequence = 0; sequence < options.parallel; ++sequence) {
+    decoder.rewind(sequence, 0);
+    const auto start = Clock::now();
+    const auto piece = static_cast<std::size_t>(decoder.batch());
+    for (std::size_t i = 0; i < prompt; i += piece) {
+      parts = {{sequence, all.subspan(i, std::min(piece, prompt - i))}};
+      TACK_RETURN_IF_ERROR(run());
+    }
+    rates.prefill = static_cast<double>(prompt) / seconds_since(start);
+  }
+  const auto start = Clock::now();
+  for (std::size_t i = prompt; i < ids.size(); ++i) {
+    parts.clear();
+    for (std::int64_t sequence = 0; sequence < options.parallel; ++sequence)
+      parts.push_back({sequence, all.subspan(i, 1)});
+    TACK_RETURN_IF_ERROR(run());
+  }
+  rates.decode = static_cast<double>(options.decode * options.parallel) / seconds_since(start);
   return rates;
 }
 
@@ -152,10 +164,11 @@ Status run_decoder(const Options& options, const std::shared_ptr<const Model>& m
   const auto kv = options.kv == "f32"   ? kernels::KvType::kF32
                   : options.kv == "f16" ? kernels::KvType::kF16
                                         : kernels::KvType::kQ8_0;
-  TACK_TRY(const auto decoder,
-           Decoder::create(
-               model,
-               {.threads = options.threads, .context = context, .kv = kv, .exact = options.exact}));
+  TACK_TRY(const auto decoder, Decoder::create(model, {.threads = options.threads,
+                                                       .context = context,
+                                                       .sequences = options.parallel,
+                                                       .kv = kv,
+                                                       .exact = options.exact}));
   Random random(1);
   std::vector<TokenId> ids(static_cast<std::size_t>(context));
   for (TokenId& id : ids)
@@ -163,7 +176,7 @@ Status run_decoder(const Options& options, const std::shared_ptr<const Model>& m
   std::vector<float> prefill, decode;
   const int rounds = options.rounds > 0 ? options.rounds : kDecoderRounds;
   for (int round = 0; round < rounds; ++round) {
-    TACK_TRY(const DecoderRates rates, decoder_round(*decoder, ids, options.prefill));
+    TACK_TRY(const DecoderRates rates, decoder_round(*decoder, ids, options));
     prefill.push_back(static_cast<float>(rates.prefill));
     decode.push_back(static_cast<float>(rates.decode));
   }
@@ -179,6 +192,7 @@ Status run_decoder(const Options& options, const std::shared_ptr<const Model>& m
                                    {"isa", isa},
                                    {"prefill", options.prefill},
                                    {"decode", options.decode},
+                                   {"parallel", options.parallel},
                                    {"prefill_tps", prefill_tps},
                                    {"decode_tps", decode_tps}},
                               2));
@@ -237,6 +251,10 @@ Verb make_bench(Command& root) {
   verb.option("--text", options->text, "Column of the text").show_default();
   verb.option("--prefill", options->prefill, "Of a decoder: tokens of the prompt").show_default();
   verb.option("--decode", options->decode, "Of a decoder: tokens that follow one by one")
+      .show_default();
+  verb.option("--parallel", options->parallel,
+              "Of a decoder: sequences that each get a token in every call; the rate is of all")
+      .range(1, 256)
       .show_default();
   verb.option("--kv", options->kv, "Of a decoder: how keys and values are kept")
       .one_of({"f32", "f16", "q8_0"})

@@ -7,6 +7,7 @@
 #include "base/aligned_buffer.h"
 #include "base/checked.h"
 #include "base/cpu.h"
+#include "base/range.h"
 #include "base/thread_pool.h"
 #include "engine/decoder_program.h"
 #include "engine/kv_cache.h"
@@ -20,20 +21,12 @@ using graph::Node;
 using graph::ValueId;
 
 constexpr std::int64_t kDefaultContext = 8192;
-constexpr std::int64_t kWeightRows =
-    32;  // of a linear layer: what workers share, and widen at once
+// Of a linear layer's weight: what workers share, and widen at once.
+constexpr std::int64_t kWeightRows = 32;
 constexpr std::int64_t kItemsPerWorker = 2;  // of attention; with fewer, spans are shared
 
 std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
-}
-
-struct Range {
-  std::int64_t begin, end;
-};
-Range part_of(std::int64_t n, int part, int parts, std::int64_t unit = 1) {
-  const std::int64_t units = div_up(n, unit);
-  return {std::min(n, units * part / parts * unit), std::min(n, units * (part + 1) / parts * unit)};
 }
 
 class GraphDecoder final : public Decoder {
@@ -76,6 +69,9 @@ class GraphDecoder final : public Decoder {
   std::int64_t length(std::int64_t sequence) const override { return cache_.length(sequence); }
   bool rewind(std::int64_t sequence, std::int64_t length) override {
     return cache_.rewind(sequence, length);
+  }
+  bool copy(std::int64_t from, std::int64_t to, std::int64_t length) override {
+    return cache_.copy(from, to, length);
   }
   Memory memory() const override {
     std::size_t arena = arena_.size() + hidden_.size() + quantized_.size() + partial_.size() +
@@ -221,7 +217,8 @@ class GraphDecoder final : public Decoder {
         const TokenId id = part.tokens[at(i)];
         if (id < 0 || id >= vocab_size())
           return fail(ErrorCode::kUsage, "token id {} is not in 0 to {}", id, vocab_size() - 1);
-        if (part.all_logits || i + 1 == count)
+        if (part.logits == DecoderPart::Logits::kAll ||
+            (part.logits == DecoderPart::Logits::kLast && i + 1 == count))
           wanted_.push_back(static_cast<std::int64_t>(ids_.size()));
         ids_.push_back(id);
         places_.push_back({part.sequence, before + i});
@@ -518,9 +515,8 @@ class GraphDecoder final : public Decoder {
   std::vector<std::vector<float>> vectors_;   // by weight
   AlignedBuffer arena_, hidden_, quantized_;  // hidden_: the rows whose logits are wanted
   AlignedBuffer partial_;                     // states of spans
-  std::vector<AlignedBuffer> widened_, product_scratch_, block_scratch_,
-      attention_scratch_;              // by
-                                       // worker
+  // By worker.
+  std::vector<AlignedBuffer> widened_, product_scratch_, block_scratch_, attention_scratch_;
   std::vector<AlignedBuffer> angles_;  // by table
   std::vector<float> out_;
   // Of the call: rows are the tokens of all parts.

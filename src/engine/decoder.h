@@ -32,12 +32,13 @@ struct DecoderOptions {
 
 // What one sequence gets in a call.
 struct DecoderPart {
+  enum class Logits : std::uint8_t { kNone, kLast, kAll };
   std::int64_t sequence = 0;        // 0 to DecoderOptions::sequences - 1; once a call
   std::span<const TokenId> tokens;  // that follow those it has; at least one
-  bool all_logits = false;          // of every token, not of the last alone
+  Logits logits = Logits::kLast;    // of which tokens
 };
 
-// Owned by one thread at a time. All memory is allocated when it is made, but for all_logits.
+// Owned by one thread at a time. All memory is allocated when it is made, but for Logits::kAll.
 class Decoder {
  public:
   // Errors: a model that does not generate, a context beyond the model's, keys in q8_0 of heads
@@ -62,6 +63,9 @@ class Decoder {
   // Forgets all but the first `length` tokens. False, and all are forgotten, when layers with a
   // window no longer have what lies before.
   virtual bool rewind(std::int64_t sequence, std::int64_t length) = 0;
+  // Makes the first `length` tokens of `from` all that `to` has: a copy instead of a computation.
+  // False, and nothing changes, when layers with a window no longer have them.
+  virtual bool copy(std::int64_t from, std::int64_t to, std::int64_t length) = 0;
 
   struct Memory {
     std::size_t cache = 0, arena = 0;  // bytes

@@ -43,7 +43,8 @@ class DecoderEngine : public testing::Test {
                                  std::span<const TokenId> ids, std::size_t piece) {
     std::vector<float> all;
     for (std::size_t i = 0; i < ids.size(); i += piece) {
-      const DecoderPart part{sequence, ids.subspan(i, std::min(piece, ids.size() - i)), true};
+      const DecoderPart part{sequence, ids.subspan(i, std::min(piece, ids.size() - i)),
+                             DecoderPart::Logits::kAll};
       const auto logits = decoder.run({&part, 1});
       EXPECT_TRUE(logits) << logits.error().message;
       all.insert(all.end(), logits->begin(), logits->end());
@@ -199,6 +200,55 @@ TEST_F(DecoderEngine, RewindsWhatItStillHas) {
                          straight.end() - static_cast<std::ptrdiff_t>(after.size())));
   EXPECT_FALSE(window->rewind(0, 5));
   EXPECT_EQ(window->length(0), 0);
+}
+
+TEST_F(DecoderEngine, ACopyOfASequenceGoesOnWithTheSameBits) {
+  for (const char* name : {"llama, tied", "mistral, window", "gemma 3"}) {
+    SCOPED_TRACE(name);
+    const auto some = golden_[name]["ids"].get<std::vector<TokenId>>();
+    std::vector<TokenId> longer;  // rings of tiles have turned
+    while (longer.size() < 230) longer.push_back(some[longer.size() % some.size()]);
+    const std::span<const TokenId> all(longer);
+    const auto d = decoder(open(name), {.threads = 1, .context = 256, .sequences = 3, .batch = 16});
+    const std::vector<float> straight = feed(*d, 0, all, 16);
+    const auto ends_alike = [&](const std::vector<float>& rest) {
+      return std::equal(rest.begin(), rest.end(),
+                        straight.end() - static_cast<std::ptrdiff_t>(rest.size()));
+    };
+    ASSERT_TRUE(d->copy(0, 2, 220));
+    EXPECT_EQ(d->length(2), 220);
+    EXPECT_TRUE(ends_alike(feed(*d, 2, all.subspan(220), 3)));
+    // What it got later is no part of what the first has.
+    EXPECT_EQ(d->length(0), 230);
+    ASSERT_TRUE(d->copy(2, 1, 230));
+    ASSERT_TRUE(d->rewind(1, 225));
+    EXPECT_TRUE(ends_alike(feed(*d, 1, all.subspan(225), 5)));
+  }
+  const auto window =
+      decoder(open("mistral, window"), {.threads = 1, .context = 256, .sequences = 2, .batch = 1});
+  const std::vector<TokenId> ones(200, 1);
+  feed(*window, 0, ones, 1);
+  EXPECT_FALSE(window->copy(0, 1, 5));
+  EXPECT_EQ(window->length(1), 0);
+  EXPECT_EQ(window->length(0), 200);
+}
+
+TEST_F(DecoderEngine, LogitsComeForWhatIsAskedAlone) {
+  const auto ids = golden_["llama, tied"]["ids"].get<std::vector<TokenId>>();
+  const std::span<const TokenId> all(ids);
+  const auto d = decoder(open("llama, tied"), {.threads = 2, .sequences = 3});
+  const auto vocab = static_cast<std::size_t>(d->vocab_size());
+  const DecoderPart parts[] = {{0, all.subspan(0, 5), DecoderPart::Logits::kNone},
+                               {1, all.subspan(0, 4), DecoderPart::Logits::kAll},
+                               {2, all.subspan(0, 3), DecoderPart::Logits::kLast}};
+  const auto logits = d->run(parts);
+  ASSERT_TRUE(logits);
+  ASSERT_EQ(logits->size(), 5 * vocab);
+  EXPECT_TRUE(std::ranges::equal(logits->subspan(4 * vocab), logits->subspan(2 * vocab, vocab)));
+  const auto none = d->run({parts, 1});
+  ASSERT_TRUE(none);
+  EXPECT_TRUE(none->empty());
+  EXPECT_EQ(d->length(0), 10);
 }
 
 TEST_F(DecoderEngine, WhatDoesNotFitChangesNothing) {

@@ -10,6 +10,8 @@ namespace tack {
 namespace {
 
 constexpr std::size_t kKeptConstraints = 32;
+// Tokens that another request is about to read; fewer are read again.
+constexpr std::size_t kWorthWaiting = 32;
 
 std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
@@ -158,23 +160,52 @@ std::size_t Generator::best_slot(std::span<const TokenId> prompt) const {
   return best;
 }
 
-// Gives waiting requests, in their order, the sequences that are free.
+// Gives waiting requests, in their order, the sequences that are free. Who begins like a prompt
+// that is being read waits for what they share: it is read once.
 void Generator::seat() {
-  while (!waiting_.empty()) {
-    Job& job = *waiting_.front();
-    const std::size_t s = best_slot(job.request.prompt);
+  for (auto next = waiting_.begin(); next != waiting_.end();) {
+    const std::span<const TokenId> prompt = (*next)->request.prompt;
+    const std::size_t s = best_slot(prompt);
     if (s == slots_.size()) return;
-    Slot& slot = slots_[s];
-    // The last token is read in any case: its logits are wanted.
-    const std::size_t common =
-        std::min(common_prefix(slot.held, job.request.prompt), job.request.prompt.size() - 1);
-    const auto sequence = static_cast<std::int64_t>(s);
-    const bool kept = decoder_->rewind(sequence, static_cast<std::int64_t>(common));
-    slot.held.resize(kept ? common : 0);
-    job.reused = static_cast<std::int64_t>(slot.held.size());
-    slot.job = std::move(waiting_.front());
-    waiting_.pop_front();
+    if (is_being_read(prompt)) {
+      ++next;
+      continue;
+    }
+    bring_prefix(s, prompt);
+    (*next)->reused = static_cast<std::int64_t>(slots_[s].held.size());
+    slots_[s].job = std::move(*next);
+    next = waiting_.erase(next);
   }
+}
+
+// Whether a running request has still to read tokens that `prompt` begins with, and enough of them.
+bool Generator::is_being_read(std::span<const TokenId> prompt) const {
+  return std::ranges::any_of(slots_, [&](const Slot& slot) {
+    if (!slot.job) return false;
+    const std::size_t common = common_prefix(slot.job->request.prompt, prompt);
+    return common > slot.held.size() + kWorthWaiting;
+  });
+}
+
+// Leaves free sequence `to` with as much of the prompt's beginning as any sequence has.
+void Generator::bring_prefix(std::size_t to, std::span<const TokenId> prompt) {
+  // The last token is read in any case: its logits are wanted.
+  const auto usable = [&](const Slot& slot) {
+    return std::min(common_prefix(slot.held, prompt), prompt.size() - 1);
+  };
+  std::size_t from = to;
+  for (std::size_t s = 0; s < slots_.size(); ++s)
+    if (usable(slots_[s]) > usable(slots_[from])) from = s;
+  const std::size_t most = usable(slots_[from]);
+  std::vector<TokenId>& held = slots_[to].held;
+  if (from != to && decoder_->copy(static_cast<std::int64_t>(from), static_cast<std::int64_t>(to),
+                                   static_cast<std::int64_t>(most))) {
+    held.assign(prompt.begin(), prompt.begin() + static_cast<std::ptrdiff_t>(most));
+    return;
+  }
+  const std::size_t own = usable(slots_[to]);
+  const bool kept = decoder_->rewind(static_cast<std::int64_t>(to), static_cast<std::int64_t>(own));
+  held.resize(kept ? own : 0);
 }
 
 // The call of the decoder: a token for each request that answers, then pieces of prompts.
@@ -194,7 +225,10 @@ void Generator::compose() {
     if (!slot.job || is_answering(slot)) continue;
     const auto rest = std::span<const TokenId>(slot.job->request.prompt).subspan(slot.held.size());
     const std::size_t count = std::min(rest.size(), at(left));
-    parts_.push_back({.sequence = static_cast<std::int64_t>(s), .tokens = rest.first(count)});
+    parts_.push_back(
+        {.sequence = static_cast<std::int64_t>(s),
+         .tokens = rest.first(count),
+         .logits = count == rest.size() ? DecoderPart::Logits::kLast : DecoderPart::Logits::kNone});
     left -= static_cast<std::int64_t>(count);
   }
 }
@@ -206,6 +240,8 @@ std::span<const GenerationUpdate> Generator::step() {
   compose();
   if (parts_.empty()) return updates_;
   const auto logits = decoder_->run(parts_);
+  const std::size_t vocab = at(decoder_->vocab_size());
+  std::size_t row = 0;
   for (std::size_t p = 0; p < parts_.size(); ++p) {
     Slot& slot = slots_[at(parts_[p].sequence)];
     slot.used = steps_;
@@ -214,9 +250,8 @@ std::span<const GenerationUpdate> Generator::step() {
       continue;
     }
     slot.held.insert(slot.held.end(), parts_[p].tokens.begin(), parts_[p].tokens.end());
-    const std::size_t vocab = at(decoder_->vocab_size());
-    if (slot.held.size() >= slot.job->request.prompt.size())
-      take(slot, logits->subspan(p * vocab, vocab));
+    if (parts_[p].logits == DecoderPart::Logits::kLast)
+      take(slot, logits->subspan(row++ * vocab, vocab));
   }
   return updates_;
 }

@@ -3,8 +3,8 @@
 //
 // step() runs one call of the decoder for everybody: requests that answer get a token each, and
 // prompts are read in pieces with what the call has left (continuous batching). A sequence keeps
-// its tokens after its request has ended: a prompt that begins like them is not read again as far
-// as they agree. What a request gets does not depend on who else is there.
+// its tokens after its request has ended: a prompt that begins like those of any sequence is not
+// read again as far as they agree. What a request gets does not depend on who else is there.
 #pragma once
 
 #include <cstdint>
@@ -112,6 +112,8 @@ class Generator {
   Generator(std::unique_ptr<Decoder> decoder, const GeneratorOptions& options);
   Result<std::shared_ptr<const Constraint>> constraint(const OutputForm& form);
   void seat();
+  bool is_being_read(std::span<const TokenId> prompt) const;
+  void bring_prefix(std::size_t to, std::span<const TokenId> prompt);
   std::size_t best_slot(std::span<const TokenId> prompt) const;
   void compose();
   void take(Slot& slot, std::span<const float> logits);

@@ -71,6 +71,27 @@ class GeneratorTest : public testing::Test {
   std::shared_ptr<const Model> model_;
 };
 
+TEST_F(GeneratorTest, ABeginningThatRequestsShareIsReadOnce) {
+  const std::string shared(100, 's');
+  const std::vector<std::string> prompts = {shared + "one", shared + "two",
+                                            shared + "three, longer", "something else"};
+  const auto g = generator(4, 16);
+  std::vector<GenerationId> ids;
+  for (const std::string& prompt : prompts) ids.push_back(*g->add(request(prompt)));
+  auto answers = run(*g);
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    EXPECT_EQ(answers[ids[i]].text, one(*generator(), request(prompts[i])).text) << i;
+    const std::int64_t reused = answers[ids[i]].end->reused_tokens;
+    EXPECT_EQ(reused >= 100, i == 1 || i == 2) << i << ": " << reused;
+  }
+  // A sequence in use is copied too.
+  auto first = request(shared + "again", 30);
+  g->add(first);
+  g->step();
+  const auto second = g->add(request(shared + "again!", 5));
+  EXPECT_GE(run(*g)[*second].end->reused_tokens, 100);
+}
+
 TEST_F(GeneratorTest, TakesTheBestTokenOfTheDecodersLogits) {
   const auto decoder = *Decoder::create(model_, {.threads = 1});
   std::vector<TokenId> ids = model_->tokenizer().encode("once upon").ids, expected;

@@ -1,6 +1,7 @@
 #include "engine/kv_cache.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include "base/aligned_buffer.h"
@@ -43,16 +44,38 @@ void KvCache::advance(std::int64_t sequence, std::int64_t tokens) {
   longest_[at(sequence)] = std::max(longest_[at(sequence)], length);
 }
 
-bool KvCache::rewind(std::int64_t sequence, std::int64_t length) {
+bool KvCache::has(std::int64_t sequence, std::int64_t length) const {
   // The next token sees window - 1 rows before it.
   const std::int64_t tiles = div_up(longest_[at(sequence)], kKvTile);
-  const bool kept = std::ranges::all_of(layers_, [&](const Layer& layer) {
+  return std::ranges::all_of(layers_, [&](const Layer& layer) {
     const std::int64_t first = (tiles - layer.slots) * kKvTile;
     return first <= 0 || first <= length - (layer.shape.window - 1);
   });
+}
+
+bool KvCache::rewind(std::int64_t sequence, std::int64_t length) {
+  const bool kept = has(sequence, length);
   lengths_[at(sequence)] = kept ? std::min(length, lengths_[at(sequence)]) : 0;
   if (lengths_[at(sequence)] == 0) longest_[at(sequence)] = 0;
   return kept;
+}
+
+bool KvCache::copy(std::int64_t from, std::int64_t to, std::int64_t length) {
+  length = std::min(length, lengths_[at(from)]);
+  if (from == to) return rewind(to, length);
+  if (!has(from, length)) return false;
+  // A ring is taken as it is, with what has overwritten its oldest tiles.
+  const std::int64_t tiles = div_up(longest_[at(from)], kKvTile), wanted = div_up(length, kKvTile);
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    const std::int64_t used = tiles > layer.slots ? layer.slots : wanted;
+    const std::size_t bytes = at(used) * kernels::kv_tile_bytes(type_, layer.shape.head_dim);
+    for (std::int64_t h = 0; h < layer.shape.kv_heads; ++h)
+      std::memcpy(head(to, i, h).tiles, head(from, i, h).tiles, bytes);
+  }
+  lengths_[at(to)] = length;
+  longest_[at(to)] = length == 0 ? 0 : longest_[at(from)];
+  return true;
 }
 
 }  // namespace tack

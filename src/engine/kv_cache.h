@@ -30,6 +30,9 @@ class KvCache {
 
   // False, and the sequence is empty, when a window has lost what lies before `length`.
   bool rewind(std::int64_t sequence, std::int64_t length);
+  // `to` has the first `length` tokens of `from`, at most all of them; false, and nothing changes,
+  // when a window has lost them.
+  bool copy(std::int64_t from, std::int64_t to, std::int64_t length);
 
   std::size_t bytes() const { return bytes_; }
 
@@ -44,6 +47,8 @@ class KvCache {
     void operator()(std::byte* memory) const { std::free(memory); }
   };
   static std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+  // Whether the rows before `length` that the next token sees are all there.
+  bool has(std::int64_t sequence, std::int64_t length) const;
 
   std::vector<Layer> layers_;
   kernels::KvType type_;

@@ -114,7 +114,8 @@ class Measurement {
     for (std::int64_t at = 0, end = 0; at < last; at = end) {
       const bool counts = at >= shape_.first();
       end = std::min(at + (counts ? kPiece : decoder.batch()), counts ? last : shape_.first());
-      const DecoderPart piece{0, part(at, end), counts};
+      const DecoderPart piece{0, part(at, end),
+                              counts ? DecoderPart::Logits::kAll : DecoderPart::Logits::kNone};
       TACK_TRY(const auto logits, decoder.run({&piece, 1}));
       if (counts) TACK_RETURN_IF_ERROR(count(chunk, at, end, ids, logits, writer));
     }

@@ -98,7 +98,7 @@ Result<TextEvaluation> evaluate_texts(const std::shared_ptr<const Model>& model,
     decoder->rewind(0, 0);
     for (std::size_t at = 0; at < inputs.size(); at += static_cast<std::size_t>(batch)) {
       const std::size_t count = std::min(static_cast<std::size_t>(batch), inputs.size() - at);
-      const DecoderPart part{0, inputs.subspan(at, count), true};
+      const DecoderPart part{0, inputs.subspan(at, count), DecoderPart::Logits::kAll};
       TACK_TRY(const auto logits, decoder->run({&part, 1}));
       for (std::size_t i = 0; i < count; ++i)
         out.losses[document] += surprise(logits.subspan(i * vocab, vocab), targets[at + i]);
