@@ -31,6 +31,8 @@ SHAPES = {
     "llama-1b": dict(arch="llama", d=2048, ff=8192, layers=16, heads=32, kv=8, head=64, vocab=128256),
     "gemma-1b": dict(arch="gemma3", d=1152, ff=6912, layers=26, heads=4, kv=1, head=256, vocab=262144),
 }
+# Of rows that are no whole blocks, as llama-quantize has it.
+INSTEAD = {"q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0"}
 ALIGNMENT = 32
 
 
@@ -113,10 +115,8 @@ def main():
     shape = dict(SHAPES[args.shape])
     if args.layers:
         shape["layers"] = args.layers
-    all_tensors = list(tensors(shape, args.type, args.head or args.type))
-    for name, dims, kind in all_tensors:
-        if dims[-1] % TYPES[kind][1] != 0:
-            raise SystemExit(f"{name}: rows of {dims[-1]} are no whole blocks of {kind}")
+    all_tensors = [(name, dims, kind if dims[-1] % TYPES[kind][1] == 0 else INSTEAD.get(kind, "f16"))
+                   for name, dims, kind in tensors(shape, args.type, args.head or args.type)]
     pairs = metadata(shape)
     header = struct.pack("<IIQQ", 0x46554747, 3, len(all_tensors), len(pairs))
     header += b"".join(pair(key, value) for key, value in pairs.items())

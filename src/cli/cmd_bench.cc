@@ -135,16 +135,16 @@ Result<DecoderRates> decoder_round(Decoder& decoder, const std::vector<TokenId>&
     return {};
   };
   DecoderRates rates;
-  for (std::int64_t sequence = 0; sequence < options.parallel; ++sequence) {
-    decoder.rewind(sequence, 0);
-    const auto start = Clock::now();
-    const auto piece = static_cast<std::size_t>(decoder.batch());
-    for (std::size_t i = 0; i < prompt; i += piece) {
-      parts = {{sequence, all.subspan(i, std::min(piece, prompt - i))}};
-      TACK_RETURN_IF_ERROR(run());
-    }
-    rates.prefill = static_cast<double>(prompt) / seconds_since(start);
+  decoder.rewind(0, 0);
+  const auto begin = Clock::now();
+  const auto piece = static_cast<std::size_t>(decoder.batch());
+  for (std::size_t i = 0; i < prompt; i += piece) {
+    parts = {{0, all.subspan(i, std::min(piece, prompt - i))}};
+    TACK_RETURN_IF_ERROR(run());
   }
+  rates.prefill = static_cast<double>(prompt) / seconds_since(begin);
+  for (std::int64_t sequence = 1; sequence < options.parallel; ++sequence)
+    if (!decoder.copy(0, sequence, options.prefill)) return fail("the prompt cannot be copied");
   const auto start = Clock::now();
   for (std::size_t i = prompt; i < ids.size(); ++i) {
     parts.clear();
