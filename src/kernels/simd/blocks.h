@@ -106,36 +106,106 @@ template <class L, int R, int C>
                      static_cast<std::size_t>(columns) * sizeof(float));
 }
 
+// The slab that comes next, asked for a few lines at a time while the last one is multiplied, where
+// few rows share it: it takes as long to come as to use.
+template <class T>
+class NextSlab {
+ public:
+  static constexpr bool kAsks = true;
+  NextSlab(const BlockProductArgs& args, std::int64_t stride, std::int64_t column,
+           std::int64_t block)
+      : stride_(stride) {
+    const std::int64_t all = args.k / kBlockValues;
+    if (block >= all) {
+      block = 0;
+      column += kBlockColumns;
+    }
+    if (column >= args.n) return;
+    const std::int64_t blocks = all - block < kSlabBlocks ? all - block : kSlabBlocks;
+    rows_ = args.n - column < kBlockColumns ? args.n - column : kBlockColumns;
+    row_ = args.b + column * stride + block / T::kBlocks * T::kBytes;
+    bytes_ = blocks / T::kBlocks * T::kBytes;
+  }
+  void ask(int lines) {
+    for (; lines > 0 && rows_ > 0; --lines) {
+      __builtin_prefetch(row_ + at_, 0, 2);
+      at_ += 64;
+      if (at_ < bytes_) continue;
+      at_ = 0;
+      row_ += stride_;
+      --rows_;
+    }
+  }
+
+ private:
+  const std::byte* row_ = nullptr;
+  std::int64_t stride_, rows_ = 0, bytes_ = 0, at_ = 0;
+};
+
+// With many rows it comes in time.
+struct NoSlab {
+  static constexpr bool kAsks = false;
+  template <class... Arguments>
+  explicit NoSlab(const Arguments&...) {}
+};
+inline constexpr std::int64_t kRowsThatAsk = 32;
+
+// A slab's product, asking for the next one. More than a few lines at once would wait for each
+// other.
+template <class T, class L, int R, int C, class Next>
+[[gnu::always_inline]] inline void multiply_asking(const ActivationRow (&rows)[R],
+                                                   std::int64_t blocks, const WeightBlock<T>* w,
+                                                   float* acc, Next& next) {
+  if constexpr (!Next::kAsks) {
+    L::template multiply<T, R, C>(rows, blocks, w, kGroups, acc);
+  } else {
+    constexpr std::int64_t kStretch = 4;
+    ActivationRow at[R];
+    for (int r = 0; r < R; ++r) at[r] = rows[r];
+    for (std::int64_t b = 0; b < blocks; b += kStretch, w += kStretch * kGroups) {
+      next.ask(10);
+      L::template multiply<T, R, C>(at, blocks - b < kStretch ? blocks - b : kStretch, w, kGroups,
+                                    acc);
+      for (int r = 0; r < R; ++r) {
+        at[r].codes += kStretch * kBlockValues;
+        at[r].blocks += kStretch;
+      }
+    }
+  }
+}
+
 // R rows times C groups of 8 columns of a slab.
-template <class T, class L, int R, int C>
+template <class T, class L, int R, int C, class Next>
 inline void slab_tile(const BlockProductArgs& args, const ActivationRow (&rows)[R],
                       std::int64_t row, std::int64_t blocks, bool first, const WeightBlock<T>* w,
-                      std::int64_t column) {
+                      std::int64_t column, Next& next) {
   alignas(32) float acc[R * C * kColumns];
   const std::int64_t left = args.n - column;
   if (left >= C * kColumns) {
     load_sums<L, R, C>(args, row, column, C * kColumns, first, acc);
-    L::template multiply<T, R, C>(rows, blocks, w, kGroups, acc);
+    multiply_asking<T, L, R, C>(rows, blocks, w, acc, next);
     store_sums<L, R, C>(args, row, column, C * kColumns, acc);
     return;
   }
   for (float& sum : acc) sum = 0.0F;
   load_sums<L, R, C>(args, row, column, static_cast<int>(left), first, acc);
-  L::template multiply<T, R, C>(rows, blocks, w, kGroups, acc);
+  multiply_asking<T, L, R, C>(rows, blocks, w, acc, next);
   store_sums<L, R, C>(args, row, column, static_cast<int>(left), acc);
 }
 
-template <class T, class L, int R>
+template <class T, class L, int R, class Next>
 inline void slab_rows(const BlockProductArgs& args, std::int64_t row, std::int64_t block,
-                      std::int64_t blocks, const WeightBlock<T>* slab, std::int64_t column) {
+                      std::int64_t blocks, const WeightBlock<T>* slab, std::int64_t column,
+                      Next& next) {
   ActivationRow rows[R];
   for (int r = 0; r < R; ++r) rows[r] = activation_row<L>(args.a, row + r, args.k, block);
   constexpr int kStep = L::template kPairs<T> ? 2 : 1;
   for (int g = 0; g < kGroups && column + g * kColumns < args.n; g += kStep)
-    slab_tile<T, L, R, kStep>(args, rows, row, blocks, block == 0, slab + g, column + g * kColumns);
+    slab_tile<T, L, R, kStep>(args, rows, row, blocks, block == 0, slab + g, column + g * kColumns,
+                              next);
 }
 
-template <class T, class L>
+template <class T, class L, class Next>
 void many_rows(const BlockProductArgs& args) {
   static_assert(kSlabBlocks * kGroups * sizeof(WeightBlock<T>) <= kBlockScratchBytes);
   const std::int64_t all = args.k / kBlockValues, stride = all / T::kBlocks * T::kBytes;
@@ -150,12 +220,13 @@ void many_rows(const BlockProductArgs& args) {
           unpack_some<T, L>(args.b + j * stride + (block + b) / T::kBlocks * T::kBytes, stride,
                             columns, slab + b * kGroups + g, kGroups);
       }
+      Next next(args, stride, column, block + kSlabBlocks);
       std::int64_t row = 0;
       for (; row + 4 <= args.m; row += 4)
-        slab_rows<T, L, 4>(args, row, block, blocks, slab, column);
-      if (args.m - row == 3) slab_rows<T, L, 3>(args, row, block, blocks, slab, column);
-      if (args.m - row == 2) slab_rows<T, L, 2>(args, row, block, blocks, slab, column);
-      if (args.m - row == 1) slab_rows<T, L, 1>(args, row, block, blocks, slab, column);
+        slab_rows<T, L, 4>(args, row, block, blocks, slab, column, next);
+      if (args.m - row == 3) slab_rows<T, L, 3>(args, row, block, blocks, slab, column, next);
+      if (args.m - row == 2) slab_rows<T, L, 2>(args, row, block, blocks, slab, column, next);
+      if (args.m - row == 1) slab_rows<T, L, 1>(args, row, block, blocks, slab, column, next);
     }
 }
 
@@ -174,7 +245,8 @@ void block_product(const BlockProductArgs& args) {
       case 4:
         return few_rows<T, L, 4>(args);
       default:
-        return many_rows<T, L>(args);
+        return args.m <= kRowsThatAsk ? many_rows<T, L, NextSlab<T>>(args)
+                                      : many_rows<T, L, NoSlab>(args);
     }
   });
 }
