@@ -6,16 +6,10 @@
 #include "base/aligned_buffer.h"
 #include "base/random.h"
 #include "kernels/kernels.h"
+#include "kernels/test_levels.h"
 
 namespace tack::kernels {
 namespace {
-
-std::vector<const Kernels*> levels() {
-  std::vector<const Kernels*> all;
-  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon})
-    if (const Kernels* table = kernels_for(isa)) all.push_back(table);
-  return all;
-}
 
 std::vector<float> normal(std::int64_t n, std::uint64_t seed) {
   Random random(seed);

@@ -10,6 +10,7 @@
 #include "base/aligned_buffer.h"
 #include "kernels/kernels.h"
 #include "kernels/random_blocks.h"
+#include "kernels/test_levels.h"
 
 namespace tack::kernels {
 namespace {
@@ -20,13 +21,6 @@ constexpr DType kTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,   DType::k
 
 std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
-}
-
-std::vector<const Kernels*> levels() {
-  std::vector<const Kernels*> all;
-  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon})
-    if (const Kernels* table = kernels_for(isa)) all.push_back(table);
-  return all;
 }
 
 AlignedBuffer quantize(const Kernels& k, const std::vector<float>& x, std::int64_t m,

@@ -13,19 +13,13 @@
 #include "base/aligned_buffer.h"
 #include "base/random.h"
 #include "kernels/kernels.h"
+#include "kernels/test_levels.h"
 
 namespace tack::kernels {
 namespace {
 
 std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
-}
-
-std::vector<const Kernels*> levels() {
-  std::vector<const Kernels*> all;
-  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon})
-    if (const Kernels* table = kernels_for(isa)) all.push_back(table);
-  return all;
 }
 
 struct Shape {

@@ -14,16 +14,10 @@
 #include "base/aligned_buffer.h"
 #include "base/random.h"
 #include "kernels/gemm_f32.h"
+#include "kernels/test_levels.h"
 
 namespace tack::kernels {
 namespace {
-
-std::vector<const Kernels*> levels() {
-  std::vector<const Kernels*> all;
-  for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon})
-    if (const Kernels* table = kernels_for(isa)) all.push_back(table);
-  return all;
-}
 
 std::vector<float> normals(Random& random, std::int64_t n, double scale = 1.0) {
   std::vector<float> v(static_cast<std::size_t>(n));

@@ -1,7 +1,6 @@
 #include "text/byte_bpe.h"
 
 #include <array>
-#include <atomic>
 #include <unordered_map>
 
 #include <utf8proc.h>
@@ -79,10 +78,6 @@ class ByteBpe final : public DecoderTokenizer {
   }
 
  private:
-  // Whether merging the bytes of a token gives that token: found out when it is first asked, by
-  // any thread, since most words of a text are tokens and a look-up is all they then need.
-  enum class Whole : std::uint8_t { kNotAsked, kYes, kNo };
-
   bool has_text(TokenId id) const {
     return has(id) && (at(id).kind == TokenKind::kText || at(id).kind == TokenKind::kUserDefined);
   }
@@ -90,18 +85,10 @@ class ByteBpe final : public DecoderTokenizer {
   void append_word(std::string_view word, std::vector<TokenId>& ids) const {
     const TokenId id = by_bytes_.find(word);
     if (id < 0) return merge(word, ids);
-    auto& known = whole_[static_cast<std::size_t>(id)];
-    Whole whole = whole_words_ ? Whole::kYes : known.load(std::memory_order_relaxed);
-    if (whole == Whole::kNotAsked) {
-      std::vector<TokenId> merged;
-      merge(word, merged);
-      whole = merged.size() == 1 && merged[0] == id ? Whole::kYes : Whole::kNo;
-      known.store(whole, std::memory_order_relaxed);
-    }
-    if (whole == Whole::kYes)
+    if (whole_words_)
       ids.push_back(id);
     else
-      merge(word, ids);
+      whole_.append(id, ids, [&](std::vector<TokenId>& to) { merge(word, to); });
   }
 
   void merge(std::string_view word, std::vector<TokenId>& ids) const {
@@ -122,7 +109,7 @@ class ByteBpe final : public DecoderTokenizer {
   TextTable by_bytes_;
   PairTable merges_;
   std::array<TokenId, 256> single_{};
-  std::unique_ptr<std::atomic<Whole>[]> whole_;
+  WholeWords whole_;
 };
 
 Status ByteBpe::init(ByteBpeConfig config) {
@@ -145,7 +132,7 @@ Status ByteBpe::init(ByteBpeConfig config) {
   // What merges into a user-defined token was cut out before, but files have such merges.
   for (TokenId id = 0; id < vocab_size(); ++id)
     if (at(id).kind == TokenKind::kUserDefined) by_bytes_.add(at(id).text, id);
-  whole_ = std::make_unique<std::atomic<Whole>[]>(tokens().size());
+  whole_ = WholeWords(tokens().size());
   merges_ = PairTable(config.merges.size());
   std::string joined;
   for (std::size_t i = 0; i < config.merges.size(); ++i) {

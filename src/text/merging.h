@@ -3,6 +3,9 @@
 #pragma once
 
 #include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
 #include <queue>
 #include <span>
 #include <string_view>
@@ -92,5 +95,35 @@ template <class Find>
 std::size_t merge_parts(std::span<Part> parts, const Find& find) {
   return parts.size() <= kShortWord ? merge_short(parts, find) : merge_long(parts, find);
 }
+
+// Which tokens their own bytes merge to: found out when one is first asked, by any thread. Most
+// words of a text are such tokens, and a look-up is all they need.
+class WholeWords {
+ public:
+  WholeWords() = default;
+  explicit WholeWords(std::size_t tokens)
+      : known_(std::make_unique<std::atomic<Known>[]>(tokens)) {}
+
+  // merge(ids) appends what the token's bytes merge to.
+  template <class Merge>
+  void append(TokenId id, std::vector<TokenId>& ids, const Merge& merge) const {
+    auto& known = known_[static_cast<std::size_t>(id)];
+    Known whole = known.load(std::memory_order_relaxed);
+    if (whole == Known::kNotAsked) {
+      std::vector<TokenId> merged;
+      merge(merged);
+      whole = merged.size() == 1 && merged[0] == id ? Known::kWhole : Known::kParts;
+      known.store(whole, std::memory_order_relaxed);
+    }
+    if (whole == Known::kWhole)
+      ids.push_back(id);
+    else
+      merge(ids);
+  }
+
+ private:
+  enum class Known : std::uint8_t { kNotAsked, kWhole, kParts };
+  std::unique_ptr<std::atomic<Known>[]> known_;
+};
 
 }  // namespace tack

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <charconv>
 #include <limits>
 #include <optional>
@@ -61,9 +60,6 @@ class SentencePiece final : public DecoderTokenizer {
                     std::vector<Word>& words) const override;
 
  private:
-  // Whether a word that is a piece becomes that piece: found out when first asked, by any thread.
-  enum class Whole : std::uint8_t { kNotAsked, kYes, kNo };
-
   Status index();
   Status add_merges(const SentencePieceConfig& config);
   void rank_scores();
@@ -105,7 +101,7 @@ class SentencePiece final : public DecoderTokenizer {
   bool has_unused_ = false;
   PairTable merges_;
   std::vector<std::int32_t> ranks_;  // of the pieces, by score
-  std::unique_ptr<std::atomic<Whole>[]> whole_;
+  WholeWords whole_;
 
   // Unigram.
   Trie pieces_;
@@ -125,7 +121,7 @@ Status SentencePiece::init(SentencePieceConfig config) {
   cuts_user_defined_ = config.cut_user_defined;
   TACK_RETURN_IF_ERROR(index());
   if (model_ == Model::kUnigram) return {};
-  whole_ = std::make_unique<std::atomic<Whole>[]>(tokens().size());
+  whole_ = WholeWords(tokens().size());
   if (config.merges.empty())
     rank_scores();
   else
@@ -347,18 +343,7 @@ void SentencePiece::append_words(std::string_view text, bool first, std::vector<
 void SentencePiece::append_word(std::string_view word, std::vector<TokenId>& ids) const {
   const TokenId id = by_text_.find(word);
   if (id < 0) return merge(word, ids);
-  auto& known = whole_[static_cast<std::size_t>(id)];
-  Whole whole = known.load(std::memory_order_relaxed);
-  if (whole == Whole::kNotAsked) {
-    std::vector<TokenId> made;
-    merge(word, made);
-    whole = made.size() == 1 && made[0] == id ? Whole::kYes : Whole::kNo;
-    known.store(whole, std::memory_order_relaxed);
-  }
-  if (whole == Whole::kYes)
-    ids.push_back(id);
-  else
-    merge(word, ids);
+  whole_.append(id, ids, [&](std::vector<TokenId>& to) { merge(word, to); });
 }
 
 Merged SentencePiece::merged(std::string_view word, const Part& a, const Part& b) const {

@@ -112,8 +112,9 @@ template <class T>
 class NextSlab {
  public:
   static constexpr bool kAsks = true;
+  // Column and block of the next slab; `asks` times will be asked.
   NextSlab(const BlockProductArgs& args, std::int64_t stride, std::int64_t column,
-           std::int64_t block)
+           std::int64_t block, std::int64_t blocks, std::int64_t asks)
       : stride_(stride) {
     const std::int64_t all = args.k / kBlockValues;
     if (block >= all) {
@@ -121,13 +122,14 @@ class NextSlab {
       column += kBlockColumns;
     }
     if (column >= args.n) return;
-    const std::int64_t blocks = all - block < kSlabBlocks ? all - block : kSlabBlocks;
+    blocks = all - block < blocks ? all - block : blocks;
     rows_ = args.n - column < kBlockColumns ? args.n - column : kBlockColumns;
     row_ = args.b + column * stride + block / T::kBlocks * T::kBytes;
     bytes_ = blocks / T::kBlocks * T::kBytes;
+    lines_ = (rows_ * ((bytes_ + 63) / 64) + asks - 1) / asks;
   }
-  void ask(int lines) {
-    for (; lines > 0 && rows_ > 0; --lines) {
+  void ask() {
+    for (std::int64_t i = 0; i < lines_ && rows_ > 0; ++i) {
       __builtin_prefetch(row_ + at_, 0, 2);
       at_ += 64;
       if (at_ < bytes_) continue;
@@ -139,7 +141,7 @@ class NextSlab {
 
  private:
   const std::byte* row_ = nullptr;
-  std::int64_t stride_, rows_ = 0, bytes_ = 0, at_ = 0;
+  std::int64_t stride_, rows_ = 0, bytes_ = 0, at_ = 0, lines_ = 0;
 };
 
 // With many rows it comes in time.
@@ -149,6 +151,7 @@ struct NoSlab {
   explicit NoSlab(const Arguments&...) {}
 };
 inline constexpr std::int64_t kRowsThatAsk = 32;
+inline constexpr std::int64_t kStretch = 4;  // blocks between two asks
 
 // A slab's product, asking for the next one. More than a few lines at once would wait for each
 // other.
@@ -159,11 +162,10 @@ template <class T, class L, int R, int C, class Next>
   if constexpr (!Next::kAsks) {
     L::template multiply<T, R, C>(rows, blocks, w, kGroups, acc);
   } else {
-    constexpr std::int64_t kStretch = 4;
     ActivationRow at[R];
     for (int r = 0; r < R; ++r) at[r] = rows[r];
     for (std::int64_t b = 0; b < blocks; b += kStretch, w += kStretch * kGroups) {
-      next.ask(10);
+      next.ask();
       L::template multiply<T, R, C>(at, blocks - b < kStretch ? blocks - b : kStretch, w, kGroups,
                                     acc);
       for (int r = 0; r < R; ++r) {
@@ -210,9 +212,12 @@ void many_rows(const BlockProductArgs& args) {
   static_assert(kSlabBlocks * kGroups * sizeof(WeightBlock<T>) <= kBlockScratchBytes);
   const std::int64_t all = args.k / kBlockValues, stride = all / T::kBlocks * T::kBytes;
   auto* const slab = reinterpret_cast<WeightBlock<T>*>(args.scratch);  // [kSlabBlocks][kGroups]
+  // Slabs of about the same size, of whole units.
+  const std::int64_t slabs = (all + kSlabBlocks - 1) / kSlabBlocks;
+  const std::int64_t most = ((all + slabs - 1) / slabs + T::kBlocks - 1) / T::kBlocks * T::kBlocks;
   for (std::int64_t column = 0; column < args.n; column += kBlockColumns)
-    for (std::int64_t block = 0; block < all; block += kSlabBlocks) {
-      const std::int64_t blocks = all - block < kSlabBlocks ? all - block : kSlabBlocks;
+    for (std::int64_t block = 0; block < all; block += most) {
+      const std::int64_t blocks = all - block < most ? all - block : most;
       for (int g = 0; g < kGroups && column + g * kColumns < args.n; ++g) {
         const std::int64_t j = column + g * kColumns;
         const int columns = args.n - j < kColumns ? static_cast<int>(args.n - j) : int{kColumns};
@@ -220,7 +225,9 @@ void many_rows(const BlockProductArgs& args) {
           unpack_some<T, L>(args.b + j * stride + (block + b) / T::kBlocks * T::kBytes, stride,
                             columns, slab + b * kGroups + g, kGroups);
       }
-      Next next(args, stride, column, block + kSlabBlocks);
+      constexpr std::int64_t kTiles = L::template kPairs<T> ? kGroups / 2 : kGroups;
+      Next next(args, stride, column, block + most, most,
+                (args.m + 3) / 4 * kTiles * ((blocks + kStretch - 1) / kStretch));
       std::int64_t row = 0;
       for (; row + 4 <= args.m; row += 4)
         slab_rows<T, L, 4>(args, row, block, blocks, slab, column, next);
