@@ -63,5 +63,9 @@ bad 2 'is no even multiple of heads' build x.gguf --set model.heads=3
 bad 2 'a decoder in a GGUF file' "$tack" build encoder.toml -o x.gguf
 bad 2 'longer than its context of 64' "$tack" eval a.gguf animals.txt --documents --length 65
 bad 2 'goes with --documents' "$tack" eval a.gguf animals.txt --length 3
+bad 2 'measured on plain text' "$tack" eval a.gguf animals.txt --label x
+bad 2 'is no decoder' "$tack" eval "$base" animals.txt --documents
+good 'perplexity' sh -c "cat animals.txt animals.txt | $tack eval a.gguf - --context 64"
+[ -z "$(ls | grep checkpoint)" ] || fail "left behind: $(ls)"
 bad 2 'goes with --documents' "$tack" eval a.gguf animals.txt --html a.html
 finish

@@ -23,6 +23,9 @@ text=$(m hello -n 30 --temperature 0 --json | python3 -c 'import json, sys; prin
 good '"finish_reason":"stop"' m hello -n 30 --temperature 0 --stop "$text" --json
 good '6 tokens of prompt \(0 known\), [0-9.]+/s; 4 tokens' m hello -n 4 --stats
 
+good '"output_tokens":5' m hello -n 5 --json --kv f32
+
+bad 2 'f8 not in' m hello --kv f8
 bad 2 'no model: give a .gguf' "$tack" run
 bad 3 "no model 'nothing' here" "$tack" run nothing hello
 bad 2 'the prompt has [0-9]+ tokens: with a context of 8 at most 7' m "a long prompt" --context 8

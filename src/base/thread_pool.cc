@@ -42,11 +42,20 @@ void SpinBarrier::arrive_and_wait() {
 
 ThreadPool::ThreadPool(int threads) : size_(threads < 1 ? 1 : threads), barrier_(size_) {
   threads_.reserve(static_cast<std::size_t>(size_ - 1));
-  for (int worker = 1; worker < size_; ++worker)
-    threads_.emplace_back([this, worker] { worker_loop(worker); });
+  try {
+    for (int worker = 1; worker < size_; ++worker)
+      threads_.emplace_back([this, worker] { worker_loop(worker); });
+  } catch (...) {  // the system gives no more threads: those there are wait, and would for ever
+    stop();
+    throw;
+  }
 }
 
 ThreadPool::~ThreadPool() {
+  stop();
+}
+
+void ThreadPool::stop() {
   stop_.store(true, std::memory_order_release);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();

@@ -48,6 +48,7 @@ class ThreadPool {
 
  private:
   void worker_loop(int worker);
+  void stop();
 
   const int size_;
   SpinBarrier barrier_;

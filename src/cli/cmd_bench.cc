@@ -8,6 +8,7 @@
 #include "base/cpu.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "cli/kv_option.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
 #include "engine/decoder.h"
@@ -22,7 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Options {
-  std::string model, data, text = "text", kv = "f16";
+  std::string model, data, text = "text", kv;
   std::vector<std::int64_t> tokens = {12, 128};
   std::int64_t sequences = 64;
   std::int64_t prefill = 512, decode = 128, parallel = 1;
@@ -131,7 +132,7 @@ Result<DecoderRates> decoder_round(Decoder& decoder, const std::vector<TokenId>&
   std::vector<DecoderPart> parts;
   const auto run = [&]() -> Status {
     TACK_TRY(const auto logits, decoder.run(parts));
-    if (std::isnan(logits[0])) return fail("the model's logits are not numbers");
+    if (!logits.empty() && std::isnan(logits[0])) return fail("the model's logits are not numbers");
     return {};
   };
   DecoderRates rates;
@@ -139,7 +140,8 @@ Result<DecoderRates> decoder_round(Decoder& decoder, const std::vector<TokenId>&
   const auto begin = Clock::now();
   const auto piece = static_cast<std::size_t>(decoder.batch());
   for (std::size_t i = 0; i < prompt; i += piece) {
-    parts = {{0, all.subspan(i, std::min(piece, prompt - i))}};
+    parts = {{0, all.subspan(i, std::min(piece, prompt - i)),
+              i + piece < prompt ? DecoderPart::Logits::kNone : DecoderPart::Logits::kLast}};
     TACK_RETURN_IF_ERROR(run());
   }
   rates.prefill = static_cast<double>(prompt) / seconds_since(begin);
@@ -161,13 +163,10 @@ Status run_decoder(const Options& options, const std::shared_ptr<const Model>& m
   if (options.prefill < 1 || options.decode < 1 || context > model->context_length())
     return fail(ErrorCode::kUsage, "--prefill {} and --decode {} do not fit a context of {} tokens",
                 options.prefill, options.decode, model->context_length());
-  const auto kv = options.kv == "f32"   ? kernels::KvType::kF32
-                  : options.kv == "f16" ? kernels::KvType::kF16
-                                        : kernels::KvType::kQ8_0;
   TACK_TRY(const auto decoder, Decoder::create(model, {.threads = options.threads,
                                                        .context = context,
                                                        .sequences = options.parallel,
-                                                       .kv = kv,
+                                                       .kv = kv_type(options.kv),
                                                        .exact = options.exact}));
   Random random(1);
   std::vector<TokenId> ids(static_cast<std::size_t>(context));
@@ -256,9 +255,7 @@ Verb make_bench(Command& root) {
               "Of a decoder: sequences that each get a token in every call; the rate is of all")
       .range(1, 256)
       .show_default();
-  verb.option("--kv", options->kv, "Of a decoder: how keys and values are kept")
-      .one_of({"f32", "f16", "q8_0"})
-      .show_default();
+  add_kv_option(verb, options->kv);
   verb.flag("--exact", options->exact, "Of a decoder: weights in blocks are widened to f32");
   verb.option("--rounds", options->rounds,
               "Single texts per shape (default 50); of a decoder, prompts (default 5)")

@@ -265,8 +265,12 @@ Status run(Options& options) {
   if (!options.task_file.empty()) {
     if (!options.data.empty())
       return fail(ErrorCode::kUsage, "give a task.toml or --data, not both");
-    TACK_TRY(task, read_task(options.task_file, options.set));
-    if (!options.base.empty()) task.base = options.base;
+    std::vector<std::string> values = options.set;
+    if (!options.base.empty())
+      values.push_back("model.base=" + (options.base.contains('/')
+                                            ? std::filesystem::absolute(options.base).string()
+                                            : options.base));
+    TACK_TRY(task, read_task(options.task_file, values));
   } else {
     TACK_TRY(task, task_from_flags(options));
   }
@@ -282,6 +286,7 @@ Status run(Options& options) {
   if (!options.task_file.empty()) command += " " + options.task_file;
   if (!options.data.empty()) command += " --data " + options.data;
   for (const std::string& set : options.set) command += " --set " + set;
+  if (!options.base.empty() && !options.task_file.empty()) command += " --base " + options.base;
   BuildOptions build{.out = options.out, .threads = options.threads, .command = command};
   build.message = [&](const std::string& line) {
     fmt::print(options.json ? stderr : stdout, "{}\n", line);

@@ -15,6 +15,8 @@
 namespace tack {
 namespace {
 
+constexpr std::size_t kMaxText = std::size_t{1} << 30;
+
 struct Options {
   std::string model, head, data, text, label, oos_label, format = "auto", html;
   std::string separator, positive, other, score;
@@ -134,12 +136,23 @@ Status run_pairs(const Options& options, const std::shared_ptr<const Model>& mod
       path);
 }
 
+// Options of the others are not left unheard.
+bool for_rows(const Options& options) {
+  return !options.head.empty() || !options.text.empty() || !options.label.empty() ||
+         !options.oos_label.empty() || !options.separator.empty() || !options.positive.empty() ||
+         !options.other.empty() || !options.score.empty() || options.label_pairs ||
+         options.format != "auto";
+}
+bool for_chunks(const Options& options) {
+  const PerplexityOptions& chunks = options.perplexity;
+  return chunks.context > 0 || chunks.chunks > 0 || !chunks.save.empty() || !chunks.against.empty();
+}
+
 Status run_documents(const Options& options, const std::shared_ptr<const Model>& model,
                      const std::filesystem::path& path) {
   if (options.data.empty())
     return fail(ErrorCode::kUsage, "{}: name a file of documents to predict", path.string());
-  if (options.perplexity.context > 0 || options.perplexity.chunks > 0 ||
-      !options.perplexity.save.empty() || !options.perplexity.against.empty())
+  if (for_chunks(options))
     return fail(ErrorCode::kUsage,
                 "--context, --chunks, --save-probs and --against do not go with --documents");
   TACK_TRY(const Dataset documents, read_documents(std::span(&options.data, 1)));
@@ -167,7 +180,9 @@ Status run_decoder(Options options, const std::shared_ptr<const Model>& model) {
     return fail(ErrorCode::kUsage, "{} is a decoder: name a file of text to predict",
                 model->path().string());
   std::optional<std::string> text;
-  if (!options.data.empty()) {
+  if (options.data == "-") {
+    TACK_TRY(text, read_standard_input("text", kMaxText));
+  } else if (!options.data.empty()) {
     TACK_TRY(text, read_file(options.data));
   }
   std::optional<Progress> progress;
@@ -223,6 +238,15 @@ Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
   {
     TACK_TRY(const auto model, Model::open(path));
+    if (model->generates() && for_rows(options))
+      return fail(ErrorCode::kUsage,
+                  "{} is a decoder, measured on plain text: no columns, heads or --format",
+                  path.string());
+    if (!model->generates() && (for_chunks(options) || options.documents || options.length > 0))
+      return fail(ErrorCode::kUsage,
+                  "{} is no decoder: --documents, --length, --context, --chunks, --save-probs and "
+                  "--against do not go with it",
+                  path.string());
     if (model->generates())
       return options.documents ? run_documents(options, model, path) : run_decoder(options, model);
     if (options.data.empty())

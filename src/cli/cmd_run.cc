@@ -8,6 +8,7 @@
 #include "base/atomic_file.h"
 #include "base/json.h"
 #include "cli/chat_session.h"
+#include "cli/kv_option.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
 
@@ -17,7 +18,7 @@ namespace {
 constexpr std::size_t kMaxPrompt = std::size_t{64} << 20, kMaxSchema = 1 << 20;
 
 struct Options {
-  std::string model, prompt, system, schema;
+  std::string model, prompt, system, schema, kv;
   std::vector<std::string> stops, choices;
   SamplingOptions sampling{.temperature = 0.8, .top_k = 40, .top_p = 0.95, .min_p = 0.05};
   std::int64_t max_tokens = -1, context = 0, seed = -1;
@@ -96,8 +97,9 @@ Status run(const Options& options) {
       options.seed >= 0 ? static_cast<std::uint64_t>(options.seed) : std::random_device{}();
   TACK_TRY(settings.form, form_of(options));
   TACK_TRY(const auto generator,
-           Generator::create(
-               model, {.decoder = {.threads = options.threads, .context = options.context}}));
+           Generator::create(model, {.decoder = {.threads = options.threads,
+                                                 .context = options.context,
+                                                 .kv = kv_type(options.kv)}}));
   TACK_TRY(const ChatFormat format, ChatFormat::of(*model));
   const bool talks = options.prompt.empty() && isatty(STDIN_FILENO) == 1;
   const bool raw = options.raw || (!format.made_for_chat() && !talks);
@@ -148,6 +150,7 @@ Verb make_run(Command& root) {
   verb.option("--context", options->context,
               "Tokens of prompt and answer together; 0: the model's, at most 8192")
       .range(0, 1 << 30);
+  add_kv_option(verb, options->kv);
   add_threads_option(verb, options->threads);
   verb.flag("--stats", options->stats, "Says how fast it was, on standard error");
   verb.flag("--json", options->json, "The answer as a JSON object");

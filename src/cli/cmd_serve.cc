@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "base/log.h"
+#include "cli/kv_option.h"
 #include "cli/verb.h"
 #include "models/model.h"
 #include "net/server.h"
@@ -27,6 +28,7 @@ struct Options {
   std::uint64_t max_body = 8 * 1024 * 1024;  // bytes
   // Of a decoder.
   std::int64_t context = 0, parallel = 4;
+  std::string kv;
 };
 
 struct Models {
@@ -52,7 +54,8 @@ Result<Models> open_models(const Options& options, const PriorityLane& lane) {
       const GeneratorOptions generation{.decoder = {.threads = options.threads,
                                                     .context = options.context,
                                                     .sequences = options.parallel,
-                                                    .lane = &lane}};
+                                                    .lane = &lane,
+                                                    .kv = kv_type(options.kv)}};
       TACK_TRY(auto decoder, server::open_served_decoder(opened, alias, generation));
       id = decoder->id;
       models.decoders.push_back(std::move(decoder));
@@ -132,6 +135,7 @@ Verb make_serve(Command& root) {
   verb.option("--context", options->context,
               "Of a decoder: tokens of a prompt and its answer; 0: the model's, at most 8192")
       .range(0, 1 << 30);
+  add_kv_option(verb, options->kv);
   verb.option("--alias", options->aliases,
               "Name clients use for a model; once a model, in their order")
       .one_at_a_time();

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <new>
+#include <system_error>
 
 #include "base/aligned_buffer.h"
 #include "base/checked.h"
 #include "base/cpu.h"
 #include "base/range.h"
 #include "base/thread_pool.h"
+#include "base/untouched_buffer.h"
 #include "engine/decoder_program.h"
 #include "engine/kv_cache.h"
 #include "kernels/kernels.h"
@@ -37,7 +40,7 @@ class GraphDecoder final : public Decoder {
         graph_(model_->graph()),
         pool_(threads),
         context_(context),
-        batch_(std::min(options.batch, context)),
+        batch_(batch_of(options, context)),
         sequences_(options.sequences),
         exact_(options.exact),
         lane_(options.lane),
@@ -98,6 +101,11 @@ class GraphDecoder final : public Decoder {
     for (const graph::Weight& weight : model.graph().weights())
       tensors.push_back(&model.tensor(weight));
     return tensors;
+  }
+  // No more than all sequences can hold.
+  static std::int64_t batch_of(const DecoderOptions& options, std::int64_t context) {
+    return options.batch / context < options.sequences ? options.batch
+                                                       : context * options.sequences;
   }
   static std::vector<KvLayer> layers_of(const graph::Graph& graph) {
     std::vector<KvLayer> layers;
@@ -164,7 +172,7 @@ class GraphDecoder final : public Decoder {
       if (in_blocks_k > 0) block_scratch_.emplace_back(kernels::kBlockScratchBytes);
       if (others_k == 0) continue;
       widened_.emplace_back(at(kWeightRows * others_k) * sizeof(float));
-      product_scratch_.emplace_back(kernels::product_scratch_bytes(batch_, others_k));
+      product_scratch_.emplace_back(kernels::product_panel_bytes(others_k));
     }
   }
 
@@ -178,7 +186,7 @@ class GraphDecoder final : public Decoder {
       attention_scratch_.emplace_back(at(kernels::cached_attention_scratch_floats(dim) + states) *
                                       sizeof(float));
     const std::int64_t spans = div_up(context_, kernels::kKvSpan);
-    partial_ = AlignedBuffer(at(kItemsPerWorker * threads * spans * states) * sizeof(float));
+    partial_ = UntouchedBuffer(at(kItemsPerWorker * threads * spans * states) * sizeof(float));
   }
 
   // Weights that are vectors, as f32.
@@ -514,7 +522,7 @@ class GraphDecoder final : public Decoder {
   KvCache cache_;
   std::vector<std::vector<float>> vectors_;   // by weight
   AlignedBuffer arena_, hidden_, quantized_;  // hidden_: the rows whose logits are wanted
-  AlignedBuffer partial_;                     // states of spans
+  UntouchedBuffer partial_;                   // states of spans
   // By worker.
   std::vector<AlignedBuffer> widened_, product_scratch_, block_scratch_, attention_scratch_;
   std::vector<AlignedBuffer> angles_;  // by table
@@ -552,7 +560,17 @@ Result<std::unique_ptr<Decoder>> Decoder::create(std::shared_ptr<const Model> mo
   const std::int64_t context =
       options.context > 0 ? options.context : std::min(longest, kDefaultContext);
   const int threads = options.threads > 0 ? options.threads : cpu_info().logical_cores;
-  return std::make_unique<GraphDecoder>(std::move(model), threads, context, options);
+  const std::string name = model->path().string();
+  try {
+    return std::make_unique<GraphDecoder>(std::move(model), threads, context, options);
+  } catch (const std::bad_alloc&) {
+    return fail(
+        "{}: no memory for the keys and values of {} sequence{} of {} tokens; take a "
+        "smaller --context, fewer at once (--parallel), or --kv q8_0",
+        name, options.sequences, options.sequences == 1 ? "" : "s", context);
+  } catch (const std::system_error& error) {
+    return fail("{}: {} threads cannot be started: {}", name, threads, error.what());
+  }
 }
 
 }  // namespace tack

@@ -146,8 +146,8 @@ TEST_F(DecoderEngine, MemoryIsWhatTheCacheNeeds) {
     return decoder(model, {.threads = 1, .context = 128, .sequences = 2, .kv = kv})->memory().cache;
   };
   // 2 sequences x 2 layers x keys and values x 2 heads x 128 positions x 64.
-  EXPECT_EQ(bytes(KvType::kF16) / 64, 2U * 2 * 2 * 2 * 128 * 64 * 2 / 64 + 1);
-  EXPECT_EQ(bytes(KvType::kQ8_0) / 64, 2U * 2 * 2 * 2 * 128 * 68 / 64 + 1);
+  EXPECT_EQ(bytes(KvType::kF16), 2U * 2 * 2 * 2 * 128 * 64 * 2);
+  EXPECT_EQ(bytes(KvType::kQ8_0), 2U * 2 * 2 * 2 * 128 * 68);
 }
 
 TEST_F(DecoderEngine, SequencesInOneCallDoNotMix) {

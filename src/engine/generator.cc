@@ -144,17 +144,27 @@ void Generator::cancel(GenerationId id) {
     if (slot.job && slot.job->id == id) slot.job.reset();
 }
 
-// The free sequence that has most of the prompt already; of equals, the one unused for longest.
+void Generator::clear() {
+  waiting_.clear();
+  for (std::size_t s = 0; s < slots_.size(); ++s) {
+    slots_[s] = {};
+    decoder_->rewind(static_cast<std::int64_t>(s), 0);
+  }
+}
+
+// The free sequence that the prompt goes on with, and that loses less than half of what it has;
+// else the one unused for longest: prompts of one template all begin alike.
 std::size_t Generator::best_slot(std::span<const TokenId> prompt) const {
   std::size_t best = slots_.size(), most = 0;
   for (std::size_t s = 0; s < slots_.size(); ++s) {
     if (slots_[s].job) continue;
     const std::size_t common = common_prefix(slots_[s].held, prompt);
-    const bool better = best == slots_.size() || common > most ||
-                        (common == most && slots_[s].used < slots_[best].used);
+    const std::size_t kept = 2 * common >= slots_[s].held.size() ? common : 0;
+    const bool better = best == slots_.size() || kept > most ||
+                        (kept == most && slots_[s].used < slots_[best].used);
     if (better) {
       best = s;
-      most = common;
+      most = kept;
     }
   }
   return best;
@@ -167,7 +177,7 @@ void Generator::seat() {
     const std::span<const TokenId> prompt = (*next)->request.prompt;
     const std::size_t s = best_slot(prompt);
     if (s == slots_.size()) return;
-    if (is_being_read(prompt)) {
+    if (is_being_read(prompt, s)) {
       ++next;
       continue;
     }
@@ -178,12 +188,14 @@ void Generator::seat() {
   }
 }
 
-// Whether a running request has still to read tokens that `prompt` begins with, and enough of them.
-bool Generator::is_being_read(std::span<const TokenId> prompt) const {
-  return std::ranges::any_of(slots_, [&](const Slot& slot) {
-    if (!slot.job) return false;
-    const std::size_t common = common_prefix(slot.job->request.prompt, prompt);
-    return common > slot.held.size() + kWorthWaiting;
+// Whether a running request has still to read tokens that `prompt` begins with, enough of them, and
+// `slot` does not have them.
+bool Generator::is_being_read(std::span<const TokenId> prompt, std::size_t slot) const {
+  const std::size_t own = common_prefix(slots_[slot].held, prompt);
+  return std::ranges::any_of(slots_, [&](const Slot& other) {
+    if (!other.job) return false;
+    const std::size_t common = common_prefix(other.job->request.prompt, prompt);
+    return common > std::max(other.held.size(), own) + kWorthWaiting;
   });
 }
 
@@ -212,17 +224,23 @@ void Generator::bring_prefix(std::size_t to, std::span<const TokenId> prompt) {
 void Generator::compose() {
   parts_.clear();
   std::int64_t left = decoder_->batch();
-  const auto is_answering = [](const Slot& slot) { return slot.job && !slot.job->output.empty(); };
+  readers_.clear();
   for (std::size_t s = 0; s < slots_.size(); ++s) {
-    if (!is_answering(slots_[s]) || left == 0) continue;
+    if (!slots_[s].job) continue;
+    if (slots_[s].job->output.empty()) {
+      readers_.push_back(s);
+      continue;
+    }
+    if (left == 0) continue;
     parts_.push_back({.sequence = static_cast<std::int64_t>(s),
                       .tokens = std::span(slots_[s].job->output).last(1)});
     --left;
   }
   if (!parts_.empty()) left = std::min(left, options_.prompt_piece);
-  for (std::size_t s = 0; s < slots_.size() && left > 0; ++s) {
+  std::ranges::sort(readers_, {}, [&](std::size_t s) { return slots_[s].job->id; });
+  for (const std::size_t s : readers_) {
+    if (left == 0) return;
     const Slot& slot = slots_[s];
-    if (!slot.job || is_answering(slot)) continue;
     const auto rest = std::span<const TokenId>(slot.job->request.prompt).subspan(slot.held.size());
     const std::size_t count = std::min(rest.size(), at(left));
     parts_.push_back(

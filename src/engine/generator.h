@@ -79,7 +79,7 @@ struct GeneratorOptions {
 // Owned by one thread at a time.
 class Generator {
  public:
-  // Errors: those of Decoder::create(), and a model without a tokenizer.
+  // `model` was opened with its tokenizer. Errors: those of Decoder::create().
   static Result<std::unique_ptr<Generator>> create(std::shared_ptr<const Model> model,
                                                    const GeneratorOptions& options = {});
   ~Generator();
@@ -94,6 +94,8 @@ class Generator {
   Result<GenerationId> add(GenerationRequest request);
   // Forgets a request; nothing more is heard of it.
   void cancel(GenerationId id);
+  // Forgets all requests, and what sequences have.
+  void clear();
   bool idle() const { return waiting_.empty() && running() == 0; }
   std::size_t running() const;
   std::size_t waiting() const { return waiting_.size(); }
@@ -112,7 +114,7 @@ class Generator {
   Generator(std::unique_ptr<Decoder> decoder, const GeneratorOptions& options);
   Result<std::shared_ptr<const Constraint>> constraint(const OutputForm& form);
   void seat();
-  bool is_being_read(std::span<const TokenId> prompt) const;
+  bool is_being_read(std::span<const TokenId> prompt, std::size_t slot) const;
   void bring_prefix(std::size_t to, std::span<const TokenId> prompt);
   std::size_t best_slot(std::span<const TokenId> prompt) const;
   void compose();
@@ -132,6 +134,7 @@ class Generator {
   std::uint64_t steps_ = 0;
   // Of the step.
   std::vector<DecoderPart> parts_;
+  std::vector<std::size_t> readers_;  // slots whose prompts are read, as they came
   std::vector<GenerationUpdate> updates_;
 };
 

@@ -92,6 +92,35 @@ TEST_F(GeneratorTest, ABeginningThatRequestsShareIsReadOnce) {
   EXPECT_GE(run(*g)[*second].end->reused_tokens, 100);
 }
 
+TEST_F(GeneratorTest, ConversationsThatTakeTurnsKeepWhatTheyHave) {
+  const auto g = generator(3);
+  // All prompts of a template begin alike.
+  std::string a = std::string(10, 's') + std::string(60, 'a');
+  std::string b = std::string(10, 's') + std::string(60, 'b');
+  for (int turn = 0; turn < 3; ++turn)
+    for (std::string* text : {&a, &b}) {
+      const Answer answer = one(*g, request(*text, 4));
+      EXPECT_TRUE(turn == 0 || answer.end->reused_tokens >= 70) << turn;
+      *text += " and more";
+    }
+}
+
+TEST_F(GeneratorTest, PromptsAreReadInTheOrderTheyCame) {
+  const auto g =
+      *Generator::create(model_, {.decoder = {.threads = 1, .sequences = 2, .batch = 16}});
+  const auto first = *g->add(request(std::string(9, 'x'), 1));
+  const auto second = *g->add(request("second " + std::string(60, 'y'), 1));
+  std::vector<GenerationId> ended;
+  for (int later = 0; later < 40 && !g->idle(); ++later) {
+    g->add(request(std::string(20, static_cast<char>('a' + later % 20)), 1));
+    for (const GenerationUpdate& update : g->step())
+      if (update.end) ended.push_back(update.id);
+  }
+  ASSERT_GE(ended.size(), 2U);
+  EXPECT_EQ(ended[0], first);
+  EXPECT_EQ(ended[1], second);
+}
+
 TEST_F(GeneratorTest, TakesTheBestTokenOfTheDecodersLogits) {
   const auto decoder = *Decoder::create(model_, {.threads = 1});
   std::vector<TokenId> ids = model_->tokenizer().encode("once upon").ids, expected;

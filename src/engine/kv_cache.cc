@@ -2,13 +2,25 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <new>
 
-#include "base/aligned_buffer.h"
+#include "base/checked.h"
 
 namespace tack {
 
 using kernels::kKvTile;
+
+namespace {
+
+// Far from the end of what counts bytes, so that a sum of a few of them is too.
+std::size_t product(std::size_t a, std::size_t b) {
+  const auto bytes = checked_mul(a, b);
+  if (!bytes || *bytes > std::numeric_limits<std::size_t>::max() >> 16) throw std::bad_alloc();
+  return *bytes;
+}
+
+}  // namespace
 
 KvCache::KvCache(std::vector<KvLayer> layers, kernels::KvType type, std::int64_t sequences,
                  std::int64_t context, std::int64_t batch)
@@ -19,19 +31,16 @@ KvCache::KvCache(std::vector<KvLayer> layers, kernels::KvType type, std::int64_t
     // What a batch sees, wherever in a tile it begins.
     if (shape.window > 0)
       layer.slots = std::min(layer.slots, (shape.window + batch - 2) / kKvTile + 2);
-    layer.head_bytes = at(layer.slots) * kernels::kv_tile_bytes(type, shape.head_dim);
-    sequence_bytes_ += at(shape.kv_heads) * layer.head_bytes;
+    layer.head_bytes = product(at(layer.slots), kernels::kv_tile_bytes(type, shape.head_dim));
+    sequence_bytes_ += product(at(shape.kv_heads), layer.head_bytes);
     layers_.push_back(layer);
   }
-  // Not an AlignedBuffer, which would write to all of it.
-  bytes_ = round_up(at(sequences) * sequence_bytes_ + 1, AlignedBuffer::kAlignment);
-  memory_.reset(static_cast<std::byte*>(std::aligned_alloc(AlignedBuffer::kAlignment, bytes_)));
-  if (!memory_) throw std::bad_alloc();
+  memory_ = UntouchedBuffer(product(at(sequences), sequence_bytes_));
 }
 
 kernels::KvHead KvCache::head(std::int64_t sequence, std::size_t index, std::int64_t head) const {
   const Layer& layer = layers_[index];
-  return {.tiles = memory_.get() + at(sequence) * sequence_bytes_ + layer.offset +
+  return {.tiles = memory_.data() + at(sequence) * sequence_bytes_ + layer.offset +
                    at(head) * layer.head_bytes,
           .slots = layer.slots,
           .head_dim = layer.shape.head_dim,

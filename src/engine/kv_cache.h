@@ -3,10 +3,9 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <vector>
 
+#include "base/untouched_buffer.h"
 #include "kernels/cached_attention.h"
 
 namespace tack {
@@ -19,7 +18,8 @@ struct KvLayer {
 
 class KvCache {
  public:
-  // `context`: tokens of a sequence; `batch`: the most that one call brings. Throws std::bad_alloc.
+  // `context`: tokens of a sequence; `batch`: the most that one call brings. Throws std::bad_alloc,
+  // also where the size is no number of bytes.
   KvCache(std::vector<KvLayer> layers, kernels::KvType type, std::int64_t sequences,
           std::int64_t context, std::int64_t batch);
 
@@ -34,7 +34,7 @@ class KvCache {
   // when a window has lost them.
   bool copy(std::int64_t from, std::int64_t to, std::int64_t length);
 
-  std::size_t bytes() const { return bytes_; }
+  std::size_t bytes() const { return memory_.size(); }
 
  private:
   struct Layer {
@@ -43,9 +43,6 @@ class KvCache {
     std::size_t head_bytes = 0;  // of all slots
     std::size_t offset = 0;      // in a sequence's memory
   };
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
-  };
   static std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
   // Whether the rows before `length` that the next token sees are all there.
   bool has(std::int64_t sequence, std::int64_t length) const;
@@ -53,8 +50,8 @@ class KvCache {
   std::vector<Layer> layers_;
   kernels::KvType type_;
   std::vector<std::int64_t> lengths_, longest_;  // longest_: since a sequence was last empty
-  std::size_t sequence_bytes_ = 0, bytes_ = 0;
-  std::unique_ptr<std::byte, Free> memory_;
+  std::size_t sequence_bytes_ = 0;
+  UntouchedBuffer memory_;
 };
 
 }  // namespace tack

@@ -85,12 +85,7 @@ Status check(const SamplingOptions& o, std::int64_t vocab_size) {
 }  // namespace
 
 Sampler::Sampler(const SamplingOptions& options, std::int64_t vocab_size)
-    : options_(options),
-      vocab_(static_cast<std::size_t>(vocab_size)),
-      random_(options.seed),
-      adjusted_(vocab_),
-      weights_((vocab_ + kKernelPad - 1) / kKernelPad * kKernelPad),
-      counts_(vocab_) {
+    : options_(options), vocab_(static_cast<std::size_t>(vocab_size)), random_(options.seed) {
   // Below this a softmax overflows nothing, but no other token could ever be drawn.
   if (options_.temperature < 1e-5) options_.temperature = 0;
   if (options_.top_k >= vocab_size) options_.top_k = 0;
@@ -324,6 +319,11 @@ void Sampler::report(const Input& input, SampledToken& token) {
 }
 
 Result<SampledToken> Sampler::sample(const Input& input) {
+  if (adjusted_.empty()) {  // requests that wait have no need of megabytes
+    adjusted_.resize(vocab_);
+    weights_.resize((vocab_ + kKernelPad - 1) / kKernelPad * kKernelPad);
+    counts_.resize(vocab_);
+  }
   TACK_RETURN_IF_ERROR(adjust(input));
   SampledToken token;
   token.id = best();

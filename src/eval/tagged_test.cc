@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "eval/span_metrics.h"
 
@@ -73,7 +74,8 @@ TEST(Tagged, ErrorsSayWhere) {
 }
 
 TEST(Tagged, DirectoriesAndKnownLabels) {
-  const auto path = std::filesystem::temp_directory_path() / "tack_tagged_test";
+  const auto path =
+      std::filesystem::temp_directory_path() / ("tack_tagged_test_" + std::to_string(::getpid()));
   std::filesystem::create_directories(path);
   const auto write = [&](const char* name, const char* text) {
     std::ofstream(path / name) << text;

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/random.h"
 #include "formats/gguf.h"
@@ -209,7 +210,8 @@ std::string safetensors(std::string_view header, std::size_t data) {
 }
 
 TEST(Safetensors, ReadsBackWhatItWrote) {
-  const auto path = std::filesystem::temp_directory_path() / "tack_formats_test.safetensors";
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("tack_formats_test_" + std::to_string(::getpid()) + ".safetensors");
   const auto values = floats({1, 2, 3, 4, 5, 6});
   const std::map<std::string, TensorView> tensors = {
       {"b", {DType::kF32, {2, 3}, values}}, {"a", {DType::kF32, {2}, std::span(values).first(8)}}};
@@ -251,7 +253,8 @@ TEST(Safetensors, RefusesWhatIsBroken) {
 }
 
 TEST(HuggingFace, NamesTheFileThatIsMissing) {
-  const auto path = std::filesystem::temp_directory_path() / "tack_formats_test_hf";
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("tack_formats_test_hf_" + std::to_string(::getpid()));
   std::filesystem::create_directories(path);
   const auto directory = HuggingFaceDirectory::open(path);
   ASSERT_FALSE(directory);

@@ -15,6 +15,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "GGUF is read as it lies in memory");
 
 constexpr std::string_view kMagic = "GGUF";
+constexpr std::string_view kAlignmentKey = "general.alignment";
 constexpr std::uint64_t kDefaultAlignment = 32;
 constexpr std::uint64_t kMaxAlignment = 1 << 20;
 constexpr std::uint32_t kMaxDimensions = 4;
@@ -247,8 +248,8 @@ class GgufParser {
 
   Status read_tensors(std::uint64_t count) {
     std::uint64_t alignment = kDefaultAlignment;
-    if (out_.find("general.alignment") != nullptr) {
-      TACK_TRY(const std::int64_t wanted, out_.integer("general.alignment"));
+    if (out_.find(kAlignmentKey) != nullptr) {
+      TACK_TRY(const std::int64_t wanted, out_.integer(kAlignmentKey));
       alignment = static_cast<std::uint64_t>(wanted);
       if (wanted < 1 || alignment > kMaxAlignment || !std::has_single_bit(alignment))
         return fail("{}: general.alignment {} is not a power of two up to {}", name_, wanted,
@@ -428,6 +429,7 @@ Result<std::string> GgufFile::string_or(std::string_view key, std::string otherw
 }
 
 void GgufWriter::set(std::string key, GgufValue value) {
+  if (key == kAlignmentKey) return;  // of the file it was read from; this one has its own
   for (auto& [present, old] : metadata_)
     if (present == key) {
       old = std::move(value);

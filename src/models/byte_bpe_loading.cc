@@ -81,6 +81,8 @@ TokenKind kind_of(std::int64_t type) {
   switch (type) {
     case static_cast<std::int64_t>(TokenKind::kText):
       return TokenKind::kText;
+    case static_cast<std::int64_t>(TokenKind::kUnknown):
+      return TokenKind::kUnknown;
     case static_cast<std::int64_t>(TokenKind::kControl):
       return TokenKind::kControl;
     case static_cast<std::int64_t>(TokenKind::kUserDefined):

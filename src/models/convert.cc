@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/cpu.h"
+#include "base/interrupt.h"
 #include "models/architecture.h"
 #include "models/chat_template.h"
 #include "models/model.h"
@@ -84,9 +85,9 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
                       const Architecture& architecture, const Target& target,
                       const ConvertOptions& options, GgufWriter& writer) {
   if (const GgufFile* gguf = model.gguf()) {
-    // Not how the source was aligned, nor the factors of an int8 that it may be.
+    // Not the factors of an int8 that it may be.
     for (const auto& [key, value] : gguf->metadata())
-      if (key != "general.alignment" && !key.starts_with(kSmoothKey)) writer.set(key, value);
+      if (!key.starts_with(kSmoothKey)) writer.set(key, value);
   } else {
     TACK_TRY(const auto directory, HuggingFaceDirectory::open(from));
     TACK_TRY(const auto built, architecture.from_hf(directory));
@@ -102,6 +103,10 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
       writer.set(kChatTemplateKey, GgufValue::string(model.chat_template()));
     if (tokenizer) {
       pad_vocabulary(*tokenizer, model.vocab_size());
+      TACK_TRY(const auto made, make_tokenizer(*tokenizer));
+      if (made->vocab_size() > model.vocab_size())
+        return fail("{}: its tokenizer has {} tokens, its table of tokens {} rows", from.string(),
+                    made->vocab_size(), model.vocab_size());
       for (const auto& [key, value] : tokenizer_gguf_keys(*tokenizer)) writer.set(key, value);
     }
   }
@@ -153,6 +158,7 @@ Status convert_model(const std::filesystem::path& from, const std::filesystem::p
       writer.set(std::string(kSmoothKey) + weight.name, GgufValue::i8s(factors->second));
     writer.add_tensor_source(
         weight.name, tensor.to, view.shape, [&, i, tensor](const GgufWriter::Sink& sink) -> Status {
+          if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
           if (Status status = convert_rows(view, tensor.to, pool, sink); !status)
             return std::unexpected(
                 std::move(status).error().in(fmt::format("tensor '{}'", tensor.name)));

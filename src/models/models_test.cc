@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "models/model.h"
@@ -47,7 +48,8 @@ TEST(ShippedEncoder, IsWhatItsCardSays) {
 }
 
 TEST(Model, ConversionKeepsShapesNamesAndKeys) {
-  const auto path = std::filesystem::temp_directory_path() / "tack_models_test.gguf";
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("tack_models_test_" + std::to_string(::getpid()) + ".gguf");
   ASSERT_TRUE(convert_model(kEncoder, path, {.type = "f16"}));
   const auto before = Model::open(kEncoder), after = Model::open(path);
   ASSERT_TRUE(after) << after.error().message;

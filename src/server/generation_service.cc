@@ -69,14 +69,23 @@ struct GenerationService::Worker {
       for (const auto& box : begun) admit(box);
       for (const auto& box : ended)
         if (running.erase(box->id) > 0) decoder->generator->cancel(box->id);
-      for (const GenerationUpdate& update : decoder->generator->step()) {
-        const auto found = running.find(update.id);
-        if (found == running.end()) continue;
-        found->second->add(update);
-        if (update.end) running.erase(found);
-      }
+      step();
     }
     for (const auto& [id, box] : running) box->fail(stopped());
+    running.clear();
+  }
+
+  // One step of the generator; what it throws (no memory) ends the requests, not the server.
+  void step() try {
+    for (const GenerationUpdate& update : decoder->generator->step()) {
+      const auto found = running.find(update.id);
+      if (found == running.end()) continue;
+      found->second->add(update);
+      if (update.end) running.erase(found);
+    }
+  } catch (const std::exception& error) {
+    decoder->generator->clear();
+    for (const auto& [id, box] : running) box->fail({ErrorCode::kFailed, error.what()});
     running.clear();
   }
 
@@ -96,12 +105,14 @@ struct GenerationService::Worker {
     return false;
   }
 
-  void admit(const std::shared_ptr<Mailbox>& box) {
+  void admit(const std::shared_ptr<Mailbox>& box) try {
     auto id = decoder->generator->add(std::move(box->request));
     if (!id) return box->fail(id.error());
     box->id = *id;
     running.emplace(*id, box);
     box->post([&] { box->admitted = true; });
+  } catch (const std::exception& error) {
+    box->fail({ErrorCode::kFailed, error.what()});
   }
 
   void order(std::deque<std::shared_ptr<Mailbox>> Worker::* list, std::shared_ptr<Mailbox> box) {
@@ -150,11 +161,11 @@ Result<std::unique_ptr<ServedDecoder>> open_served_decoder(std::shared_ptr<const
       ServedDecoder{name, created, std::move(model), std::move(generator), std::move(format)});
 }
 
-GenerationService::Stream::Stream(std::shared_ptr<Mailbox> mailbox, Worker& worker)
-    : mailbox_(std::move(mailbox)), worker_(worker) {}
+GenerationService::Stream::Stream(std::shared_ptr<Mailbox> mailbox, std::shared_ptr<Worker> worker)
+    : mailbox_(std::move(mailbox)), worker_(std::move(worker)) {}
 
 GenerationService::Stream::~Stream() {
-  worker_.order(&Worker::cancels, mailbox_);
+  worker_->order(&Worker::cancels, mailbox_);
 }
 
 net::Async<Result<GenerationUpdate>> GenerationService::Stream::next() {
@@ -169,7 +180,7 @@ net::Async<Result<GenerationUpdate>> GenerationService::Stream::next() {
 
 GenerationService::GenerationService(std::vector<std::unique_ptr<ServedDecoder>> decoders) {
   for (auto& decoder : decoders) {
-    workers_.push_back(std::make_unique<Worker>());
+    workers_.push_back(std::make_shared<Worker>());
     Worker& worker = *workers_.back();
     worker.decoder = std::move(decoder);
     worker.thread = std::thread([&worker] { worker.run(); });
@@ -186,14 +197,14 @@ const ServedDecoder& GenerationService::model(std::size_t index) const {
 
 net::Async<Result<std::unique_ptr<GenerationService::Stream>>> GenerationService::start(
     std::size_t model, GenerationRequest request) {
-  Worker& worker = *workers_[model];
+  const std::shared_ptr<Worker> worker = workers_[model];
   const auto box = std::make_shared<Mailbox>();
   box->request = std::move(request);
   {
-    const std::lock_guard lock(worker.mutex);
-    if (worker.stopping) co_return std::unexpected(Worker::stopped());
-    worker.starts.push_back(box);
-    worker.wake.notify_one();
+    const std::lock_guard lock(worker->mutex);
+    if (worker->stopping) co_return std::unexpected(Worker::stopped());
+    worker->starts.push_back(box);
+    worker->wake.notify_one();
   }
   // From here on: the request is cancelled when this coroutine is destroyed.
   auto stream = std::make_unique<Stream>(box, worker);

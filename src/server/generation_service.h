@@ -43,7 +43,7 @@ class GenerationService {
   // One request's answer. Used by one coroutine at a time.
   class Stream {
    public:
-    Stream(std::shared_ptr<Mailbox> mailbox, Worker& worker);
+    Stream(std::shared_ptr<Mailbox> mailbox, std::shared_ptr<Worker> worker);
     ~Stream();
     Stream(const Stream&) = delete;
     Stream& operator=(const Stream&) = delete;
@@ -54,7 +54,7 @@ class GenerationService {
 
    private:
     std::shared_ptr<Mailbox> mailbox_;
-    Worker& worker_;
+    std::shared_ptr<Worker> worker_;  // a stream may outlive the service
   };
 
   explicit GenerationService(std::vector<std::unique_ptr<ServedDecoder>> decoders);
@@ -72,7 +72,7 @@ class GenerationService {
   void stop();
 
  private:
-  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::shared_ptr<Worker>> workers_;
 };
 
 }  // namespace tack::server

@@ -28,7 +28,8 @@ Status write_trained_encoder(const Model& base,
   TACK_TRY(const GgufFile* gguf, gguf_of(base));
   GgufWriter writer;
   // Smoothing factors and everything about a task belonged to the old weights.
-  constexpr std::string_view kKeep[] = {"tack.max_tokens", "tack.normalize", "tack.lineage"};
+  constexpr std::string_view kKeep[] = {"tack.max_tokens", "tack.normalize", "tack.lineage",
+                                        "tack.tokenizer"};
   for (const auto& [key, value] : gguf->metadata())
     if ((!key.starts_with("tack.") || std::ranges::find(kKeep, key) != std::end(kKeep)) &&
         key != "bert.classifier.output_labels")

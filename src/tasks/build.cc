@@ -86,6 +86,7 @@ Result<std::filesystem::path> train_teacher(const Task& task, std::int64_t numbe
                               .name = task.name + " teacher",
                               .licence = ""};
   TACK_RETURN_IF_ERROR(write_task_model(*fitted.encoder, artifact, path));
+  forget_checkpoint(path);
   return path;
 }
 
@@ -224,7 +225,9 @@ Status compare(const std::shared_ptr<const Model>& base, const Data& data,
 
 }  // namespace
 
-Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
+namespace {
+
+Result<BuildResult> build_of_kind(const Task& task, const BuildOptions& options) {
   if (task.kind == TaskKind::kTag) return build_tagger(task, options);
   if (!task.heads.empty()) return build_multitask(task, options);
   if (task.kind == TaskKind::kSpan) return build_extractor(task, options);
@@ -280,6 +283,14 @@ Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
     result.model_bytes = std::filesystem::file_size(options.out, ignored);
   }
   result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return result;
+}
+
+}  // namespace
+
+Result<BuildResult> build_task(const Task& task, const BuildOptions& options) {
+  TACK_TRY(BuildResult result, build_of_kind(task, options));
+  forget_checkpoint(options.out);
   return result;
 }
 

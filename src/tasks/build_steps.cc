@@ -279,6 +279,11 @@ Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
   return write_peft_adapter(base, adapter, directory);
 }
 
+void forget_checkpoint(const std::filesystem::path& out) {
+  std::error_code ignored;
+  std::filesystem::remove(out.string() + ".checkpoint", ignored);
+}
+
 Result<bool> teacher_is_there(const std::filesystem::path& path, const std::string& description,
                               const BuildOptions& options) {
   if (std::error_code ignored; !std::filesystem::exists(path, ignored)) return false;
@@ -333,6 +338,7 @@ Result<std::filesystem::path> prepare_teacher(const Task& task,
   if (there) return building.out;
   say(options, "teacher:");
   if (auto built = kind.build(teaching, building); !built) return std::unexpected(built.error());
+  forget_checkpoint(building.out);
   return building.out;
 }
 

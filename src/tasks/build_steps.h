@@ -98,6 +98,9 @@ Result<Evaluation> evaluate_teacher(const std::filesystem::path& path, const std
 Status write_adapters(const Task& task, const Model& base, const Fitted& fitted,
                       const TaskArtifact& artifact, const BuildOptions& options);
 
+// The checkpoint of the training that made `out`, once that is written.
+void forget_checkpoint(const std::filesystem::path& out);
+
 // Whether a teacher trained as describe_training() says is at `path`; an error when one is that was
 // trained otherwise.
 Result<bool> teacher_is_there(const std::filesystem::path& path, const std::string& description,

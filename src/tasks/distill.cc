@@ -12,6 +12,7 @@
 #include "engine/text_encoder.h"
 #include "models/layers.h"
 #include "tasks/artifact.h"
+#include "tasks/build_steps.h"
 #include "tasks/features.h"
 #include "tasks/finetune.h"
 #include "tasks/inner_teacher.h"
@@ -345,6 +346,7 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
   std::error_code error;
   std::filesystem::rename(candidate.path(), options.out, error);
   if (error) return fail("{}: cannot be written: {}", options.out.string(), error.message());
+  forget_checkpoint(options.out);
   result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return result;
 }

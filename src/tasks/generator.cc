@@ -158,7 +158,8 @@ Result<TrainedDecoder> train_decoder(const std::shared_ptr<const Model>& start,
     TACK_RETURN_IF_ERROR(write_trained_encoder(*start, tensors, full.path()));
   }
   TACK_RETURN_IF_ERROR(
-      convert_model(full.path(), path, {.type = options.type, .name = start->name()}));
+      convert_model(full.path(), path,
+                    {.type = options.type, .name = start->name(), .threads = options.threads}));
   TACK_TRY(out.model, Model::open(path));
   return out;
 }

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "eval/documents.h"
+#include "models/chat_template.h"
 #include "models/decoder.h"
 #include "models/model.h"
 #include "text/bpe_trainer.h"
@@ -55,7 +56,8 @@ Result<NewDecoder> set_tokenizer(const GenerateSettings& settings, const Dataset
     return fail(ErrorCode::kUsage, "{}: the tokenizer must be that of a decoder in a GGUF file",
                 path.string());
   for (const auto& [key, value] : model->gguf()->metadata())
-    if (key.starts_with("tokenizer.")) writer.set(key, value);
+    if ((key.starts_with("tokenizer.") || key == "tack.tokenizer") && key != kChatTemplateKey)
+      writer.set(key, value);
   return NewDecoder{model->tokenizer().vocab_size(), 0};
 }
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/interrupt.h"
 #include "engine/decoder.h"
 
 namespace tack {
@@ -57,6 +58,7 @@ class Measurement {
       writer.emplace(std::move(made));
     }
     for (std::int64_t chunk = 0; chunk < shape_.chunks; ++chunk) {
+      if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
       TACK_RETURN_IF_ERROR(run_chunk(decoder, chunk, writer ? &*writer : nullptr));
       if (options_.progress) options_.progress(chunk + 1, shape_.chunks);
     }
@@ -154,9 +156,7 @@ Result<PerplexityResult> measure_perplexity(const std::shared_ptr<const Model>& 
   Measurement measurement(*model, options);
   TACK_RETURN_IF_ERROR(measurement.prepare(text));
   TACK_TRY(const auto decoder,
-           Decoder::create(model, {.threads = options.threads,
-                                   .context = measurement.context(),
-                                   .batch = std::min<std::int64_t>(512, measurement.context())}));
+           Decoder::create(model, {.threads = options.threads, .context = measurement.context()}));
   return measurement.run(*decoder);
 }
 

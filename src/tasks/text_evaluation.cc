@@ -14,6 +14,8 @@
 namespace tack {
 namespace {
 
+constexpr std::int64_t kLongest = 2048;  // tokens, where nothing else is known
+
 Json estimate_json(const Estimate& e) {
   return {{"value", e.value}, {"low", e.low}, {"high", e.high}};
 }
@@ -57,13 +59,13 @@ Json TextEvaluation::to_json() const {
 }
 
 std::int64_t default_length(const Model& model) {
-  const std::int64_t most = std::min<std::int64_t>(model.context_length(), 2048);
+  const std::int64_t most = std::min<std::int64_t>(model.context_length(), kLongest);
   const Json* task = model.tack_metadata("task");
   if (task == nullptr || !task->is_object() || !task->contains("train")) return most;
   const Json& train = (*task)["train"];
   if (!train.is_object() || !train.contains("length") || !train["length"].is_number_integer())
     return most;
-  return std::clamp<std::int64_t>(train["length"].get<std::int64_t>(), 1, most);
+  return std::clamp<std::int64_t>(train["length"].get<std::int64_t>(), 1, model.context_length());
 }
 
 Result<TextEvaluation> evaluate_texts(const std::shared_ptr<const Model>& model,
@@ -96,6 +98,12 @@ Result<TextEvaluation> evaluate_texts(const std::shared_ptr<const Model>& model,
     const auto inputs = pieces.inputs(p), targets = pieces.targets(p);
     const std::size_t document = pieces.document(p);
     decoder->rewind(0, 0);
+    // Without a token that begins a text, its first is not predicted: it costs no bits.
+    if (p == 0 || pieces.document(p - 1) != document)
+      out.bytes[document] = std::max<std::int64_t>(
+          out.bytes[document] -
+              static_cast<std::int64_t>(model->tokenizer().token_bytes(inputs[0]).size()),
+          0);
     for (std::size_t at = 0; at < inputs.size(); at += static_cast<std::size_t>(batch)) {
       const std::size_t count = std::min(static_cast<std::size_t>(batch), inputs.size() - at);
       const DecoderPart part{0, inputs.subspan(at, count), DecoderPart::Logits::kAll};
@@ -103,6 +111,8 @@ Result<TextEvaluation> evaluate_texts(const std::shared_ptr<const Model>& model,
       for (std::size_t i = 0; i < count; ++i)
         out.losses[document] += surprise(logits.subspan(i * vocab, vocab), targets[at + i]);
     }
+    if (!std::isfinite(out.losses[document]))
+      return fail("{}: the model's logits are not numbers", model->path().string());
     out.tokens[document] += static_cast<std::int64_t>(inputs.size());
     if (options.progress) options.progress(static_cast<std::int64_t>(inputs.size()));
   }

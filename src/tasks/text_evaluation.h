@@ -17,7 +17,7 @@ namespace tack {
 struct TextEvaluation {
   std::vector<double> losses;        // of each document: the sum of -log p, nats
   std::vector<std::int64_t> tokens;  // of each document: those that were predicted
-  std::vector<std::int64_t> bytes;   // of each document
+  std::vector<std::int64_t> bytes;   // of each document: of the tokens that were predicted
   Estimate perplexity;               // per token; resampled are documents
   Estimate bits_per_byte;            // the token that ends a document costs bits, but is no byte
   std::int64_t length = 0;           // tokens of a piece

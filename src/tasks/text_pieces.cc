@@ -5,10 +5,7 @@
 namespace tack {
 
 std::optional<TokenId> end_of_text(const Model& model) {
-  if (model.gguf() == nullptr) return std::nullopt;
-  const auto id = model.gguf()->integer_or("tokenizer.ggml.eos_token_id", -1);
-  if (!id || *id < 0 || *id >= model.vocab_size()) return std::nullopt;
-  return static_cast<TokenId>(*id);
+  return model.tokenizer().special().eos;
 }
 
 TextPieces::TextPieces(const Model& model, const Dataset& documents, std::int64_t length) {

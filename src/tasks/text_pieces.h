@@ -16,7 +16,7 @@
 
 namespace tack {
 
-// tokenizer.ggml.eos_token_id; nothing where the model's file has none.
+// Nothing where the model's tokenizer has none.
 std::optional<TokenId> end_of_text(const Model& model);
 
 class TextPieces {

@@ -142,9 +142,12 @@ class Trainer {
 
 }  // namespace
 
+constexpr std::size_t kLongestWord = 1024;  // bytes
+
 void WordCounts::add(std::string_view text) {
   while (!text.empty()) {
-    const std::size_t bytes = first_word(pre_tokenizer_, text);
+    // A longer one is no word of a language; each of its merges would count it anew.
+    const std::size_t bytes = std::min(first_word(pre_tokenizer_, text), kLongestWord);
     const std::string_view word = text.substr(0, bytes);
     if (const auto found = counts_.find(word); found != counts_.end())
       ++found->second;

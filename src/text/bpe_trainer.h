@@ -19,7 +19,7 @@
 
 namespace tack {
 
-// How often each word occurs.
+// How often each word occurs; one of more than 1,024 bytes is cut.
 class WordCounts {
  public:
   explicit WordCounts(PreTokenizer pre_tokenizer) : pre_tokenizer_(pre_tokenizer) {}

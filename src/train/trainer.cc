@@ -78,12 +78,11 @@ class Run {
       if (!options_.checkpoint.empty() && seconds_since(last_saved_) >= options_.checkpoint_seconds)
         TACK_RETURN_IF_ERROR(save());
     }
+    (void)save();  // for who is interrupted before the result is a file; an older one does too
     if (!best_.empty())
       std::ranges::copy(best_, parameters_.values().begin());
     else if (!average_.empty())
       std::ranges::copy(average_, parameters_.values().begin());
-    std::error_code ignored;
-    if (!options_.checkpoint.empty()) std::filesystem::remove(options_.checkpoint, ignored);
     return std::move(result_);
   }
 

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/random.h"
 #include "train/losses.h"
@@ -134,9 +135,19 @@ Outcome run(const TrainerOptions& o, int threads = 2, std::function<void(int)> o
   return out;
 }
 
+// A path of this process, whose file goes when the tests have ended.
 fs::path scratch(const char* name) {
-  const fs::path path = fs::path(testing::TempDir()) / name;
+  static struct Left {
+    std::vector<fs::path> paths;
+    ~Left() {
+      std::error_code ignored;
+      for (const fs::path& path : paths) fs::remove(path, ignored);
+    }
+  } left;
+  const fs::path path =
+      fs::path(testing::TempDir()) / ("tack_" + std::to_string(::getpid()) + "_" + name);
   fs::remove(path);
+  left.paths.push_back(path);
   return path;
 }
 
@@ -169,8 +180,13 @@ TEST(Trainer, GoesOnFromACheckpointAsIfNeverStopped) {
       if (step == 40) fs::copy_file(path, copy, fs::copy_options::overwrite_existing);
     });
     ASSERT_TRUE(whole.result) << whole.result.error().message;
-    EXPECT_FALSE(fs::exists(path));  // removed when done
-    fs::copy_file(copy, path);
+    // Trained to its end, it is all there.
+    int steps = 0;
+    const Outcome again = run(o, 2, [&](int) { ++steps; });
+    ASSERT_TRUE(again.result) << again.result.error().message;
+    EXPECT_EQ(steps, 0);
+    EXPECT_EQ(again.values, whole.values);
+    fs::copy_file(copy, path, fs::copy_options::overwrite_existing);
     int first = 0;
     const Outcome rest = run(o, 2, [&](int step) { first = step; });
     ASSERT_TRUE(rest.result) << rest.result.error().message;
@@ -187,7 +203,7 @@ TEST(Trainer, RefusesACheckpointOfAnotherRunAndADamagedOne) {
   (void)run(options(path), 2, [&](int step) {
     if (step == 5) fs::copy_file(path, copy, fs::copy_options::overwrite_existing);
   });
-  fs::copy_file(copy, path);
+  fs::copy_file(copy, path, fs::copy_options::overwrite_existing);
   TrainerOptions o = options(path);
   o.description = "a toy\nrate 1e-3";
   Outcome refused = run(o);
@@ -300,7 +316,7 @@ TEST(Trainer, AJointCurriculumGoesOnFromACheckpointAsIfNeverStopped) {
     if (step == 31) fs::copy_file(path, copy, fs::copy_options::overwrite_existing);
   });
   ASSERT_TRUE(whole.result) << whole.result.error().message;
-  fs::copy_file(copy, path);
+  fs::copy_file(copy, path, fs::copy_options::overwrite_existing);
   const Outcome rest = run_pairs(o, 1);
   ASSERT_TRUE(rest.result) << rest.result.error().message;
   EXPECT_TRUE(rest.result->resumed);
