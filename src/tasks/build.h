@@ -18,9 +18,9 @@
 #include "tasks/evaluate.h"
 #include "tasks/extractor.h"
 #include "tasks/multilabel.h"
-#include "tasks/text_evaluation.h"
 #include "tasks/tagger.h"
 #include "tasks/task.h"
+#include "tasks/text_evaluation.h"
 #include "train/logistic.h"
 #include "train/trainer.h"
 

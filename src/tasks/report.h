@@ -8,8 +8,8 @@
 #include "tasks/evaluate.h"
 #include "tasks/extractor.h"
 #include "tasks/multilabel.h"
-#include "tasks/text_evaluation.h"
 #include "tasks/tagger.h"
+#include "tasks/text_evaluation.h"
 
 namespace tack {
 
