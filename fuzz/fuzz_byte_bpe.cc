@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "text/byte_bpe.h"
+#include "tokenizer_checks.h"
 
 namespace {
 
@@ -40,14 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   const tack::Tokens tokens = tokenizer.encode(text);
   if (tokenizer.decode(tokens.ids) != text) std::abort();
-  std::vector<tack::Word> words;
-  if (tokenizer.encode_words(text, 0, words).ids != tokens.ids) std::abort();
-  std::int64_t at = 0;
-  for (const tack::Word& word : words) {
-    if (word.begin != at || word.end <= word.begin) std::abort();
-    at = word.end;
-  }
-  if (at != static_cast<std::int64_t>(text.size())) std::abort();
+  check_words(tokenizer, text, tokens);
   if (text.find("<s>") == text.npos && tokenizer.encode_with_special(text).ids != tokens.ids)
     std::abort();
   return 0;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "text/sentencepiece.h"
+#include "tokenizer_checks.h"
 
 namespace {
 
@@ -65,14 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string streamed;
   for (const tack::TokenId id : tokens.ids) streamed += stream.push(id);
   if (streamed + stream.finish() != back) std::abort();
-  std::vector<tack::Word> words;
-  if (tokenizer.encode_words(text, 0, words).ids != tokens.ids) std::abort();
-  std::int64_t at = 0;
-  for (const tack::Word& word : words) {
-    if (word.begin != at || word.end <= word.begin) std::abort();
-    at = word.end;
-  }
-  if (at != static_cast<std::int64_t>(text.size())) std::abort();
+  check_words(tokenizer, text, tokens);
   if (text.find("<s>") == text.npos && text.find("<unk>") == text.npos &&
       tokenizer.encode_with_special(text).ids != tokens.ids)
     std::abort();

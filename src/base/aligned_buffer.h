@@ -2,50 +2,40 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <new>
 #include <span>
 
 #include "base/checked.h"
+#include "base/untouched_buffer.h"
 
 namespace tack {
 
 class AlignedBuffer {
  public:
-  static constexpr std::size_t kAlignment = 64;
+  static constexpr std::size_t kAlignment = UntouchedBuffer::kAlignment;
 
   AlignedBuffer() = default;
   // Throws std::bad_alloc when the system has no memory; sizes from files are checked by the
   // caller.
-  explicit AlignedBuffer(std::size_t bytes)
-      : data_(static_cast<std::byte*>(
-            std::aligned_alloc(kAlignment, round_up(bytes + 1, kAlignment)))),
-        size_(bytes) {
-    if (!data_) throw std::bad_alloc();
-    std::memset(data_.get(), 0, round_up(bytes + 1, kAlignment));
+  explicit AlignedBuffer(std::size_t bytes) : memory_(bytes) {
+    std::memset(memory_.data(), 0, round_up(bytes + 1, kAlignment));
   }
 
-  std::byte* data() { return data_.get(); }
-  const std::byte* data() const { return data_.get(); }
-  std::size_t size() const { return size_; }
+  std::byte* data() { return memory_.data(); }
+  const std::byte* data() const { return memory_.data(); }
+  std::size_t size() const { return memory_.size(); }
 
   template <class T>
   T* as() {
-    return reinterpret_cast<T*>(data_.get());
+    return memory_.as<T>();
   }
   template <class T>
   const T* as() const {
-    return reinterpret_cast<const T*>(data_.get());
+    return memory_.as<T>();
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const { std::free(p); }
-  };
-  std::unique_ptr<std::byte, Free> data_;
-  std::size_t size_ = 0;
+  UntouchedBuffer memory_;
 };
 
 }  // namespace tack

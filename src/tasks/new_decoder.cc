@@ -6,38 +6,28 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "eval/documents.h"
+#include "models/byte_bpe_loading.h"
 #include "models/chat_template.h"
 #include "models/decoder.h"
 #include "models/model.h"
 #include "text/bpe_trainer.h"
-#include "text/byte_bpe.h"
 
 namespace tack {
 namespace {
 
 constexpr double kDeviation = 0.02;
-constexpr std::int64_t kText = 1, kControl = 3;  // llama.cpp's token types
-constexpr TokenId kEnd = 0;                      // <|endoftext|>
+constexpr TokenId kEnd = 0;  // <|endoftext|>
 
-// llama.cpp's keys of what was learned; ids follow the token that ends a text.
-void set_learned(const LearnedBpe& learned, GgufWriter& writer) {
-  GgufValue::Strings tokens = {std::string(kEndOfText)}, merges;
-  std::vector<std::int64_t> types = {kControl};
-  for (const std::string& token : learned.tokens) {
-    tokens.push_back(printable_of_bytes(token));
-    types.push_back(kText);
-  }
-  for (const auto& [left, right] : learned.merges)
-    merges.push_back(tokens[static_cast<std::size_t>(left) + 1] + " " +
-                     tokens[static_cast<std::size_t>(right) + 1]);
-  writer.set("tokenizer.ggml.model", GgufValue::string("gpt2"));
-  writer.set("tokenizer.ggml.pre", GgufValue::string("gpt-2"));
-  writer.set("tokenizer.ggml.tokens", GgufValue::strings(std::move(tokens)));
-  writer.set("tokenizer.ggml.token_type", GgufValue::i32s(std::move(types)));
-  writer.set("tokenizer.ggml.merges", GgufValue::strings(std::move(merges)));
-  writer.set("tokenizer.ggml.bos_token_id", GgufValue::u32(kEnd));
-  writer.set("tokenizer.ggml.eos_token_id", GgufValue::u32(kEnd));
-  writer.set("tokenizer.ggml.add_bos_token", GgufValue::boolean(true));
+// What was learned, behind the token that begins and ends a text.
+ByteBpeConfig tokenizer_of(const LearnedBpe& learned) {
+  ByteBpeConfig config;
+  config.tokens.push_back({std::string(kEndOfText), TokenKind::kControl});
+  for (const std::string& token : learned.tokens)
+    config.tokens.push_back({token, TokenKind::kText});
+  for (const auto& [left, right] : learned.merges) config.merges.push_back({left + 1, right + 1});
+  config.special.bos = config.special.eos = kEnd;
+  config.special.add_bos = true;
+  return config;
 }
 
 Result<NewDecoder> set_tokenizer(const GenerateSettings& settings, const Dataset& text,
@@ -46,7 +36,8 @@ Result<NewDecoder> set_tokenizer(const GenerateSettings& settings, const Dataset
     WordCounts words(PreTokenizer::kGpt2);
     for (const std::string& document : text.texts) words.add(document);
     const LearnedBpe learned = learn_bpe(words, {.vocab = settings.vocab - 1});
-    set_learned(learned, writer);
+    for (const auto& [key, value] : byte_bpe_gguf_keys(tokenizer_of(learned)))
+      writer.set(key, value);
     return NewDecoder{static_cast<std::int64_t>(learned.tokens.size()) + 1,
                       static_cast<std::int64_t>(learned.merges.size())};
   }

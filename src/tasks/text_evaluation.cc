@@ -9,16 +9,13 @@
 #include "base/interrupt.h"
 #include "engine/decoder.h"
 #include "eval/language_metrics.h"
+#include "tasks/evaluate.h"
 #include "tasks/text_pieces.h"
 
 namespace tack {
 namespace {
 
 constexpr std::int64_t kLongest = 2048;  // tokens, where nothing else is known
-
-Json estimate_json(const Estimate& e) {
-  return {{"value", e.value}, {"low", e.low}, {"high", e.high}};
-}
 
 void add_estimates(TextEvaluation& out) {
   const auto ratio = [&](std::span<const std::int64_t> rows, const auto& of) {
@@ -53,8 +50,8 @@ Json TextEvaluation::to_json() const {
           {"tokens", all_tokens()},
           {"bytes", all_bytes()},
           {"length", length},
-          {"perplexity", estimate_json(perplexity)},
-          {"bits_per_byte", estimate_json(bits_per_byte)},
+          {"perplexity", interval(perplexity)},
+          {"bits_per_byte", interval(bits_per_byte)},
           {"tokens_per_second", tokens_per_second}};
 }
 

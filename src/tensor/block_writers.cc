@@ -6,6 +6,7 @@
 #include "tensor/blocks.h"
 #include "tensor/convert.h"
 #include "tensor/k_blocks.h"
+#include "tensor/store_f16.h"
 
 namespace tack {
 namespace {
@@ -14,11 +15,6 @@ namespace {
 // quants.py): equal to it in every bit. Codes follow from the scale before it is rounded to f16.
 
 constexpr int kBlock = 32;
-
-void store_f16(std::byte* to, float value) {
-  const std::uint16_t bits = f32_to_f16(value);
-  std::memcpy(to, &bits, sizeof bits);
-}
 
 // Zero for a scale that is zero, or so small that its inverse is infinite.
 float inverse_of(float scale) {

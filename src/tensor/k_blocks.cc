@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "tensor/convert.h"
+#include "tensor/store_f16.h"
 
 namespace tack {
 namespace {
@@ -35,10 +36,6 @@ float inverse_of(float scale) {
 }
 float rounded_to_f16(double x) {
   return f16_to_f32(f32_to_f16(std::clamp(static_cast<float>(x), -65504.0F, 65504.0F)));
-}
-void store_f16(std::byte* to, float value) {
-  const std::uint16_t bits = f32_to_f16(value);
-  std::memcpy(to, &bits, sizeof bits);
 }
 
 // Q4_K and Q5_K. Eight parts of 32 values; a value is scale * code - least, where a part's scale
