@@ -23,6 +23,7 @@ Verb make_build(Command& root);
 Verb make_classify(Command& root);
 Verb make_tag(Command& root);
 Verb make_completion(Command& root);
+Verb make_compress(Command& root);
 Verb make_convert(Command& root);
 Verb make_distill(Command& root);
 Verb make_doctor(Command& root);

@@ -225,6 +225,16 @@ TEST(Gate, AcceptsEqualsAndRefusesLosses) {
   EXPECT_TRUE(gate_against_floor(answers(2000, 100), {.floor = 0.93}).accepted);
   EXPECT_FALSE(gate_against_floor(answers(2000, 100), {.floor = 0.95}).accepted);
   EXPECT_FALSE(gate_against_floor({}, {.floor = 0.5}).accepted);
+  // Of the same rows, a bound that need not be as sure is higher.
+  const GateResult sure = gate_against_floor(answers(200, 10), {.floor = 0.93});
+  const GateResult less = gate_against_floor(answers(200, 10), {.floor = 0.93, .confidence = 0.6});
+  EXPECT_FALSE(sure.accepted);
+  EXPECT_TRUE(less.accepted);
+  EXPECT_GT(less.lower_bound, sure.lower_bound);
+  // 95 % right, 93 % wanted: the bound is 1.645 sqrt(0.95 * 0.05 / rows) below, so 321 rows tell.
+  EXPECT_NEAR(static_cast<double>(sure.rows_needed), 321, 40);
+  EXPECT_EQ(less.rows_needed, 0);
+  EXPECT_EQ(gate_against_floor(answers(200, 20), {.floor = 0.93}).rows_needed, 0);  // too bad
 }
 
 TEST(Gate, KnowsWhatItCanDetect) {

@@ -43,7 +43,17 @@ void decide(const std::vector<double>& differences, const GateOptions& options,
   if (differences.empty()) return;
   const auto means = resampled_means(differences, options);
   result.difference = {mean(differences), percentile(means, 0.025), percentile(means, 0.975)};
-  result.lower_bound = percentile(means, 0.05);
+  result.lower_bound = percentile(means, 1 - options.confidence);
+}
+
+// Bounds come closer to the mean as the square root of the rows.
+void count_needed(double mean, double required, GateResult& result) {
+  if (result.accepted || mean <= required || result.rows == 0) return;
+  const double ratio = (mean - result.lower_bound) / (mean - required);
+  result.rows_needed =
+      static_cast<std::int64_t>(std::ceil(static_cast<double>(result.rows) * ratio * ratio));
+  result.text +=
+      fmt::format("; with about {} rows like these it could be told", result.rows_needed);
 }
 
 }  // namespace
@@ -67,9 +77,10 @@ GateResult gate_against_baseline(const std::vector<bool>& candidate,
   result.accepted = result.rows > 0 && result.lower_bound > options.margin;
   result.text = fmt::format(
       "{}: {:.2f} % against the baseline's {:.2f} % on {} rows; the difference is at least {:+.2f} "
-      "points (95 %), {:+.2f} is required",
+      "points ({:g} %), {:+.2f} is required",
       result.accepted ? "passed" : "refused", 100 * result.candidate, 100 * result.baseline,
-      result.rows, 100 * result.lower_bound, 100 * options.margin);
+      result.rows, 100 * result.lower_bound, 100 * options.confidence, 100 * options.margin);
+  count_needed(result.difference.value, options.margin, result);
   return result;
 }
 
@@ -85,9 +96,10 @@ GateResult gate_against_floor(const std::vector<bool>& candidate, const GateOpti
   result.candidate = right / std::max<double>(1, static_cast<double>(result.rows));
   result.accepted = result.rows > 0 && result.lower_bound >= 0;
   result.text = fmt::format(
-      "{}: accuracy {:.2f} % on {} rows is at least {:.2f} % (95 %), {:.2f} % is required",
+      "{}: accuracy {:.2f} % on {} rows is at least {:.2f} % ({:g} %), {:.2f} % is required",
       result.accepted ? "passed" : "refused", 100 * result.candidate, result.rows,
-      100 * (result.lower_bound + options.floor), 100 * options.floor);
+      100 * (result.lower_bound + options.floor), 100 * options.confidence, 100 * options.floor);
+  count_needed(result.difference.value, 0, result);
   return result;
 }
 
@@ -115,21 +127,23 @@ GateResult gate_statistic(const std::string& what, std::int64_t rows, const RowS
   if (!values.empty()) {
     std::ranges::sort(values);
     result.difference = {value, percentile(values, 0.025), percentile(values, 0.975)};
-    result.lower_bound = percentile(values, 0.05);
+    result.lower_bound = percentile(values, 1 - options.confidence);
     result.accepted = baseline ? result.lower_bound > options.margin : result.lower_bound >= 0;
   }
   const char* const verdict = result.accepted ? "passed" : "refused";
   result.text = baseline
                     ? fmt::format(
                           "{}: {} {:.2f} % against the baseline's {:.2f} % on {} rows; the "
-                          "difference is at least {:+.2f} points (95 %), {:+.2f} is required",
+                          "difference is at least {:+.2f} points ({:g} %), {:+.2f} is required",
                           verdict, what, 100 * result.candidate, 100 * result.baseline, rows,
-                          100 * result.lower_bound, 100 * options.margin)
+                          100 * result.lower_bound, 100 * options.confidence, 100 * options.margin)
                     : fmt::format(
-                          "{}: {} {:.2f} % on {} rows is at least {:.2f} % (95 %), {:.2f} % is "
+                          "{}: {} {:.2f} % on {} rows is at least {:.2f} % ({:g} %), {:.2f} % is "
                           "required",
                           verdict, what, 100 * result.candidate, rows,
-                          100 * (result.lower_bound + options.floor), 100 * options.floor);
+                          100 * (result.lower_bound + options.floor), 100 * options.confidence,
+                          100 * options.floor);
+  count_needed(value, result.required, result);
   return result;
 }
 

@@ -12,12 +12,13 @@
 
 namespace tack {
 
-// Accepts when the one-sided 95 % lower bound clears what is required:
+// Accepts when the one-sided lower bound, of 95 % unless asked otherwise, clears what is required:
 // against a baseline, of accuracy(candidate) - accuracy(baseline), paired by row, above `margin`;
 // against a floor, of accuracy itself, at or above `floor`.
 struct GateOptions {
   double margin = -0.01;
   double floor = 0;
+  double confidence = 0.95;  // of the bound
   int resamples = 10000;
   std::uint64_t seed = 1;
 };
@@ -28,9 +29,12 @@ struct GateResult {
   std::int64_t rows = 0;
   double candidate = 0, baseline = 0;  // accuracies; baseline only with one
   Estimate difference;                 // candidate - baseline, or candidate - floor
-  double lower_bound = 0;              // one-sided, 95 %
+  double lower_bound = 0;              // one-sided
   double required = 0;                 // margin, or 0 for a floor
-  std::string text;                    // one sentence that says all this
+  // When the mean clears what is required and the bound does not: about how many rows of this kind
+  // would let it; 0 otherwise.
+  std::int64_t rows_needed = 0;
+  std::string text;  // one sentence that says all this
 };
 
 // Rows are right (true) or wrong; both vectors belong to the same rows.

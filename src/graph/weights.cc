@@ -136,7 +136,7 @@ std::string_view linear_type_name(LinearType type) {
 }
 
 LinearType natural_linear_type(DType dtype) {
-  if (dtype == DType::kQ8_0) return LinearType::kInt8;
+  if (info(dtype).block_elements > 1) return LinearType::kInt8;
   if (dtype == DType::kBF16 && cpu_info().avx512_bf16 && kernels::kernels().isa == Isa::kAvx512)
     return LinearType::kBf16;
   return LinearType::kF32;

@@ -10,6 +10,7 @@
 #include "base/interrupt.h"
 #include "models/architecture.h"
 #include "models/chat_template.h"
+#include "models/layers.h"
 #include "models/model.h"
 #include "models/smoothing.h"
 #include "models/tokenizer_loading.h"
@@ -22,7 +23,7 @@ struct Target {
   std::string_view name;
   DType dtype;              // of matrices
   std::uint32_t file_type;  // llama.cpp's general.file_type
-  bool int8 = false;        // with smoothing factors
+  bool int8 = false;        // of encoders only
   DType outer = dtype;      // of the tables at both ends of the model
 };
 
@@ -70,11 +71,13 @@ DType fitting(DType wanted, std::int64_t cols) {
 // What the target asks for, whether or not the rows fit it.
 DType wanted_dtype(const Architecture& architecture, const graph::Weight& weight,
                    const Target& target) {
-  if (weight.shape.size() < 2) return DType::kF32;
+  if (weight.shape.size() < 2 || is_head(weight.name)) return DType::kF32;
   if (architecture.keeps_precision != nullptr && architecture.keeps_precision(weight.name)) {
     // Positions count in a small file; f16 is as exact as their training noise and llama.cpp
     // reads it. Token types are added as they are and stay f32.
-    return target.int8 && weight.name.starts_with("position") ? DType::kF16 : DType::kF32;
+    return info(target.dtype).block_elements > 1 && weight.name.starts_with("position")
+               ? DType::kF16
+               : DType::kF32;
   }
   const bool outer = weight.name == "token_embd.weight" || weight.name == "output.weight";
   return outer ? target.outer : target.dtype;
@@ -143,7 +146,8 @@ Status convert_model(const std::filesystem::path& from, const std::filesystem::p
   GgufWriter writer;
   TACK_RETURN_IF_ERROR(write_metadata(from, *model, *architecture, target, options, writer));
   SmoothingExponents smoothing;
-  if (target.int8) {
+  // Encoders compute weights in blocks as int8.
+  if (!model->generates() && info(target.dtype).block_elements > 1) {
     TACK_TRY(smoothing, measure_smoothing(*model));
   }
   ThreadPool pool(options.threads > 0 ? options.threads : cpu_info().logical_cores);
@@ -154,7 +158,7 @@ Status convert_model(const std::filesystem::path& from, const std::filesystem::p
     ConvertedTensor tensor{weight.name, view.dtype, wanted_dtype(*architecture, weight, target)};
     tensor.to = fitting(tensor.wanted, weight.shape.back());
     if (const auto factors = smoothing.find(weight.name);
-        factors != smoothing.end() && tensor.to == DType::kQ8_0)
+        factors != smoothing.end() && info(tensor.to).block_elements > 1)
       writer.set(std::string(kSmoothKey) + weight.name, GgufValue::i8s(factors->second));
     writer.add_tensor_source(
         weight.name, tensor.to, view.shape, [&, i, tensor](const GgufWriter::Sink& sink) -> Status {

@@ -28,6 +28,12 @@ std::vector<LayerValues> layer_values(const graph::Graph& graph);
 // `count` of `layers`, evenly spread, the first among them.
 std::vector<std::int64_t> spread_layers(std::int64_t layers, std::int64_t count);
 
+// Whether a tensor is a head's: of labels, tags or spans.
+inline bool is_head(std::string_view tensor) {
+  return tensor.starts_with("cls.output.") || tensor.starts_with("tag.") ||
+         tensor.starts_with("span.");
+}
+
 // Whether a key of a GGUF's metadata belongs to a head or to a task: a copy of the encoder alone
 // leaves it out.
 bool is_task_key(std::string_view key);

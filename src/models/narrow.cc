@@ -17,10 +17,6 @@ using Numbers = std::vector<std::int64_t>;
 // A row of Q8_0 is whole blocks of this.
 constexpr std::int64_t kBlock = 32;
 
-bool is_head(std::string_view name) {
-  return name.starts_with("cls.output.") || name.starts_with("tag.") || name.starts_with("span.");
-}
-
 // The numbers of the columns of whole heads.
 Numbers columns_of(const Numbers& heads, std::int64_t head_dim) {
   Numbers columns;

@@ -219,11 +219,13 @@ Status ask_gate(
     const GateRule& rule, const std::vector<bool>& right,
     const std::function<Result<std::vector<bool>>(const std::filesystem::path&)>& baseline,
     BuildResult& result) {
-  if (rule.floor) result.gate = gate_against_floor(right, {.floor = *rule.floor});
+  if (rule.floor)
+    result.gate = gate_against_floor(right, {.floor = *rule.floor, .confidence = rule.confidence});
   if (rule.baseline) {
     TACK_TRY(const auto path, resolve_model(*rule.baseline));
     TACK_TRY(const std::vector<bool> theirs, baseline(path));
-    result.gate = gate_against_baseline(right, theirs, {.margin = rule.margin});
+    result.gate = gate_against_baseline(right, theirs,
+                                        {.margin = rule.margin, .confidence = rule.confidence});
   }
   return {};
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "models/layers.h"
 #include "models/model.h"
 #include "train/crf.h"
 #include "train/logistic.h"
@@ -21,11 +22,6 @@ inline constexpr std::string_view kEnd = "tag.end";
 
 inline constexpr std::string_view kSpanWeight = "span.output.weight";
 inline constexpr std::string_view kSpanBias = "span.output.bias";
-
-inline bool is_head(std::string_view tensor) {
-  return tensor.starts_with("cls.output.") || tensor.starts_with("tag.") ||
-         tensor.starts_with("span.");
-}
 
 // A tagger's head: a linear layer on every token, and the CRF's scores (empty: none).
 struct TagHead {

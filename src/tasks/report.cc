@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "tasks/page.h"
+
 namespace tack {
 namespace {
 
@@ -36,29 +38,6 @@ std::vector<std::size_t> by_f1(const std::vector<ClassMetrics>& labels) {
     if (labels[k].support > 0) order.push_back(k);
   std::ranges::stable_sort(order, {}, [&](std::size_t k) { return labels[k].f1; });
   return order;
-}
-
-std::string escape(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
 }
 
 // The page's pictures. Colours follow the reader's light or dark scheme through CSS variables.
@@ -134,7 +113,7 @@ std::string confusion_svg(const Metrics& metrics, const std::vector<std::string>
     const double row = std::max<double>(1, static_cast<double>(metrics.per_class[t].support));
     if (cell >= 10)
       svg += fmt::format("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>", left - 4,
-                         top + (static_cast<double>(t) + 0.7) * cell, escape(labels[t]));
+                         top + (static_cast<double>(t) + 0.7) * cell, html_escaped(labels[t]));
     for (std::size_t a = 0; a < n; ++a) {
       const std::int64_t count = metrics.confusion[t * n + a];
       if (count == 0) continue;
@@ -143,25 +122,15 @@ std::string confusion_svg(const Metrics& metrics, const std::vector<std::string>
           "fill-opacity=\"{:.2f}\"><title>{} answered as {}: {}</title></rect>",
           t == a ? "right" : "wrong", left + static_cast<double>(a) * cell,
           top + static_cast<double>(t) * cell, cell, cell,
-          0.15 + 0.85 * static_cast<double>(count) / row, escape(labels[t]), escape(labels[a]),
-          count);
+          0.15 + 0.85 * static_cast<double>(count) / row, html_escaped(labels[t]),
+          html_escaped(labels[a]), count);
     }
   }
   return svg + "</svg>";
 }
 
-constexpr std::string_view kStyle =
-    ":root{color-scheme:light dark}"
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse}td,th{text-align:left;padding:.15rem .8rem .15rem 0}"
-    "td.n{text-align:right;font-variant-numeric:tabular-nums}"
-    "svg text{font:11px system-ui,sans-serif;fill:currentColor}"
-    ".axis,.frame{stroke:currentColor;stroke-opacity:.5}.bar,.right{fill:#2f7fd1}.wrong{fill:#"
-    "d1492f}"
-    ".row{display:flex;flex-wrap:wrap;gap:2rem}section{margin-top:2rem}";
-
 void add_row(std::string& out, std::string_view name, std::string_view value) {
-  out += fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(value));
+  out += fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", html_escaped(name), html_escaped(value));
 }
 
 std::string per_class_table(const std::vector<ClassMetrics>& per_class,
@@ -173,7 +142,7 @@ std::string per_class_table(const std::vector<ClassMetrics>& per_class,
     out += fmt::format(
         "<tr><td>{}</td><td class=\"n\">{:.1f}</td><td class=\"n\">{:.1f}</td>"
         "<td class=\"n\">{:.1f}</td><td class=\"n\">{}</td></tr>\n",
-        escape(labels[k]), 100 * c.f1, 100 * c.precision, 100 * c.recall, c.support);
+        html_escaped(labels[k]), 100 * c.f1, 100 * c.precision, 100 * c.recall, c.support);
   }
   return out + "</table>";
 }
@@ -186,11 +155,7 @@ std::string latency_line(const Any& e) {
 }
 
 std::string page_head(const std::string& title, const std::vector<Fact>& facts) {
-  std::string out = fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width\"><title>{0}</title>"
-      "<style>{1}</style></head><body>\n<h1>{0}</h1>\n<table>\n",
-      escape(title), kStyle);
+  std::string out = page_begin(title) + "<table>\n";
   for (const Fact& fact : facts) add_row(out, fact.name, fact.value);
   return out;
 }
@@ -314,7 +279,7 @@ std::string tag_evaluation_html(const std::string& title, const std::vector<Fact
   for (const auto& [name, c] : m.per_name)
     out += fmt::format(
         "<tr><td>{}</td><td>{:.1f} %</td><td>{:.1f} %</td><td>{:.1f} %</td><td>{}</td></tr>",
-        escape(name), 100 * c.f1, 100 * c.precision, 100 * c.recall, c.support);
+        html_escaped(name), 100 * c.f1, 100 * c.precision, 100 * c.recall, c.support);
   return out + "</table></section>\n</body></html>\n";
 }
 

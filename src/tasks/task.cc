@@ -214,6 +214,7 @@ Json Task::to_json() const {
   if (limit > 0) json["data"]["limit"] = limit;
   if (gate.floor) json["gate"]["floor"] = *gate.floor;
   if (gate.baseline) json["gate"] = {{"baseline", *gate.baseline}, {"margin", gate.margin}};
+  if (gate.any()) json["gate"]["confidence"] = gate.confidence;
   for (const HeadTask& head : heads) {
     // In order, and each with all it has: what [data] says is for reading the file only.
     const Json whole = of_head(head).to_json();

@@ -18,7 +18,7 @@
 //                  relation_layer (what is learned from inside the teacher)
 //   [head]         c (values of C to try), folds
 //   [calibration]  false_alarms (share of in-scope rows that may be called out of scope)
-//   [gate]         floor, or baseline (a task model) with margin
+//   [gate]         floor, or baseline (a task model) with margin; confidence (of the bound)
 //   [heads.NAME]   one of several questions about a text: the keys of [data] that differ, weight
 //   (of
 //                  its loss), and its own floor or baseline with margin
@@ -57,6 +57,7 @@ struct GateRule {
   std::optional<double> floor;          // accuracy, 0..1
   std::optional<std::string> baseline;  // path or name of a task model
   double margin = -0.01;
+  double confidence = 0.95;  // of the bound
 
   bool any() const { return floor.has_value() || baseline.has_value(); }
 };

@@ -320,6 +320,7 @@ Status read_gate(Section& section, GateRule& gate) {
   TACK_RETURN_IF_ERROR(section.read("floor", 0, 1, floor));
   TACK_RETURN_IF_ERROR(section.read("baseline", baseline));
   TACK_RETURN_IF_ERROR(section.read("margin", -1, 1, gate.margin));
+  TACK_RETURN_IF_ERROR(section.read("confidence", 0.5, 0.999, gate.confidence));
   if (section.has("floor")) gate.floor = floor;
   if (section.has("baseline")) gate.baseline = baseline;
   if (section.has("floor") && section.has("baseline"))

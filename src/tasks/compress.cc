@@ -1,0 +1,514 @@
+#include "tasks/compress.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <set>
+#include <system_error>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/atomic_file.h"
+#include "base/cpu.h"
+#include "base/hash.h"
+#include "base/interrupt.h"
+#include "base/mapped_file.h"
+#include "compress/prune_vocabulary.h"
+#include "models/layers.h"
+#include "tasks/artifact.h"
+#include "tasks/predictor.h"
+
+namespace tack {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+namespace fs = std::filesystem;
+
+std::string megabytes(std::size_t bytes) {
+  return fmt::format("{:.2f} MB", static_cast<double>(bytes) / 1e6);
+}
+
+std::size_t bytes_of(const fs::path& path) {
+  std::error_code ignored;
+  return fs::file_size(path, ignored);
+}
+
+// What was made and measured, in a directory beside the result. A search with other inputs begins
+// anew.
+class Journal {
+ public:
+  static Result<Journal> open(const fs::path& directory, const std::string& inputs) {
+    Journal journal;
+    journal.path_ = directory / "journal.json";
+    std::error_code error;
+    if (fs::exists(journal.path_, error)) {
+      TACK_TRY(const std::string text, read_file(journal.path_));
+      auto json = parse_json(text, journal.path_.string());
+      if (json && json->is_object() && json->value("inputs", "") == inputs) {
+        journal.json_ = std::move(*json);
+        journal.resumed_ = true;
+        return journal;
+      }
+      fs::remove_all(directory, error);
+    }
+    fs::create_directories(directory, error);
+    if (error) return fail("cannot make the directory {}: {}", directory.string(), error.message());
+    journal.json_ = {{"inputs", inputs}, {"measured", Json::object()}};
+    TACK_RETURN_IF_ERROR(write_file(journal.path_, to_text(journal.json_, 1)));
+    return journal;
+  }
+
+  bool resumed() const { return resumed_; }
+
+  const Json* find(const std::string& name) const {
+    const auto found = json_["measured"].find(name);
+    return found == json_["measured"].end() ? nullptr : &*found;
+  }
+  Status add(const std::string& name, Json measured) {
+    json_["measured"][name] = std::move(measured);
+    return write_file(path_, to_text(json_, 1));
+  }
+
+ private:
+  fs::path path_;
+  Json json_;
+  bool resumed_ = false;
+};
+
+Json to_json(const Candidate& c) {
+  return {{"bytes", c.bytes},
+          {"quality", c.quality},
+          {"p50_us", c.p50_us},
+          {"texts_per_second", c.texts_per_second}};
+}
+Candidate from_json(const Recipe& recipe, const Json& json) {
+  return {.recipe = recipe,
+          .bytes = json.value("bytes", std::size_t{0}),
+          .quality = json.value("quality", 0.0),
+          .p50_us = json.value("p50_us", 0.0),
+          .texts_per_second = json.value("texts_per_second", 0.0)};
+}
+
+// Bytes of a file as what layers, tokens and the rest have of it.
+struct Parts {
+  std::size_t rest = 0;
+  double layer = 0, token = 0;  // one of them
+
+  std::size_t predict(std::int64_t layers, std::int64_t tokens) const {
+    return rest + static_cast<std::size_t>(layer * static_cast<double>(layers) +
+                                           token * static_cast<double>(tokens));
+  }
+};
+Parts parts_of(const Model& model) {
+  Parts parts;
+  std::size_t tensors = 0;
+  for (const GgufTensor& tensor : model.gguf()->tensors()) {
+    const std::size_t bytes = tensor.view.bytes.size();
+    tensors += bytes;
+    if (tensor.name.starts_with("blk."))
+      parts.layer += static_cast<double>(bytes);
+    else if (tensor.name == "token_embd.weight")
+      parts.token += static_cast<double>(bytes);
+    else
+      parts.rest += bytes;
+  }
+  parts.layer /= static_cast<double>(layer_count(model));
+  // Nearly all metadata is the vocabulary.
+  parts.token += static_cast<double>(model.file_bytes() - tensors);
+  parts.token /= static_cast<double>(model.vocab_size());
+  return parts;
+}
+
+bool in_blocks(const Model& model) {
+  return std::ranges::any_of(model.graph().weights(), [&](const graph::Weight& weight) {
+    return info(model.tensor(weight).dtype).block_elements > 1;
+  });
+}
+
+// The layers to try, most first.
+Result<std::vector<std::int64_t>> layers_to_try(const Model& model,
+                                                const std::vector<std::int64_t>& wanted) {
+  const std::int64_t all = layer_count(model);
+  std::set<std::int64_t, std::greater<>> layers = {all, (all + 1) / 2, (all + 2) / 3, 1};
+  if (!wanted.empty()) layers = {wanted.begin(), wanted.end()};
+  for (std::int64_t count : layers)
+    if (count < 1 || count > all)
+      return fail(ErrorCode::kUsage, "{} layers: {} has {}", count, model.name(), all);
+  return std::vector(layers.begin(), layers.end());
+}
+
+class Search {
+ public:
+  Search(const Task& task, const CompressOptions& options, CompressResult& result)
+      : task_(task), options_(options), result_(result), work_(options.out.string() + ".search") {
+    threads_ = options.threads > 0 ? options.threads : cpu_info().logical_cores;
+  }
+
+  Status run() {
+    TACK_TRY(model_, Model::open(options_.model));
+    if (model_->gguf() == nullptr)
+      return fail(ErrorCode::kUsage, "{}: compress takes a GGUF file", options_.model.string());
+    if (in_blocks(*model_) && !options_.requantize)
+      return fail(ErrorCode::kUsage,
+                  "{}: its matrices are in blocks already, and what that lost stays lost; take the "
+                  "model in f16 or f32 (build it with [model] type = \"f16\"), or say --requantize",
+                  options_.model.string());
+    BuildResult rows;
+    TACK_TRY(data_, read_data(task_, rows));
+    say(describe_data(task_, rows));
+    result_.validation_rows = data_.validation.size();
+    result_.gate_rows = data_.test.size();
+    TACK_RETURN_IF_ERROR(make_kind());
+    TACK_RETURN_IF_ERROR(open_journal());
+    TACK_RETURN_IF_ERROR(make_plan());
+    if (options_.dry_run) return {};
+    TACK_RETURN_IF_ERROR(explore());
+    return decide();
+  }
+
+ private:
+  void say(const std::string& line) {
+    if (options_.message) options_.message(line);
+  }
+
+  Status make_kind() {
+    CompressKindOptions kind{.original = options_.model,
+                             .training = task_.training,
+                             .temperature = task_.teacher.temperature,
+                             .labels = task_.teacher.labels,
+                             .threads = threads_,
+                             .message = options_.message};
+    if (task_.kind == TaskKind::kTag) {
+      TACK_TRY(kind_, compress_tagger(task_, data_, kind));
+    } else {
+      TACK_TRY(kind_, compress_classifier(task_, data_, kind));
+    }
+    result_.measure = kind_->measure_name();
+    return {};
+  }
+
+  Status open_journal() {
+    TACK_TRY(const auto file, MappedFile::open(options_.model));
+    const std::string inputs = sha256_hex(fmt::format(
+        "{}\n{}\n{}\n{}\n{}", sha256_hex(file.text()), data_.train.sha256, data_.validation.sha256,
+        to_text(task_.training.to_json()), to_text(task_.teacher.to_json())));
+    TACK_TRY(journal_, Journal::open(work_, inputs));
+    result_.resumed = journal_->resumed();
+    if (result_.resumed) say("going on with what " + work_.string() + " has");
+    return {};
+  }
+
+  // Sizes of vocabularies: all, twice what the texts need, what they need.
+  Status choose_tokens() {
+    counts_ = count_tokens(model_->tokenizer(), data_.train.texts);
+    tokens_ = {0};
+    TACK_TRY(const KeptVocabulary least, choose_vocabulary(*model_, {.counts = counts_}));
+    const auto tight = static_cast<std::int64_t>(least.ids.size());
+    const std::int64_t wide = 2 * tight;
+    if (wide < model_->vocab_size() * 9 / 10) tokens_.push_back(wide);
+    if (tight < model_->vocab_size() * 9 / 10) tokens_.push_back(tight);
+    return {};
+  }
+
+  Status make_plan() {
+    TACK_TRY(layers_, layers_to_try(*model_, options_.layers));
+    TACK_RETURN_IF_ERROR(choose_tokens());
+    for (const std::string& type : options_.types) {
+      TACK_TRY(const fs::path path, typed({.layers = layer_count(*model_), .type = type}));
+      TACK_TRY(const auto model, Model::open(path));
+      parts_[type] = parts_of(*model);
+    }
+    for (std::int64_t layers : layers_)
+      for (const std::string& type : options_.types)
+        for (std::int64_t tokens : tokens_) {
+          PlannedCandidate planned{.recipe = {.layers = layers, .type = type, .tokens = tokens}};
+          planned.bytes = predict(planned.recipe);
+          planned.within = !options_.limits.bytes || planned.bytes <= *options_.limits.bytes;
+          result_.plan.push_back(planned);
+        }
+    const auto smallest = std::ranges::min(result_.plan, {}, &PlannedCandidate::bytes);
+    if (options_.limits.bytes && !smallest.within)
+      return fail(
+          ErrorCode::kUsage,
+          "no candidate has at most {}: the smallest, {}, has about {}; name fewer --layers "
+          "or smaller --types",
+          megabytes(*options_.limits.bytes), smallest.recipe.text(), megabytes(smallest.bytes));
+    return {};
+  }
+
+  std::size_t predict(const Recipe& recipe) const {
+    return parts_.at(recipe.type)
+        .predict(recipe.layers, recipe.tokens > 0 ? recipe.tokens : model_->vocab_size());
+  }
+
+  // The task model with some layers, taught where it has fewer.
+  Result<fs::path> layered(std::int64_t layers) {
+    if (layers == layer_count(*model_)) return options_.model;
+    const fs::path path = work_ / fmt::format("{}.gguf", layers);
+    if (std::error_code ignored; fs::exists(path, ignored)) return path;
+    TACK_RETURN_IF_ERROR(kind_->teach(options_.model, {.layer_count = layers}, "",
+                                      fmt::format("{} layers", layers), path));
+    return path;
+  }
+
+  // The same in the recipe's type.
+  Result<fs::path> typed(const Recipe& recipe) {
+    TACK_TRY(const fs::path from, layered(recipe.layers));
+    const fs::path path =
+        work_ / (Recipe{recipe.layers, recipe.type, recipe.trained_type, 0}.name() + ".gguf");
+    if (std::error_code ignored; fs::exists(path, ignored)) return path;
+    if (recipe.trained_type) {
+      TACK_RETURN_IF_ERROR(kind_->teach(
+          from, {}, recipe.type, fmt::format("{} layers in {}", recipe.layers, recipe.type), path));
+    } else {
+      TACK_RETURN_IF_ERROR(convert_model(from, path, {.type = recipe.type, .threads = threads_}));
+    }
+    return path;
+  }
+
+  Result<fs::path> made(const Recipe& recipe) {
+    TACK_TRY(const fs::path from, typed(recipe));
+    if (recipe.tokens == 0) return from;
+    const fs::path path = work_ / (recipe.name() + ".gguf");
+    if (std::error_code ignored; fs::exists(path, ignored)) return path;
+    TACK_TRY(const auto model, Model::open(from));
+    TACK_RETURN_IF_ERROR(prune_vocabulary(
+        *model, {.counts = counts_, .size = recipe.tokens, .command = options_.command}, path));
+    return path;
+  }
+
+  Result<Candidate> measured(const Recipe& recipe, const std::string& name,
+                             const std::function<Result<fs::path>()>& make) {
+    if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
+    if (const Json* known = journal_->find(name)) return from_json(recipe, *known);
+    TACK_TRY(const fs::path path, make());
+    TACK_TRY(const Trial trial, kind_->measure(path, CompressKind::Rows::kValidation));
+    const Candidate candidate{.recipe = recipe,
+                              .bytes = bytes_of(path),
+                              .quality = trial.quality,
+                              .p50_us = trial.p50_us,
+                              .texts_per_second = trial.texts_per_second};
+    TACK_RETURN_IF_ERROR(journal_->add(name, to_json(candidate)));
+    return candidate;
+  }
+
+  Result<Candidate> try_recipe(const Recipe& recipe) {
+    TACK_TRY(const Candidate candidate,
+             measured(recipe, recipe.name(), [&] { return made(recipe); }));
+    say(fmt::format("  {:<34} {:>9}  {:.2f} %", recipe.text(), megabytes(candidate.bytes),
+                    100 * candidate.quality));
+    result_.candidates.push_back(candidate);
+    return candidate;
+  }
+
+  // Every candidate of these layers and this type; the first has all tokens.
+  Result<Candidate> try_tokens(Recipe recipe) {
+    std::optional<Candidate> first;
+    for (std::int64_t tokens : tokens_) {
+      recipe.tokens = tokens;
+      TACK_TRY(const Candidate candidate, try_recipe(recipe));
+      if (!first) first = candidate;
+    }
+    return *first;
+  }
+
+  bool within_bytes(std::int64_t layers, const std::string& type, std::int64_t tokens) const {
+    return !options_.limits.bytes ||
+           predict({.layers = layers, .type = type, .tokens = tokens}) <= *options_.limits.bytes;
+  }
+
+  // Whether fewer layers could be chosen at all: not when these many meet every limit in the type
+  // of most bits with tokens to spare.
+  bool enough(std::int64_t layers, const Candidate& best) const {
+    const CompressLimits& limits = options_.limits;
+    if (limits.max_drop) return best.quality < result_.original.quality - *limits.max_drop;
+    const std::int64_t spare = tokens_.size() > 1 ? tokens_[1] : 0;
+    return within_bytes(layers, options_.types.front(), spare) &&
+           (!limits.latency_us || best.p50_us <= *limits.latency_us);
+  }
+
+  Status explore() {
+    TACK_TRY(result_.original,
+             measured({.layers = layer_count(*model_), .type = "original"}, "original",
+                      [&]() -> Result<fs::path> { return options_.model; }));
+    say(fmt::format("{}: {}, {} {:.2f} % on {} validation rows", options_.model.filename().string(),
+                    megabytes(result_.original.bytes), result_.measure,
+                    100 * result_.original.quality, result_.validation_rows));
+    for (std::int64_t layers : layers_) {
+      const std::string& smallest = options_.types.back();
+      if (!options_.all && !within_bytes(layers, smallest, tokens_.back())) continue;
+      const double share =
+          (static_cast<double>(layers) + 0.5) / (static_cast<double>(layer_count(*model_)) + 0.5);
+      if (!options_.all && options_.limits.latency_us &&
+          result_.original.p50_us * share > 2 * *options_.limits.latency_us)
+        continue;
+      TACK_TRY(const Candidate best, explore_layers(layers));
+      if (!options_.all && enough(layers, best)) break;
+    }
+    return {};
+  }
+
+  // The types of these layers; where the last one costs something that training can bring back,
+  // that too.
+  Result<Candidate> explore_layers(std::int64_t layers) {
+    std::optional<Candidate> first, last;
+    for (const std::string& type : options_.types) {
+      TACK_TRY(last, try_tokens({.layers = layers, .type = type}));
+      if (!first) first = last;
+    }
+    const bool needed = options_.all || options_.limits.max_drop ||
+                        !within_bytes(layers, options_.types.front(), tokens_.back());
+    if (options_.types.size() > 1 && needed && last->quality < first->quality - kWorthTraining)
+      TACK_RETURN_IF_ERROR(
+          try_tokens({.layers = layers, .type = options_.types.back(), .trained_type = true}));
+    return *first;
+  }
+
+  Status decide() {
+    mark_frontier(result_.candidates);
+    const Candidate* chosen =
+        choose_candidate(result_.candidates, result_.original.quality, options_.limits);
+    if (chosen == nullptr) {
+      const auto best = std::ranges::max(result_.candidates, {}, &Candidate::quality);
+      const auto smallest = std::ranges::min(result_.candidates, {}, &Candidate::bytes);
+      return fail(ErrorCode::kUsage,
+                  "no candidate is within the limits: the smallest, {}, has {} and {:.2f} %, the "
+                  "best, {}, {} and {:.2f} %; the original has {:.2f} %",
+                  smallest.recipe.text(), megabytes(smallest.bytes), 100 * smallest.quality,
+                  best.recipe.text(), megabytes(best.bytes), 100 * best.quality,
+                  100 * result_.original.quality);
+    }
+    result_.chosen = *chosen;
+    say(fmt::format("chosen: {}", chosen->recipe.text()));
+    TACK_TRY(const fs::path path, made(chosen->recipe));
+    TACK_TRY(result_.before, kind_->measure(options_.model, CompressKind::Rows::kGate));
+    TACK_TRY(result_.after, kind_->measure(path, CompressKind::Rows::kGate));
+    GateOptions gate{
+        .margin = options_.limits.max_drop ? -*options_.limits.max_drop : task_.gate.margin,
+        .confidence = task_.gate.confidence};
+    result_.gate = gate_against_baseline(result_.after.right, result_.before.right, gate);
+    if (task_.gate.floor && result_.gate->accepted) {
+      gate.floor = *task_.gate.floor;
+      result_.gate = gate_against_floor(result_.after.right, gate);
+    }
+    if (!result_.accepted()) return {};
+    TACK_RETURN_IF_ERROR(write_result(path));
+    std::error_code ignored;
+    if (!options_.keep) fs::remove_all(work_, ignored);
+    return {};
+  }
+
+  // The chosen file with what is known about it.
+  Status write_result(const fs::path& path) {
+    if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
+    TACK_TRY(const GgufFile file, GgufFile::open(path));
+    TACK_TRY(const auto original, MappedFile::open(options_.model));
+    GgufWriter writer;
+    for (const auto& [key, value] : file.metadata()) writer.set(key, value);
+    for (const GgufTensor& tensor : file.tensors())
+      writer.add_tensor_view(tensor.name, tensor.view);
+    Json metrics = result_.after.details;
+    const auto compared = [](const char* name, std::size_t bytes, const Trial& trial) {
+      return Json{{"name", name},
+                  {"bytes", bytes},
+                  {"accuracy", trial.quality},
+                  {"p50_us", trial.p50_us},
+                  {"texts_per_second", trial.texts_per_second}};
+    };
+    metrics["compared"] = {compared("before", result_.original.bytes, result_.before),
+                           compared("after", result_.chosen->bytes, result_.after)};
+    const Json* before = model_->tack_metadata("lineage");
+    Json lineage = before != nullptr && before->is_object() ? *before : Json::object();
+    lineage["compressed"] = {{"recipe", result_.chosen->recipe.text()},
+                             {"from",
+                              {{"name", model_->name()},
+                               {"bytes", result_.original.bytes},
+                               {"sha256", sha256_hex(original.text())}}},
+                             {"data",
+                              {{"train", data_.train.sha256},
+                               {"validation", data_.validation.sha256},
+                               {"gate", data_.test.sha256}}},
+                             {"limits", options_.limits.to_json()},
+                             {"gate", result_.gate->text},
+                             {"command", options_.command}};
+    const Json* task = model_->tack_metadata("task");
+    writer.set("tack.task", GgufValue::string(to_text(task != nullptr ? *task : task_.to_json())));
+    writer.set("tack.metrics", GgufValue::string(to_text(metrics)));
+    writer.set("tack.lineage", GgufValue::string(to_text(lineage)));
+    return writer.write(options_.out);
+  }
+
+  // Points of the measure, of 1, that a type may cost before it is trained in.
+  static constexpr double kWorthTraining = 0.002;
+
+  const Task& task_;
+  const CompressOptions& options_;
+  CompressResult& result_;
+  const fs::path work_;
+  int threads_ = 1;
+  std::shared_ptr<const Model> model_;
+  Data data_;
+  std::unique_ptr<CompressKind> kind_;
+  std::optional<Journal> journal_;
+  std::vector<std::int64_t> layers_, counts_, tokens_;
+  std::map<std::string, Parts> parts_;
+};
+
+}  // namespace
+
+Json CompressLimits::to_json() const {
+  Json json = Json::object();
+  if (bytes) json["bytes"] = *bytes;
+  if (latency_us) json["latency_us"] = *latency_us;
+  if (max_drop) json["max_drop"] = *max_drop;
+  return json;
+}
+
+std::string Recipe::text() const {
+  std::string out = fmt::format("{} layer{}, {}{}", layers, layers == 1 ? "" : "s", type,
+                                trained_type ? " trained" : "");
+  if (tokens > 0) out += fmt::format(", {} tokens", tokens);
+  return out;
+}
+
+std::string Recipe::name() const {
+  std::string out = fmt::format("{}-{}{}", layers, type, trained_type ? "-trained" : "");
+  if (tokens > 0) out += fmt::format("-{}", tokens);
+  return out;
+}
+
+void mark_frontier(std::vector<Candidate>& candidates) {
+  for (Candidate& one : candidates)
+    one.frontier = std::ranges::none_of(candidates, [&](const Candidate& other) {
+      return other.bytes <= one.bytes && other.quality >= one.quality &&
+             (other.bytes < one.bytes || other.quality > one.quality);
+    });
+}
+
+const Candidate* choose_candidate(const std::vector<Candidate>& candidates, double original,
+                                  const CompressLimits& limits, double tie) {
+  std::vector<const Candidate*> within;
+  for (const Candidate& one : candidates)
+    if ((!limits.bytes || one.bytes <= *limits.bytes) &&
+        (!limits.latency_us || one.p50_us <= *limits.latency_us) &&
+        (!limits.max_drop || one.quality >= original - *limits.max_drop))
+      within.push_back(&one);
+  if (within.empty()) return nullptr;
+  double least = -1;
+  if (!limits.max_drop)
+    least = (*std::ranges::max_element(within, {}, &Candidate::quality))->quality - tie;
+  std::erase_if(within, [&](const Candidate* one) { return one->quality < least; });
+  return *std::ranges::min_element(within, {}, &Candidate::bytes);
+}
+
+Result<CompressResult> compress_task(const Task& task, const CompressOptions& options) {
+  const auto start = Clock::now();
+  CompressResult result;
+  Search search(task, options, result);
+  TACK_RETURN_IF_ERROR(search.run());
+  result.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return result;
+}
+
+}  // namespace tack
