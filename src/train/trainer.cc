@@ -46,7 +46,9 @@ class Run {
   Result<TrainingResult> run(const graph::Graph& graph, std::span<const graph::ValueId> outputs) {
     longest_ = std::max(longest_, longest_validation_);
     joint_output_ = outputs.front();
-    TACK_TRY(tape_, Tape::create(graph, outputs, parameters_.tape_parameters(),
+    TACK_TRY(tape_, Tape::create(graph, outputs,
+                                 options_.weights == nullptr ? parameters_.tape_parameters()
+                                                             : options_.weights->tape_parameters(),
                                  {.max_tokens = std::max(options_.micro_tokens, longest_),
                                   .max_sequences = most_sequences(),
                                   .max_length = longest_,
@@ -83,6 +85,7 @@ class Run {
       std::ranges::copy(best_, parameters_.values().begin());
     else if (!average_.empty())
       std::ranges::copy(average_, parameters_.values().begin());
+    materialise(total_steps_);
     return std::move(result_);
   }
 
@@ -112,8 +115,10 @@ class Run {
     const auto batch = std::span(all).subspan(
         begin, std::min(static_cast<std::size_t>(options_.batch), all.size() - begin));
     std::int64_t tokens = 0;
+    materialise(result_.steps);
     const double loss =
         curriculum_.joint() ? joint_batch(batch, step, tokens) : batch_of(batch, step, tokens);
+    if (options_.weights != nullptr) options_.weights->pull_back();
     const double rate = scheduled_rate(
         options_.schedule, options_.rate, step,
         static_cast<std::int64_t>(options_.warmup * static_cast<double>(total_steps_)),
@@ -135,6 +140,11 @@ class Run {
     result_.seconds += result_.step_seconds.back();
     progress.advance(tokens);
     return {};
+  }
+
+  // The weights that the tape reads, from the trained numbers as they are now.
+  void materialise(std::int64_t step) {
+    if (options_.weights != nullptr) options_.weights->materialise(step, total_steps_);
   }
 
   // Forward and backward of examples one after another, as many at once as the tape takes. Returns
@@ -237,6 +247,7 @@ class Run {
     record.validation = std::numeric_limits<double>::quiet_NaN();
     if (curriculum_.has_validation()) {
       if (!average_.empty()) std::ranges::swap_ranges(average_, parameters_.values());
+      materialise(total_steps_);
       auto validated =
           curriculum_.validate([&](auto texts, const auto& each) { return evaluate(texts, each); });
       if (!validated) return std::unexpected(std::move(validated.error()));

@@ -17,6 +17,7 @@
 #include "base/thread_pool.h"
 #include "graph/batch.h"
 #include "train/parameters.h"
+#include "train/reparametrisation.h"
 #include "train/tape.h"
 
 namespace tack {
@@ -106,6 +107,7 @@ struct TrainerOptions {
   // What the run depends on besides; a checkpoint of another description is refused.
   std::string description;
   std::string label = "training";  // of the progress bar
+  Reparametrisation* weights = nullptr;  // null: the tape computes with the trained numbers
 };
 
 struct EpochRecord {
