@@ -171,12 +171,6 @@ std::pair<std::vector<std::string>, std::size_t> divide(const std::vector<std::s
   return {std::move(out), order.size() - apart};
 }
 
-bool same_vocabulary(const Tokenizer& a, const Tokenizer& b) {
-  bool same = a.vocab_size() == b.vocab_size();
-  for (TokenId id = 0; same && id < a.vocab_size(); ++id) same = a.token(id) == b.token(id);
-  return same;
-}
-
 Status check_fit(const Model& teacher, const Model& student, const InnerSettings& inner) {
   if (same_vocabulary(teacher.tokenizer(), student.tokenizer())) return {};
   if (!teacher.labels().empty())
@@ -216,6 +210,12 @@ Result<LinearHead> first_head(const Model& teacher, const std::shared_ptr<const 
 }
 
 }  // namespace
+
+bool same_vocabulary(const Tokenizer& a, const Tokenizer& b) {
+  bool same = a.vocab_size() == b.vocab_size();
+  for (TokenId id = 0; same && id < a.vocab_size(); ++id) same = a.token(id) == b.token(id);
+  return same;
+}
 
 Result<DistillResult> distill(const std::vector<std::string>& given,
                               const DistillOptions& options) {

@@ -58,6 +58,7 @@ class Run {
     result_.memory_bytes =
         tape_->bytes() + parameters_.bytes() + (average_.size() + best_.size()) * sizeof(float);
     TACK_RETURN_IF_ERROR(resume());
+    if (options_.validates_start && !result_.resumed) TACK_RETURN_IF_ERROR(validate_start());
     last_saved_ = Clock::now();
     Progress progress(options_.label, tokens_per_epoch_ * total_steps_ / steps_per_epoch_,
                       "tokens");
@@ -246,24 +247,34 @@ class Run {
     for (double loss : recent) record.loss += loss / static_cast<double>(recent.size());
     record.validation = std::numeric_limits<double>::quiet_NaN();
     if (curriculum_.has_validation()) {
-      if (!average_.empty()) std::ranges::swap_ranges(average_, parameters_.values());
-      materialise(total_steps_);
-      auto validated =
-          curriculum_.validate([&](auto texts, const auto& each) { return evaluate(texts, each); });
-      if (!validated) return std::unexpected(std::move(validated.error()));
-      record.validation = *validated;
-      if (result_.best_epoch == 0 || record.validation > result_.best_validation) {
-        result_.best_epoch = record.epoch;
-        result_.best_validation = record.validation;
-        best_.assign(parameters_.values().begin(), parameters_.values().end());
-      }
-      if (!average_.empty()) std::ranges::swap_ranges(average_, parameters_.values());
+      TACK_TRY(record.validation, validate(record.epoch));
       result_.stopped_early = options_.patience > 0 &&
                               record.epoch - result_.best_epoch >= options_.patience &&
                               record.epoch < epochs_;
     }
     result_.epochs.push_back(record);
     return {};
+  }
+
+  Status validate_start() {
+    TACK_TRY(result_.start_validation, validate(0));
+    return {};
+  }
+
+  // Of the weights as they are, or of their average; keeps them when they are the best so far.
+  Result<double> validate(std::int64_t epoch) {
+    if (!average_.empty()) std::ranges::swap_ranges(average_, parameters_.values());
+    materialise(total_steps_);
+    TACK_TRY(const double value, curriculum_.validate([&](auto texts, const auto& each) {
+      return evaluate(texts, each);
+    }));
+    if (best_.empty() || value > result_.best_validation) {
+      result_.best_epoch = epoch;
+      result_.best_validation = value;
+      best_.assign(parameters_.values().begin(), parameters_.values().end());
+    }
+    if (!average_.empty()) std::ranges::swap_ranges(average_, parameters_.values());
+    return value;
   }
 
   Status evaluate(std::span<const ExampleTokens> texts,
@@ -304,6 +315,7 @@ class Run {
                {"epochs", epochs},
                {"best_epoch", result_.best_epoch},
                {"best_validation", result_.best_validation},
+               {"start_validation", result_.start_validation},
                {"stopped_early", result_.stopped_early}};
     const Status written = write_checkpoint(options_.checkpoint, c);
     if (!had_best) best_.clear();
@@ -323,6 +335,7 @@ class Run {
       result_.losses = c.state.at("losses").get<std::vector<double>>();
       result_.best_epoch = c.state.at("best_epoch").get<std::int64_t>();
       result_.best_validation = c.state.at("best_validation").get<double>();
+      result_.start_validation = c.state.value("start_validation", 0.0);
       result_.stopped_early = c.state.at("stopped_early").get<bool>();
       for (const Json& e : c.state.at("epochs"))
         result_.epochs.push_back(
@@ -336,7 +349,7 @@ class Run {
         result_.losses.size() != static_cast<std::size_t>(result_.steps))
       return fail("{}: the checkpoint's state is damaged; remove the file to start again",
                   options_.checkpoint.string());
-    if (result_.best_epoch == 0) best_.clear();
+    if (result_.best_epoch == 0 && !options_.validates_start) best_.clear();
     result_.resumed = true;
     return {};
   }

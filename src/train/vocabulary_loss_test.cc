@@ -168,7 +168,7 @@ TEST(VocabularyDistillation, IsTheDivergenceOfAllLogitsAndItsGradient) {
     EXPECT_EQ(one.head_gradient, three.head_gradient);
     if (vocab > 1000) continue;
     constexpr float kStep = 1e-2F;
-    const auto slope = [&](std::vector<float> Lesson::*values, std::size_t i) {
+    const auto slope = [&](std::vector<float> Lesson::* values, std::size_t i) {
       Lesson up = lesson, down = lesson;
       (up.*values)[i] += kStep;
       (down.*values)[i] -= kStep;
