@@ -16,6 +16,7 @@ struct Options {
   std::string model, teacher, data, validation, out, codes = "frozen";
   double held_out = 0.1;
   HealSettings settings;
+  double checkpoint_seconds = 60;
   int threads = 0;
   bool json = false;
 };
@@ -79,6 +80,7 @@ Status run(Options& options) {
            heal(model, teacher, texts.first, texts.second, options.settings, options.out,
                 {.threads = options.threads > 0 ? options.threads : cpu_info().logical_cores,
                  .checkpoint = options.out + ".checkpoint",
+                 .checkpoint_seconds = options.checkpoint_seconds,
                  .command = fmt::format("tack heal {} --teacher {} --data {}", options.model,
                                         options.teacher, options.data)}));
   forget_checkpoint(options.out);
@@ -118,6 +120,9 @@ Verb make_heal(Command& root) {
       .range(0.0, 1e6)
       .show_default();
   verb.option("--seed", settings.seed, "").show_default();
+  verb.option("--checkpoint-seconds", options->checkpoint_seconds, "Between checkpoints")
+      .range(0.0, 1e6)
+      .show_default();
   add_threads_option(verb, options->threads);
   verb.flag("--json", options->json, "Print the result as JSON");
   verb.footer("Example: tack heal m.q4_0.gguf --teacher m.gguf --data text.txt -o healed.gguf");

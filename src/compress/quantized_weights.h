@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,6 +69,8 @@ class QuantizedWeights final : public Reparametrisation {
   // added.
   bool has(std::string_view name) const { return find(name) != nullptr; }
   DType dtype(std::string_view name) const { return find(name)->dtype; }
+  // Neither one of these nor one of their numbers.
+  bool is_plain(std::string_view name) const { return !has(name) && !rule(name); }
   std::vector<std::byte> blocks(std::string_view name) const;
   std::span<const float> values(std::string_view name) const;
   // Mean size of a step from one code to the next.

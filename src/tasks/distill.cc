@@ -282,7 +282,9 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
                         {.method = TrainMethod::kFull,
                          .layer_decay = static_cast<float>(options.training.layer_decay),
                          .head_rate = static_cast<float>(options.training.head_rate),
-                         .train_embeddings = options.training.embeddings},
+                         .train_embeddings = options.training.embeddings,
+                         .quantize = options.training.quantize,
+                         .quantize_after = options.training.quantize_after},
                         options.inner.any() ? &lessons : nullptr, options.training.loop, pool));
   TrainableModel* const model = learner.model.get();
   Imitation curriculum(packed, training, answers, target, options.temperature, learner);
@@ -292,6 +294,7 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
   for (const std::string& text : texts) all_texts += text + '\n';
   const std::string data_hash = sha256_hex(all_texts);
   TrainerOptions loop = options.training.loop;
+  loop.weights = model->weights();
   loop.checkpoint = options.out.string() + ".checkpoint";
   loop.label = "student";
   loop.description = fmt::format(

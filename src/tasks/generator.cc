@@ -150,7 +150,7 @@ Result<TrainedDecoder> train_decoder(const std::shared_ptr<const Model>& start,
       const auto values = parameters.values(w);
       tensors[w.name].assign(values.begin(), values.end());
     }
-    TACK_RETURN_IF_ERROR(write_trained_encoder(*start, tensors, full.path()));
+    TACK_RETURN_IF_ERROR(write_trained_encoder(*start, tensors, {}, full.path()));
   }
   TACK_RETURN_IF_ERROR(
       convert_model(full.path(), path,

@@ -383,6 +383,7 @@ Result<Healed> heal(const std::shared_ptr<const Model>& quantized,
   loop.weights = &patient->blocks();
   loop.label = "healing";
   loop.checkpoint = options.checkpoint;
+  loop.checkpoint_seconds = options.checkpoint_seconds;
   TACK_TRY(const std::string mine_hash, hash_of(*quantized));
   TACK_TRY(const std::string their_hash, hash_of(*original));
   loop.description = fmt::format("quantized {}\noriginal {}\ntext {}\nvalidation text {}\n{}",

@@ -36,6 +36,7 @@ struct HealSettings {
 struct HealOptions {
   int threads = 1;
   std::filesystem::path checkpoint;  // empty: none
+  double checkpoint_seconds = 60;
   std::string command;               // for the lineage
 };
 
