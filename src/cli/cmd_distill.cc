@@ -12,7 +12,7 @@ namespace tack {
 namespace {
 
 struct Options {
-  std::string teacher, student, data, text, format = "auto", out, type = "int8";
+  std::string teacher, student, data, text, format = "auto", out, type = "int8", quantize;
   std::vector<std::int64_t> layers;
   StudentShape shape;
   InnerSettings inner;
@@ -39,7 +39,8 @@ Status run(Options& options) {
   distillation.shape = options.shape;
   distillation.inner = options.inner;
   distillation.out = options.out;
-  distillation.type = options.type;
+  distillation.type = options.quantize.empty() ? options.type : options.quantize;
+  distillation.training.quantize = options.quantize;
   distillation.temperature = options.temperature;
   distillation.training.method = TrainMethod::kFull;
   distillation.training.loop = options.loop;
@@ -113,6 +114,9 @@ Verb make_distill(Command& root) {
   verb.option("--type", options->type, "int8, bf16, f16 or f32")
       .one_of({"int8", "bf16", "f16", "f32"})
       .show_default();
+  verb.option("--quantize", options->quantize,
+              "Train the weights in this type, which the student then has in place of --type")
+      .one_of({"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"});
   verb.option("--temperature", options->temperature, "Of a task's answers")
       .range(0.1, 100.0)
       .show_default();

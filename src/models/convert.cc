@@ -10,6 +10,7 @@
 #include "base/interrupt.h"
 #include "models/architecture.h"
 #include "models/chat_template.h"
+#include "models/converted_type.h"
 #include "models/layers.h"
 #include "models/model.h"
 #include "models/smoothing.h"
@@ -130,6 +131,13 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
 }
 
 }  // namespace
+
+Result<DType> converted_type(const Model& model, const graph::Weight& weight,
+                             std::string_view type) {
+  TACK_TRY(const Target target, target_of(type));
+  TACK_TRY(const Architecture* architecture, find_architecture(model.architecture()));
+  return fitting(wanted_dtype(*architecture, weight, target), weight.shape.back());
+}
 
 Status convert_model(const std::filesystem::path& from, const std::filesystem::path& to,
                      const ConvertOptions& options) {

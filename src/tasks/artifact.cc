@@ -24,6 +24,7 @@ Result<const GgufFile*> gguf_of(const Model& base) {
 
 Status write_trained_encoder(const Model& base,
                              const std::map<std::string, std::vector<float>>& tensors,
+                             const std::map<std::string, StoredTensor>& stored,
                              const std::filesystem::path& path) {
   TACK_TRY(const GgufFile* gguf, gguf_of(base));
   GgufWriter writer;
@@ -36,8 +37,10 @@ Status write_trained_encoder(const Model& base,
       writer.set(key, value);
   for (const GgufTensor& tensor : gguf->tensors()) {
     if (is_head(tensor.name)) continue;
-    if (const auto found = tensors.find(tensor.name); found != tensors.end())
-      writer.add_tensor(tensor.name, DType::kF32, tensor.view.shape, bytes_of(found->second));
+    if (const auto found = stored.find(tensor.name); found != stored.end())
+      writer.add_tensor(tensor.name, found->second.dtype, tensor.view.shape, found->second.bytes);
+    else if (const auto trained = tensors.find(tensor.name); trained != tensors.end())
+      writer.add_tensor(tensor.name, DType::kF32, tensor.view.shape, bytes_of(trained->second));
     else
       writer.add_tensor_view(tensor.name, tensor.view);
   }

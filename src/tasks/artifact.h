@@ -55,10 +55,17 @@ Status write_encoder_lineage(const Model& encoder, const Json& lineage,
 Status write_task_encoder(const Model& encoder, const TaskArtifact& artifact,
                           const std::filesystem::path& path);
 
-// Copies the base without a head, with some of its tensors replaced by trained ones (f32, by name).
-// Atomic.
+// A tensor as its bytes.
+struct StoredTensor {
+  DType dtype;
+  std::vector<std::byte> bytes;
+};
+
+// Copies the base without a head, with some of its tensors replaced by trained ones, by name: f32,
+// or as they are `stored`. Atomic.
 Status write_trained_encoder(const Model& base,
                              const std::map<std::string, std::vector<float>>& tensors,
+                             const std::map<std::string, StoredTensor>& stored,
                              const std::filesystem::path& path);
 
 }  // namespace tack

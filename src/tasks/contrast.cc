@@ -223,12 +223,14 @@ Result<TrainedEncoder> train_embedding(const std::shared_ptr<const Model>& base,
     for (std::string_view text : *texts)
       tokens.push_back(base->tokenizer().encode(text, base->context_length()));
   const TrainingTexts texts(std::move(tokens), base->tokenizer().vocab_size());
-  TACK_TRY(const auto model, TrainableModel::create(base, {}, texts, trainable_options(settings)));
   ThreadPool pool(options.threads);
+  TACK_TRY(const auto model,
+           TrainableModel::create(base, {}, texts, trainable_options(settings), pool));
   PairCurriculum curriculum(texts, train_pairs, validation_pairs, index, validation_index, settings,
                             teaching ? &*teaching : nullptr, base->embedding_dim(), model->output(),
                             pool);
   TrainerOptions loop = settings.loop;
+  loop.weights = model->weights();
   loop.checkpoint = options.checkpoint;
   loop.description = options.description;
   loop.label = options.label;

@@ -171,12 +171,6 @@ std::pair<std::vector<std::string>, std::size_t> divide(const std::vector<std::s
   return {std::move(out), order.size() - apart};
 }
 
-bool same_vocabulary(const Tokenizer& a, const Tokenizer& b) {
-  bool same = a.vocab_size() == b.vocab_size();
-  for (TokenId id = 0; same && id < a.vocab_size(); ++id) same = a.token(id) == b.token(id);
-  return same;
-}
-
 Status check_fit(const Model& teacher, const Model& student, const InnerSettings& inner) {
   if (same_vocabulary(teacher.tokenizer(), student.tokenizer())) return {};
   if (!teacher.labels().empty())
@@ -216,6 +210,12 @@ Result<LinearHead> first_head(const Model& teacher, const std::shared_ptr<const 
 }
 
 }  // namespace
+
+bool same_vocabulary(const Tokenizer& a, const Tokenizer& b) {
+  bool same = a.vocab_size() == b.vocab_size();
+  for (TokenId id = 0; same && id < a.vocab_size(); ++id) same = a.token(id) == b.token(id);
+  return same;
+}
 
 Result<DistillResult> distill(const std::vector<std::string>& given,
                               const DistillOptions& options) {
@@ -282,7 +282,9 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
                         {.method = TrainMethod::kFull,
                          .layer_decay = static_cast<float>(options.training.layer_decay),
                          .head_rate = static_cast<float>(options.training.head_rate),
-                         .train_embeddings = options.training.embeddings},
+                         .train_embeddings = options.training.embeddings,
+                         .quantize = options.training.quantize,
+                         .quantize_after = options.training.quantize_after},
                         options.inner.any() ? &lessons : nullptr, options.training.loop, pool));
   TrainableModel* const model = learner.model.get();
   Imitation curriculum(packed, training, answers, target, options.temperature, learner);
@@ -292,6 +294,7 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
   for (const std::string& text : texts) all_texts += text + '\n';
   const std::string data_hash = sha256_hex(all_texts);
   TrainerOptions loop = options.training.loop;
+  loop.weights = model->weights();
   loop.checkpoint = options.out.string() + ".checkpoint";
   loop.label = "student";
   loop.description = fmt::format(

@@ -30,6 +30,9 @@ struct DistillOptions {
   std::function<void(const std::string&)> message;  // may be empty
 };
 
+// Whether every token has the same text in both.
+bool same_vocabulary(const Tokenizer& a, const Tokenizer& b);
+
 struct DistillResult {
   bool of_task = false;
   std::size_t texts = 0, held_out = 0;

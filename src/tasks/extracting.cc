@@ -226,18 +226,19 @@ Result<TrainedExtractor> train_extractor(
     if (taught.dims == head.dims) head = std::move(taught);
   }
   const TrainingTexts texts(std::move(windows.tokens), base->tokenizer().vocab_size());
-  TACK_TRY(const auto model,
-           TrainableModel::create(base, {.spans = &head}, texts, trainable_options(settings)));
+  ThreadPool pool(options.threads);
+  TACK_TRY(const auto model, TrainableModel::create(base, {.spans = &head}, texts,
+                                                    trainable_options(settings), pool));
   Extracting curriculum(texts, windows, validation_rows, settings.smoothing,
                         teaching ? &*teaching : nullptr, *model);
   TrainerOptions loop = settings.loop;
+  loop.weights = model->weights();
   loop.checkpoint = options.checkpoint;
   loop.description = options.description;
   loop.label = options.label;
   TrainedExtractor out;
   out.windows = static_cast<std::int64_t>(windows.training);
   out.left_out = windows.left_out;
-  ThreadPool pool(options.threads);
   TACK_TRY(out.training,
            train(model->graph(), model->outputs(), model->parameters(), curriculum, loop, pool));
   out.head = model->span_head();

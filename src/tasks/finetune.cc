@@ -190,7 +190,9 @@ TrainableOptions trainable_options(const TrainSettings& settings) {
           .head_rate = static_cast<float>(settings.head_rate),
           .rank = settings.rank,
           .seed = settings.loop.seed,
-          .train_embeddings = settings.embeddings};
+          .train_embeddings = settings.embeddings,
+          .quantize = settings.quantize,
+          .quantize_after = settings.quantize_after};
 }
 
 Result<LinearHead> frozen_head(const std::shared_ptr<const Model>& base, const Dataset& rows,
@@ -229,6 +231,7 @@ Result<FineTuned> fine_tune(const std::shared_ptr<const Model>& base, const Data
       make_curriculum(texts, train_rows, validation_rows, start.classes, settings.smoothing,
                       options.teaching, learner.inner.get(), model->output());
   TrainerOptions loop = settings.loop;
+  loop.weights = model->weights();
   loop.checkpoint = options.checkpoint;
   loop.description = options.description;
   loop.label = options.label;

@@ -15,22 +15,6 @@ namespace {
 
 constexpr std::string_view kTokenTable = "token_embd.weight";
 
-// The linear layer that makes the logits.
-struct HeadOfGraph {
-  graph::ValueId hidden;
-  graph::WeightId weight;
-};
-Result<HeadOfGraph> vocabulary_head(const Model& model) {
-  const graph::Output* logits = model.graph().find_output("logits");
-  for (const graph::Node& node : model.graph().nodes())
-    if (logits != nullptr && node.output == logits->value)
-      if (const auto* linear = std::get_if<graph::Linear>(&node.op);
-          linear != nullptr && linear->bias.index < 0)
-        return HeadOfGraph{node.inputs.front(), linear->weight};
-  return fail(ErrorCode::kUsage, "{}: its logits are no linear layer of its hidden vectors",
-              model.path().string());
-}
-
 // Table and norms keep their size; matrices decay.
 TrainRule rule_of(const graph::Weight& weight) {
   return {.trains = true,
@@ -105,6 +89,17 @@ Status check(const Model& start, const TrainSettings& settings) {
 
 }  // namespace
 
+Result<VocabularyOutput> vocabulary_output(const Model& model) {
+  const graph::Output* logits = model.graph().find_output("logits");
+  for (const graph::Node& node : model.graph().nodes())
+    if (logits != nullptr && node.output == logits->value)
+      if (const auto* linear = std::get_if<graph::Linear>(&node.op);
+          linear != nullptr && linear->bias.index < 0)
+        return VocabularyOutput{node.inputs.front(), linear->weight};
+  return fail(ErrorCode::kUsage, "{}: its logits are no linear layer of its hidden vectors",
+              model.path().string());
+}
+
 Result<TrainedDecoder> train_decoder(const std::shared_ptr<const Model>& start,
                                      const Dataset& train_texts, const Dataset& validation_texts,
                                      const TrainSettings& settings, std::int64_t batch_tokens,
@@ -118,7 +113,7 @@ Result<TrainedDecoder> train_decoder(const std::shared_ptr<const Model>& start,
     if (pieces->size() == 0) return fail("{}: no token to predict in it", texts->name);
 
   const graph::Graph& graph = start->graph();
-  TACK_TRY(const HeadOfGraph head, vocabulary_head(*start));
+  TACK_TRY(const VocabularyOutput head, vocabulary_output(*start));
   const std::array<graph::ValueId, 1> outputs = {head.hidden};
   std::vector<bool> used = used_weights(graph, outputs);
   used[static_cast<std::size_t>(head.weight.index)] = true;
@@ -155,7 +150,7 @@ Result<TrainedDecoder> train_decoder(const std::shared_ptr<const Model>& start,
       const auto values = parameters.values(w);
       tensors[w.name].assign(values.begin(), values.end());
     }
-    TACK_RETURN_IF_ERROR(write_trained_encoder(*start, tensors, full.path()));
+    TACK_RETURN_IF_ERROR(write_trained_encoder(*start, tensors, {}, full.path()));
   }
   TACK_RETURN_IF_ERROR(
       convert_model(full.path(), path,

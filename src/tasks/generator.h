@@ -9,6 +9,13 @@
 
 namespace tack {
 
+// The linear layer that makes the logits of a decoder. Errors: kUsage where none does.
+struct VocabularyOutput {
+  graph::ValueId hidden;
+  graph::WeightId weight;
+};
+Result<VocabularyOutput> vocabulary_output(const Model& model);
+
 struct TrainedDecoder {
   std::shared_ptr<const Model> model;  // the file that was written
   TrainingResult training;             // validations are -nats per token

@@ -160,7 +160,7 @@ Result<Learner> make_learner(const std::shared_ptr<const Model>& base, Heads hea
     TACK_TRY(out.inner, InnerTeacher::create(*lessons, *base, texts, loop, pool));
     heads.projection = out.inner->projection();
   }
-  TACK_TRY(out.model, TrainableModel::create(base, heads, texts, options));
+  TACK_TRY(out.model, TrainableModel::create(base, heads, texts, options, pool));
   out.outputs = out.model->outputs();
   if (out.inner == nullptr) return out;
   out.inner->attach(*out.model);

@@ -208,16 +208,17 @@ Result<TrainedHeads> train_heads(const std::shared_ptr<const Model>& base,
   labels.insert(labels.end(), apart.labels.begin(), apart.labels.end());
   const TrainingTexts texts(std::move(tokens), base->tokenizer().vocab_size());
 
-  TACK_TRY(const auto model,
-           TrainableModel::create(base, {.label = &start}, texts, trainable_options(settings)));
+  ThreadPool pool(options.threads);
+  TACK_TRY(const auto model, TrainableModel::create(base, {.label = &start}, texts,
+                                                    trainable_options(settings), pool));
   MultiTask curriculum(texts, std::move(labels), training, shapes, settings.smoothing,
                        options.teaching, model->output());
   TrainerOptions loop = settings.loop;
+  loop.weights = model->weights();
   loop.checkpoint = options.checkpoint;
   loop.description = options.description;
   loop.label = options.label;
   TrainedHeads out;
-  ThreadPool pool(options.threads);
   const std::array<graph::ValueId, 1> outputs = {model->output()};
   TACK_TRY(out.training,
            train(model->graph(), outputs, model->parameters(), curriculum, loop, pool));

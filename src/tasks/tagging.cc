@@ -239,6 +239,7 @@ Result<TrainedTagger> train_tagger(const std::shared_ptr<const Model>& base, con
   Tagging curriculum(texts, std::move(rows), train_rows.size(), rules, classes,
                      teaching ? &*teaching : nullptr, learner.inner.get(), *model);
   TrainerOptions loop = settings.loop;
+  loop.weights = learner.model->weights();
   loop.checkpoint = options.checkpoint;
   loop.description = options.description;
   loop.label = options.label;

@@ -77,6 +77,10 @@ Json TrainSettings::to_json() const {
                {"validation", validation},
                {"seed", loop.seed}};
   if (!loop.bf16) json["bf16"] = false;
+  if (!quantize.empty()) {
+    json["quantize"] = quantize;
+    json["quantize_after"] = quantize_after;
+  }
   if (length > 0) {  // of questions
     json["length"] = length;
     json["overlap"] = overlap;

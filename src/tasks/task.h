@@ -9,8 +9,10 @@
 //   [model]        base (path or name of an encoder), type (int8, bf16, f16, f32; of the result)
 //   [train]        method ("head", "lora", "full"), rank, epochs, batch, rate, warmup, schedule,
 //                  decay, clip, dropout, smoothing, layer_decay, head_rate, average, patience,
-//                  validation, augment, seed, bf16, recompute, checkpoint_seconds; of questions
-//                  length, overlap (tokens, of windows: tasks/windows.h); of "embed" temperature
+//                  validation, augment, seed, bf16, recompute, checkpoint_seconds, quantize (a
+//                  block type: the weights are trained in it, and the result has it),
+//                  quantize_after (share of the steps before that); of questions length, overlap
+//                  (tokens, of windows: tasks/windows.h); of "embed" temperature
 //   [student]      layers (how many, or which ones), width, ffn
 //   [teacher]      model or models, or the keys of [train], base and count to train some;
 //                  temperature, labels (weight of the labels against the teacher), unlabelled (more
@@ -78,6 +80,8 @@ struct TrainSettings {
   std::int64_t length = 0;    // of windows, tokens; 0: what the model takes
   std::int64_t overlap = 64;  // of neighbouring windows
   double temperature = kContrastTemperature;  // of cosines, in the loss of pairs
+  std::string quantize;       // a type of ConvertOptions: weights are trained in it; empty: f32
+  double quantize_after = 0;  // share of the steps before that begins
   TrainerOptions loop;
 
   Json to_json() const;

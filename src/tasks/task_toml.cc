@@ -218,6 +218,27 @@ Status read_train(Section& section, TaskKind kind, TrainSettings& train) {
   return {};
 }
 
+// The type that weights are trained in is that of the result.
+Status read_quantize(Section& train, bool has_type, Task& task) {
+  TrainSettings& settings = task.training;
+  const auto choice = [](const char* type) { return std::pair{type, std::string(type)}; };
+  TACK_RETURN_IF_ERROR(train.read("quantize",
+                                  {choice("q8_0"), choice("q4_0"), choice("q4_1"), choice("q5_0"),
+                                   choice("q5_1"), choice("q4_k"), choice("q5_k"), choice("q6_k")},
+                                  settings.quantize));
+  TACK_RETURN_IF_ERROR(train.read("quantize_after", 0, 1, settings.quantize_after));
+  if (!train.has("quantize"))
+    return train.has("quantize_after")
+               ? train.wrong("quantize_after", "left out unless there is quantize")
+               : Status();
+  if (settings.method != TrainMethod::kFull || !settings.embeddings)
+    return train.wrong("quantize", "left out unless method = \"full\", with embeddings");
+  if (has_type)
+    return train.wrong("quantize", "left out when [model] has a type: it is the result's type");
+  task.type = settings.quantize;
+  return {};
+}
+
 Status read_inner(Section& section, InnerSettings& inner) {
   TACK_RETURN_IF_ERROR(section.read("hidden", 0, 1e6, inner.hidden));
   TACK_RETURN_IF_ERROR(section.read(
@@ -563,6 +584,7 @@ Status read_sections(const toml::table& root, std::string_view name, Task& task)
     task.training.loop.batch = task.teacher.training.loop.batch = 64;
   Section train = section("train");
   TACK_RETURN_IF_ERROR(read_train(train, task.kind, task.training));
+  TACK_RETURN_IF_ERROR(read_quantize(train, model.has("type"), task));
   TACK_RETURN_IF_ERROR(train.finish());
 
   Section student = section("student");

@@ -8,9 +8,10 @@
 #include "base/random.h"
 #include "graph/weights.h"
 #include "kernels/kernels.h"
+#include "models/converted_type.h"
 #include "models/layers.h"
-#include "tasks/artifact.h"
 #include "tasks/features.h"
+#include "tensor/block_parts.h"
 #include "tensor/convert.h"
 
 namespace tack {
@@ -40,6 +41,11 @@ std::vector<float> adapter_start(const graph::Weight& weight, Random& random) {
     for (float& v : values) v = static_cast<float>(scale * random.normal());
   }
   return values;
+}
+
+// Whole blocks of a type.
+std::size_t bytes_of(DType dtype, std::size_t values) {
+  return values / static_cast<std::size_t>(info(dtype).block_elements) * info(dtype).block_bytes;
 }
 
 }  // namespace
@@ -83,7 +89,8 @@ std::int64_t TrainingTexts::truncated() const {
 Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<const Model> base,
                                                                const Heads& heads,
                                                                const TrainingTexts& texts,
-                                                               const TrainableOptions& options) {
+                                                               const TrainableOptions& options,
+                                                               ThreadPool& pool) {
   auto model = std::make_unique<TrainableModel>();
   model->base_ = std::move(base);
   model->graph_ = model->base_->graph();
@@ -138,6 +145,9 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
     used.resize(g.weights().size(), true);
   }
 
+  if (!options.quantize.empty()) TACK_RETURN_IF_ERROR(model->quantize(used, options, pool));
+  const QuantizedWeights* const quantized = model->quantized_.get();
+
   std::int64_t layers = 0;
   for (const graph::Weight& w : g.weights()) layers = std::max(layers, layer_of(w.name) + 1);
   Random random(options.seed);
@@ -153,11 +163,15 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
     if (w.name == kEnd) return heads.tags->end;
     if (w.name.ends_with(".lora_a") || w.name.ends_with(".lora_b")) return adapter_start(w, random);
     if (w.name == kProjection) return heads.projection->weight;
+    if (quantized != nullptr)
+      if (const auto* start = quantized->start(w.name)) return *start;
     return load_weight(*model->base_, w, model->used_tokens_);
   };
   const auto rule = [&](const graph::Weight& w) -> TrainRule {
     if (is_head(w.name) || w.name == kProjection)
       return {.trains = true, .decays = false, .rate_factor = options.head_rate};
+    if (quantized != nullptr)
+      if (const auto number = quantized->rule(w.name)) return *number;
     const std::int64_t layer = layer_of(w.name);
     const bool adapter = w.name.ends_with(".lora_a") || w.name.ends_with(".lora_b");
     const bool table = layer < 0 && w.shape.size() == 2;
@@ -170,7 +184,61 @@ Result<std::unique_ptr<TrainableModel>> TrainableModel::create(std::shared_ptr<c
   };
   TACK_TRY(auto parameters, ParameterSet::create(g, used, load, rule));
   model->parameters_ = std::make_unique<ParameterSet>(std::move(parameters));
+  if (quantized != nullptr) {
+    model->quantized_->attach(*model->parameters_);
+    model->quantized_->materialise(1, 1);
+  }
   return model;
+}
+
+// Matrices of the base that the type's file has in blocks; of the token table the rows in use.
+Status TrainableModel::quantize(std::vector<bool>& used, const TrainableOptions& options,
+                                ThreadPool& pool) {
+  if (options.method != TrainMethod::kFull || !options.train_embeddings)
+    return fail(ErrorCode::kUsage,
+                "weights are trained in {} with method \"full\" and their embeddings",
+                options.quantize);
+  quantized_ = std::make_unique<QuantizedWeights>(
+      QuantizedTraining{.codes = true, .after = options.quantize_after}, pool);
+  const std::vector<graph::Weight> weights = graph_.weights();
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const graph::Weight& weight = weights[i];
+    if (i >= used.size() || !used[i] || weight.shape.size() < 2 || is_head(weight.name) ||
+        weight.name == kProjection)
+      continue;
+    TACK_TRY(const DType dtype, converted_type(*base_, weight, options.quantize));
+    if (!has_parts(dtype)) continue;
+    TACK_TRY(auto values, load_weight(*base_, weight, used_tokens_));
+    std::vector<std::byte> blocks(bytes_of(dtype, values.size()));
+    TACK_RETURN_IF_ERROR(from_f32(dtype, values, blocks));
+    TACK_RETURN_IF_ERROR(quantized_->add(graph_, {static_cast<std::int32_t>(i)}, dtype, blocks,
+                                         std::move(values), true));
+  }
+  quantized_->choose(used);
+  return {};
+}
+
+Result<std::map<std::string, StoredTensor>> TrainableModel::stored() const {
+  std::map<std::string, StoredTensor> out;
+  if (quantized_ == nullptr) return out;
+  for (const auto& w : parameters_->weights()) {
+    if (!quantized_->has(w.name)) continue;
+    StoredTensor tensor{quantized_->dtype(w.name), quantized_->blocks(w.name)};
+    if (w.name == kTokenTable) {
+      // The rows of other tokens as they were, in the same type.
+      TACK_TRY(const auto table, graph::load_vector(graph_.weight(w.id), source_of(*base_)));
+      std::vector<std::byte> whole(bytes_of(tensor.dtype, table.size()));
+      TACK_RETURN_IF_ERROR(from_f32(tensor.dtype, table, whole));
+      const std::size_t row = tensor.bytes.size() / used_tokens_.size();
+      for (std::size_t r = 0; r < used_tokens_.size(); ++r)
+        std::copy_n(tensor.bytes.begin() + static_cast<std::ptrdiff_t>(r * row), row,
+                    whole.begin() + static_cast<std::ptrdiff_t>(
+                                        static_cast<std::size_t>(used_tokens_[r]) * row));
+      tensor.bytes = std::move(whole);
+    }
+    out.emplace(w.name, std::move(tensor));
+  }
+  return out;
 }
 
 LinearHead TrainableModel::head() const {
@@ -213,7 +281,7 @@ Result<std::map<std::string, std::vector<float>>> TrainableModel::tensors() cons
   std::map<std::string, std::vector<float>> out;
   for (const auto& w : parameters_->weights()) {
     if (!w.rule.trains || is_head(w.name) || w.name == kProjection || w.name.ends_with(".lora_a") ||
-        w.name.ends_with(".lora_b"))
+        w.name.ends_with(".lora_b") || (quantized_ != nullptr && !quantized_->is_plain(w.name)))
       continue;
     const auto values = parameters_->values(w);
     if (w.name != kTokenTable) {
@@ -253,7 +321,8 @@ Result<std::shared_ptr<const Model>> TrainableModel::save_encoder(const std::fil
   const TemporaryFile full(path, ".f32");
   {
     TACK_TRY(const auto trained, tensors());
-    TACK_RETURN_IF_ERROR(write_trained_encoder(*base_, trained, full.path()));
+    TACK_TRY(const auto blocks, stored());
+    TACK_RETURN_IF_ERROR(write_trained_encoder(*base_, trained, blocks, full.path()));
   }
   TACK_RETURN_IF_ERROR(convert_model(full.path(), path, {.type = type, .name = name}));
   return Model::open(path);

@@ -11,8 +11,11 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/thread_pool.h"
+#include "compress/quantized_weights.h"
 #include "models/adapter.h"
 #include "models/model.h"
+#include "tasks/artifact.h"
 #include "tasks/heads.h"
 #include "text/tokenizer.h"
 #include "train/lora.h"
@@ -47,6 +50,10 @@ struct TrainableOptions {
   std::int64_t rank = 16;  // of adapters
   std::uint64_t seed = 1;  // adapters start from it
   bool train_embeddings = true;
+  // A type of ConvertOptions in which matrices are trained (compress/quantized_weights.h), and the
+  // share of the steps before that begins; empty: f32.
+  std::string quantize;
+  double quantize_after = 0;
 };
 
 // A linear map from the hidden vectors of every layer to a teacher's width, one for all layers:
@@ -74,9 +81,12 @@ class TrainableModel {
   static Result<std::unique_ptr<TrainableModel>> create(std::shared_ptr<const Model> base,
                                                         const Heads& heads,
                                                         const TrainingTexts& texts,
-                                                        const TrainableOptions& options);
+                                                        const TrainableOptions& options,
+                                                        ThreadPool& pool);
 
   const graph::Graph& graph() const { return graph_; }
+  // For TrainerOptions; null unless quantized.
+  Reparametrisation* weights() const { return quantized_.get(); }
   // "logits" of the head, or "embedding" without any head.
   graph::ValueId output() const { return output_; }
   graph::ValueId tags() const { return tags_; }    // emissions, of a tagger
@@ -104,6 +114,9 @@ class TrainableModel {
   std::map<std::string, Adapter::Pair> adapters() const;
 
  private:
+  Status quantize(std::vector<bool>& used, const TrainableOptions& options, ThreadPool& pool);
+  // The tensors that were trained quantized, whole, as the file has them.
+  Result<std::map<std::string, StoredTensor>> stored() const;
   std::vector<float> values_of(std::string_view name) const;
   LinearHead head_named(std::string_view weight, std::string_view bias) const;
 
@@ -112,6 +125,7 @@ class TrainableModel {
   graph::ValueId output_, tags_, spans_;
   std::vector<graph::ValueId> projected_;
   std::vector<TokenId> used_tokens_;
+  std::unique_ptr<QuantizedWeights> quantized_;  // null: none
   std::unique_ptr<ParameterSet> parameters_;
 };
 

@@ -46,7 +46,9 @@ class Run {
   Result<TrainingResult> run(const graph::Graph& graph, std::span<const graph::ValueId> outputs) {
     longest_ = std::max(longest_, longest_validation_);
     joint_output_ = outputs.front();
-    TACK_TRY(tape_, Tape::create(graph, outputs, parameters_.tape_parameters(),
+    TACK_TRY(tape_, Tape::create(graph, outputs,
+                                 options_.weights == nullptr ? parameters_.tape_parameters()
+                                                             : options_.weights->tape_parameters(),
                                  {.max_tokens = std::max(options_.micro_tokens, longest_),
                                   .max_sequences = most_sequences(),
                                   .max_length = longest_,
@@ -56,6 +58,7 @@ class Run {
     result_.memory_bytes =
         tape_->bytes() + parameters_.bytes() + (average_.size() + best_.size()) * sizeof(float);
     TACK_RETURN_IF_ERROR(resume());
+    if (options_.validates_start && !result_.resumed) TACK_RETURN_IF_ERROR(validate_start());
     last_saved_ = Clock::now();
     Progress progress(options_.label, tokens_per_epoch_ * total_steps_ / steps_per_epoch_,
                       "tokens");
@@ -83,6 +86,7 @@ class Run {
       std::ranges::copy(best_, parameters_.values().begin());
     else if (!average_.empty())
       std::ranges::copy(average_, parameters_.values().begin());
+    materialise(total_steps_);
     return std::move(result_);
   }
 
@@ -112,8 +116,10 @@ class Run {
     const auto batch = std::span(all).subspan(
         begin, std::min(static_cast<std::size_t>(options_.batch), all.size() - begin));
     std::int64_t tokens = 0;
+    materialise(result_.steps);
     const double loss =
         curriculum_.joint() ? joint_batch(batch, step, tokens) : batch_of(batch, step, tokens);
+    if (options_.weights != nullptr) options_.weights->pull_back();
     const double rate = scheduled_rate(
         options_.schedule, options_.rate, step,
         static_cast<std::int64_t>(options_.warmup * static_cast<double>(total_steps_)),
@@ -135,6 +141,11 @@ class Run {
     result_.seconds += result_.step_seconds.back();
     progress.advance(tokens);
     return {};
+  }
+
+  // The weights that the tape reads, from the trained numbers as they are now.
+  void materialise(std::int64_t step) {
+    if (options_.weights != nullptr) options_.weights->materialise(step, total_steps_);
   }
 
   // Forward and backward of examples one after another, as many at once as the tape takes. Returns
@@ -236,23 +247,34 @@ class Run {
     for (double loss : recent) record.loss += loss / static_cast<double>(recent.size());
     record.validation = std::numeric_limits<double>::quiet_NaN();
     if (curriculum_.has_validation()) {
-      if (!average_.empty()) std::ranges::swap_ranges(average_, parameters_.values());
-      auto validated =
-          curriculum_.validate([&](auto texts, const auto& each) { return evaluate(texts, each); });
-      if (!validated) return std::unexpected(std::move(validated.error()));
-      record.validation = *validated;
-      if (result_.best_epoch == 0 || record.validation > result_.best_validation) {
-        result_.best_epoch = record.epoch;
-        result_.best_validation = record.validation;
-        best_.assign(parameters_.values().begin(), parameters_.values().end());
-      }
-      if (!average_.empty()) std::ranges::swap_ranges(average_, parameters_.values());
+      TACK_TRY(record.validation, validate(record.epoch));
       result_.stopped_early = options_.patience > 0 &&
                               record.epoch - result_.best_epoch >= options_.patience &&
                               record.epoch < epochs_;
     }
     result_.epochs.push_back(record);
     return {};
+  }
+
+  Status validate_start() {
+    TACK_TRY(result_.start_validation, validate(0));
+    return {};
+  }
+
+  // Of the weights as they are, or of their average; keeps them when they are the best so far.
+  Result<double> validate(std::int64_t epoch) {
+    if (!average_.empty()) std::ranges::swap_ranges(average_, parameters_.values());
+    materialise(total_steps_);
+    TACK_TRY(const double value, curriculum_.validate([&](auto texts, const auto& each) {
+      return evaluate(texts, each);
+    }));
+    if (best_.empty() || value > result_.best_validation) {
+      result_.best_epoch = epoch;
+      result_.best_validation = value;
+      best_.assign(parameters_.values().begin(), parameters_.values().end());
+    }
+    if (!average_.empty()) std::ranges::swap_ranges(average_, parameters_.values());
+    return value;
   }
 
   Status evaluate(std::span<const ExampleTokens> texts,
@@ -293,6 +315,7 @@ class Run {
                {"epochs", epochs},
                {"best_epoch", result_.best_epoch},
                {"best_validation", result_.best_validation},
+               {"start_validation", result_.start_validation},
                {"stopped_early", result_.stopped_early}};
     const Status written = write_checkpoint(options_.checkpoint, c);
     if (!had_best) best_.clear();
@@ -312,6 +335,7 @@ class Run {
       result_.losses = c.state.at("losses").get<std::vector<double>>();
       result_.best_epoch = c.state.at("best_epoch").get<std::int64_t>();
       result_.best_validation = c.state.at("best_validation").get<double>();
+      result_.start_validation = c.state.value("start_validation", 0.0);
       result_.stopped_early = c.state.at("stopped_early").get<bool>();
       for (const Json& e : c.state.at("epochs"))
         result_.epochs.push_back(
@@ -325,7 +349,7 @@ class Run {
         result_.losses.size() != static_cast<std::size_t>(result_.steps))
       return fail("{}: the checkpoint's state is damaged; remove the file to start again",
                   options_.checkpoint.string());
-    if (result_.best_epoch == 0) best_.clear();
+    if (result_.best_epoch == 0 && !options_.validates_start) best_.clear();
     result_.resumed = true;
     return {};
   }

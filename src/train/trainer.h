@@ -17,6 +17,7 @@
 #include "base/thread_pool.h"
 #include "graph/batch.h"
 #include "train/parameters.h"
+#include "train/reparametrisation.h"
 #include "train/tape.h"
 
 namespace tack {
@@ -101,11 +102,13 @@ struct TrainerOptions {
   std::int64_t micro_tokens = 1024;  // of one forward; longer sequences go alone
   bool bf16 = true;                  // matrix products in bf16 where the processor has it
   bool recompute = false;            // less memory, more time, the same bits (TapeOptions)
+  bool validates_start = false;      // what training does not make better stays as it began
   std::filesystem::path checkpoint;  // empty: none
   double checkpoint_seconds = 60;
   // What the run depends on besides; a checkpoint of another description is refused.
   std::string description;
-  std::string label = "training";  // of the progress bar
+  std::string label = "training";        // of the progress bar
+  Reparametrisation* weights = nullptr;  // null: the tape computes with the trained numbers
 };
 
 struct EpochRecord {
@@ -116,9 +119,10 @@ struct EpochRecord {
 
 struct TrainingResult {
   std::vector<EpochRecord> epochs;
-  std::vector<double> losses;  // of each step
-  std::int64_t best_epoch = 0;
+  std::vector<double> losses;   // of each step
+  std::int64_t best_epoch = 0;  // 0: none, or the start
   double best_validation = 0;
+  double start_validation = 0;  // with validates_start
   std::int64_t steps = 0, tokens = 0;
   double seconds = 0;                // of this process, without validation
   std::vector<double> step_seconds;  // what they are the sum of

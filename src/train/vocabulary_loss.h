@@ -1,28 +1,17 @@
-// The loss of the next token: cross-entropy over a whole vocabulary, of logits that are a linear
-// head on hidden vectors.
-//
-// Logits of all rows of a batch would be the largest thing in memory (1,024 rows of 32,000 tokens:
-// 131 MB, and their gradient as much again), so head, loss and gradients are computed for some rows
-// at a time and the logits are overwritten by their gradient. The bits do not depend on how many
-// workers there are.
+// Losses over a whole vocabulary, of logits that are a linear head on hidden vectors, computed for
+// some rows at a time (train/chunked_head.h). The bits do not depend on how many workers there are.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "base/aligned_buffer.h"
 #include "base/thread_pool.h"
-#include "kernels/kernels.h"
+#include "train/chunked_head.h"
 
 namespace tack {
 
-struct VocabularyHead {
-  const float* weight = nullptr;  // [vocab, dims]
-  float* gradient = nullptr;      // added to; null: the head is frozen
-  std::int64_t vocab = 0, dims = 0;
-};
-
+// The loss of the next token: cross-entropy.
 class VocabularyLoss {
  public:
   // `bf16`: products in bf16 where the processor has it. Head and pool must outlive this.
@@ -37,7 +26,7 @@ class VocabularyLoss {
   // The sum of -log p, nats.
   double measure(std::span<const float> hidden, std::span<const std::int32_t> targets);
 
-  std::size_t bytes() const;
+  std::size_t bytes() const { return head_.bytes(); }
 
  private:
   double each_chunk(std::span<const float> hidden, std::span<const std::int32_t> targets,
@@ -46,14 +35,40 @@ class VocabularyLoss {
   void compute(std::span<const float> hidden, std::span<const std::int32_t> targets, float scale,
                float* hidden_gradient, int worker);
 
-  VocabularyHead head_;
   ThreadPool& pool_;
-  kernels::Product product_;
-  std::int64_t rows_, stride_;          // of a chunk; floats from one row of logits to the next
-  AlignedBuffer logits_;                // [rows_, stride_], then probabilities, then their gradient
-  std::vector<AlignedBuffer> scratch_;  // per worker
-  AlignedBuffer packed_, packed_transposed_;
-  std::vector<double> losses_;  // [rows_]
+  ChunkedHead head_;
+  std::vector<double> losses_;  // [rows of a chunk]
+};
+
+// The distance to what a teacher of the same vocabulary says: KL(teacher || student) of the next
+// token.
+class VocabularyDistillation {
+ public:
+  // As above; the teacher's head has no gradient and may have other dims.
+  VocabularyDistillation(const VocabularyHead& student, const VocabularyHead& teacher, bool bf16,
+                         ThreadPool& pool);
+
+  // hidden [rows, dims] and the teacher's, [rows, its dims]. Adds scale times the gradient of the
+  // summed divergence to the head's and to `hidden_gradient`, and returns scale times that sum.
+  double learn(std::span<const float> hidden, std::span<const float> taught, double scale,
+               std::span<float> hidden_gradient);
+
+  // The sum of divergences, nats.
+  double measure(std::span<const float> hidden, std::span<const float> taught);
+
+  std::size_t bytes() const;
+
+ private:
+  double each_chunk(std::span<const float> hidden, std::span<const float> taught, float scale,
+                    float* hidden_gradient);
+  // The divergence of two rows of logits; scale times its gradient takes the student's place.
+  double compare(float* student, float* teacher, float scale, int worker);
+
+  ThreadPool& pool_;
+  ChunkedHead student_, teacher_;
+  std::int64_t rows_;                         // of a chunk
+  std::vector<double> losses_;                // [rows_]
+  std::vector<AlignedBuffer> probabilities_;  // per worker: of the teacher, a row
 };
 
 }  // namespace tack
