@@ -5,10 +5,10 @@
 
 #include <fmt/format.h>
 
-#include "base/atomic_file.h"
 #include "base/hash.h"
 #include "base/mapped_file.h"
 #include "tasks/compress_kind.h"
+#include "tasks/features.h"
 #include "tasks/finetune.h"
 #include "tasks/multilabel.h"
 #include "tasks/report.h"
@@ -91,6 +91,7 @@ class Classifier : public CompressKind {
         fmt::format("start {}\nstudent {}\nquantized {}\n", sha256_hex(file.text()),
                     to_text(shape.to_json()), quantized);
     TrainSettings settings = options_.training;
+    settings.quantize = quantized;
     FineTuneOptions tuning{
         .threads = options_.threads,
         .type = quantized.empty() ? "f16" : quantized,

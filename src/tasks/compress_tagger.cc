@@ -4,10 +4,10 @@
 
 #include <fmt/format.h>
 
-#include "base/atomic_file.h"
 #include "base/hash.h"
 #include "base/mapped_file.h"
 #include "tasks/compress_kind.h"
+#include "tasks/features.h"
 #include "tasks/report.h"
 #include "tasks/tagging.h"
 #include "tasks/training_report.h"
@@ -57,7 +57,8 @@ class SpanTagger : public CompressKind {
     teaching.wanted = true;
     teaching.temperature = options_.temperature;
     teaching.labels = options_.labels;
-    const TrainSettings& settings = options_.training;
+    TrainSettings settings = options_.training;
+    settings.quantize = quantized;
     const TagRules rules = bio_rules(data_.train.span_names);
     FineTuneOptions tuning{
         .threads = options_.threads,
