@@ -125,7 +125,7 @@ Verb make_serve(Command& root) {
   verb.option("--threads", options->threads, "Threads that compute; 0: all cores")
       .range(0, 1024)
       .show_default();
-  verb.option("--max-body", options->max_body, "Largest request body in bytes (8388608, 8MB)")
+  verb.option("--max-body", options->max_body, "Largest request body in bytes (8388608, 8MiB)")
       .bytes()
       .show_default();
   verb.option("--parallel", options->parallel,

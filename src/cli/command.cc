@@ -35,7 +35,7 @@ Option& Option::one_of(const std::vector<std::string>& values) {
 }
 
 Option& Option::bytes() {
-  option_->transform(CLI::AsSizeValue(false));
+  option_->transform(CLI::AsSizeValue(true));
   return *this;
 }
 
