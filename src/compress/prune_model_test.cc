@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "engine/decoder.h"
 #include "engine/text_encoder.h"
 #include "models/layers.h"
+#include "models/narrow.h"
 #include "models/width_cut.h"
 
 namespace tack {
@@ -45,7 +47,7 @@ class PruneModel : public ::testing::Test {
 std::vector<float> logits(const std::shared_ptr<const Model>& model,
                           const std::vector<TokenId>& ids) {
   auto decoder =
-      *Decoder::create(model, {.threads = 1, .context = 64, .kv = kernels::KvType::kF16});
+      *Decoder::create(model, {.threads = 1, .context = 64, .kv = kernels::KvType::kF32});
   const DecoderPart part{0, ids, DecoderPart::Logits::kAll};
   const auto out = *decoder->run({&part, 1});
   return {out.begin(), out.end()};
@@ -70,7 +72,7 @@ double kl(std::span<const float> base, std::span<const float> other) {
 // (the engine, on files with each layer left out) measures it.
 TEST_F(PruneModel, TheLayerOfLeastHarmGoes) {
   const auto model = llama({.layers = 4});
-  const std::vector<std::string> texts = {golden_lines()[3]};
+  const std::vector<std::string> texts = {"my card has not arrived yet, please help"};
   const auto inputs = probe_inputs(*model, texts, {.most = 60, .piece = 60});
   ASSERT_EQ(inputs.size(), 1U);
   const auto whole = logits(model, inputs[0].ids);
@@ -95,9 +97,8 @@ TEST_F(PruneModel, TheLayerOfLeastHarmGoes) {
   for (std::size_t gone = 0; gone < 4; ++gone) {
     std::vector<bool> dropped(4);
     dropped[gone] = true;
-    // The engine keeps keys and values in f16.
     EXPECT_NEAR(*divergence.of(without_layers(model->graph(), dropped)), harm[gone],
-                0.02 * harm[gone] + 1e-4);
+                1e-3 * harm[gone] + 1e-5);
   }
   EXPECT_NEAR(*divergence.of(without_layers(model->graph(), std::vector<bool>(4))), 0, 1e-6);
 
@@ -167,13 +168,14 @@ TEST_F(PruneModel, FeedForwardLayersOfADecoder) {
   EXPECT_GT(pruning->harm, 0);
   EXPECT_NEAR(*whole.of(model->graph()), 0, 1e-6);
   const std::vector<TokenId> ids = model->tokenizer().encode(texts[2]).ids;
-  const std::vector<TokenId> some(ids.begin(), ids.begin() + 30);
+  const std::vector<TokenId> some(ids.begin(),
+                                  ids.begin() + std::min<std::ptrdiff_t>(30, std::ssize(ids)));
   const auto a = logits(model, some), b = logits(pruned, some);
   const auto width = static_cast<std::size_t>(model->vocab_size());
   double sum = 0;
   for (std::size_t t = 0; t < some.size(); ++t)
     sum += kl(std::span(a).subspan(t * width, width), std::span(b).subspan(t * width, width));
-  EXPECT_LT(sum / 30, 6 * pruning->harm + 0.01);
+  EXPECT_LT(sum / static_cast<double>(some.size()), 6 * pruning->harm + 0.01);
   // The same bits for any number of threads.
   const fs::path again = directory_ / "again.gguf";
   ASSERT_TRUE(prune_width(*model, texts, {.ffn = 64, .threads = 1}, again));
@@ -185,20 +187,35 @@ TEST_F(PruneModel, FeedForwardLayersOfADecoder) {
 }
 
 TEST_F(PruneModel, HeadsAndChannelsOfAnEncoder) {
-  const auto model = encoder("f32");
+  // Narrower than the model that ships: less to compute.
+  const auto whole = encoder("f32");
+  const LayerWidth full = layer_width(*whole);
+  Narrowing some;
+  const auto first = [](std::int64_t n) {
+    std::vector<std::int64_t> numbers(static_cast<std::size_t>(n));
+    std::iota(numbers.begin(), numbers.end(), 0);
+    return numbers;
+  };
+  some.dims = first(whole->embedding_dim());
+  for (std::int64_t i = 0; i < layer_count(*whole); ++i) {
+    some.heads.push_back(first(full.heads));
+    some.channels.push_back(first(256));
+  }
+  const fs::path narrow = directory_ / "narrow.gguf";
+  ASSERT_TRUE(write_narrow(*whole, some, narrow));
+  const auto model = *Model::open(narrow);
   std::vector<std::string> texts = {
       "I was charged twice", "where is my card",           "how do I top up by bank transfer",
       "the app shows a fee", "can I change my PIN abroad", "my transfer was declined"};
   const LayerWidth width = layer_width(*model);
-  const WidthChoice choice{.ffn = width.ffn - 128, .heads = width.heads - 2, .threads = 2};
+  const WidthChoice choice{.ffn = width.ffn - 64, .heads = width.heads - 2, .threads = 2};
   const auto pruning = prune_width(*model, texts, choice, out());
   ASSERT_TRUE(pruning) << pruning.error().message;
   EXPECT_EQ(pruning->bytes_after, fs::file_size(out()));
   const auto pruned = *Model::open(out());
   EXPECT_EQ(layer_width(*pruned).heads, width.heads - 2);
   EXPECT_EQ(layer_width(*pruned).head_dim, width.head_dim);
-  EXPECT_EQ(layer_width(*pruned).ffn, width.ffn - 128);
-  EXPECT_EQ(pruned->labels(), model->labels());
+  EXPECT_EQ(layer_width(*pruned).ffn, width.ffn - 64);
   // The engine's vectors of the file are as far from the whole model's as was said.
   const auto embed = [&](const std::shared_ptr<const Model>& of) {
     auto made = *TextEncoder::create(of, {.threads = 1});
@@ -237,7 +254,11 @@ TEST_F(PruneModel, Refusals) {
   const auto int8 = Model::open(std::string(TACK_SOURCE_DIR) + "/models/banking-intent.int8.gguf");
   ASSERT_TRUE(int8);
   EXPECT_TRUE(message(prune_width(**int8, texts, {.ffn = 256}, out())).contains("--requantize"));
-  EXPECT_TRUE(prune_width(**int8, texts, {.ffn = 256, .requantize = true}, ""));
+  const auto halves =
+      prune_width(**int8, texts, {.heads = 10, .requantize = true}, directory_ / "halves.gguf");
+  ASSERT_TRUE(halves) << halves.error().message;
+  EXPECT_TRUE(halves->refit_as_f16);
+  EXPECT_EQ((*Model::open(directory_ / "halves.gguf"))->labels(), (*int8)->labels());
   EXPECT_FALSE(fs::exists(out()));
   // Layers named need no texts, and rows in blocks stay as they are.
   EXPECT_TRUE(prune_layers(**int8, {}, {.drop = {1}}, out()));
