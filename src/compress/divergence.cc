@@ -50,6 +50,9 @@ Result<std::unique_ptr<DivergenceMeter>> DivergenceMeter::create(std::shared_ptr
   meter->output_ = probe->output();
   meter->width_ = static_cast<std::size_t>(probe->width());
   const std::span all(tokens.chunks);
+  meter->outputs_.reserve(meter->width_ * (meter->output_ == Probe::Output::kLogits
+                                               ? static_cast<std::size_t>(tokens.tokens())
+                                               : all.size()));
   for (std::size_t next = 0; next < all.size();) {
     const std::size_t count = chunks_at_once(*probe, all.subspan(next));
     TACK_TRY(const auto rows, probe->run(all.subspan(next, count)));

@@ -51,7 +51,7 @@ std::vector<DType> possible_types(DType from, std::int64_t cols) {
       types.push_back(type);
   }
   // f32 only of what f32 alone is exact for.
-  if (from == DType::kF16 || from == DType::kBF16) std::erase(types, DType::kF32);
+  if (from != DType::kF32) std::erase(types, DType::kF32);
   return types;
 }
 

@@ -36,7 +36,7 @@ constexpr double kCalibrationWork = 2.5e13, kDivergenceWork = 1.5e13;
 constexpr std::int64_t kMostTokens = 262'144;
 constexpr std::int64_t kFewestHeldOut = 128, kMostHeldOut = 2048;
 constexpr std::size_t kMostOutputBytes = 512U << 20U;
-constexpr std::int64_t kErrorValues = 1 << 20;  // of a tensor that its errors are estimated from
+constexpr std::int64_t kErrorValues = 1 << 18;  // of a tensor that its errors are estimated from
 // Above so many weights * tensors the layers of a model are measured in groups.
 constexpr double kWorkOfGroups = 1e10;
 
@@ -138,8 +138,7 @@ class Quantization {
     if (!texts_.warning.empty()) say("warning: " + texts_.warning);
     held_ = hold_out(texts_, held_out_tokens());
     shorten(held_, held_out_tokens());
-    checkpoint_.emplace(options_.dry_run ? "" : to_.string() + ".checkpoint",
-                        description(text));
+    checkpoint_.emplace(options_.dry_run ? "" : to_.string() + ".checkpoint", description(text));
     TACK_TRY(const bool resumed, checkpoint_->load(*model_));
     if (resumed) say(fmt::format("going on from {}.checkpoint", to_.string()));
     return {};
