@@ -3,7 +3,9 @@
 // Layouts: the block structs of https://github.com/ggml-org/ggml (ggml-common.h).
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 
 #include "tensor/dtype.h"
 
@@ -12,6 +14,10 @@ namespace tack {
 // Widens one block (info(dtype).block_bytes) to block_elements floats, with the reference's order
 // of operations: equal to it in every bit.
 using ReadBlockFn = void (*)(const std::byte* block, float* to);
+
+// The sixteen values of IQ4_NL and IQ4_XS, closer to each other around zero.
+inline constexpr std::array<std::int8_t, 16> kUnevenLevels = {
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
 // Null for a type that is not one of these.
 ReadBlockFn block_reader(DType dtype);
