@@ -13,6 +13,7 @@
 #include "models/model.h"
 #include "models/smoothing.h"
 #include "models/tokenizer_loading.h"
+#include "tensor/blocks.h"
 #include "tensor/convert_rows.h"
 
 namespace tack {
@@ -26,7 +27,8 @@ struct Target {
   DType outer = dtype;      // of the tables at both ends of the model
 };
 
-// Q4_K and Q5_K are file types 14 and 16, "small", whose matrices are of one type but for a few.
+// Q3_K, Q4_K and Q5_K are file types 11, 14 and 16, "small", whose matrices are of one type but for
+// a few.
 constexpr Target kTargets[] = {
     {"f32", DType::kF32, 0},
     {"f16", DType::kF16, 1},
@@ -37,6 +39,10 @@ constexpr Target kTargets[] = {
     {"q4_1", DType::kQ4_1, 3},
     {"q5_0", DType::kQ5_0, 8},
     {"q5_1", DType::kQ5_1, 9},
+    {"iq4_nl", DType::kIQ4_NL, 25, false, DType::kQ6_K},
+    {"iq4_xs", DType::kIQ4_XS, 30, false, DType::kQ6_K},
+    {"q2_k", DType::kQ2_K, 10, false, DType::kQ6_K},
+    {"q3_k", DType::kQ3_K, 11, false, DType::kQ6_K},
     {"q4_k", DType::kQ4_K, 14, false, DType::kQ6_K},
     {"q5_k", DType::kQ5_K, 16, false, DType::kQ6_K},
     {"q6_k", DType::kQ6_K, 18},
@@ -49,22 +55,6 @@ Result<Target> target_of(std::string_view type) {
     known += fmt::format("{}{}", known.empty() ? "" : ", ", target.name);
   }
   return fail(ErrorCode::kUsage, "unknown type '{}': choose one of {}", type, known);
-}
-
-// The type that rows of `cols` values can have: where they are no whole number of blocks, the one
-// that llama.cpp takes instead, of more bits.
-DType fitting(DType wanted, std::int64_t cols) {
-  if (cols % info(wanted).block_elements == 0) return wanted;
-  switch (wanted) {
-    case DType::kQ4_K:
-      return fitting(DType::kQ5_0, cols);
-    case DType::kQ5_K:
-      return fitting(DType::kQ5_1, cols);
-    case DType::kQ6_K:
-      return fitting(DType::kQ8_0, cols);
-    default:
-      return DType::kF16;
-  }
 }
 
 // What the target asks for, whether or not the rows fit it.
@@ -152,7 +142,7 @@ Status convert_model(const std::filesystem::path& from, const std::filesystem::p
     const graph::Weight& weight = weights[i];
     const TensorView& view = model->tensor(weight);
     ConvertedTensor tensor{weight.name, view.dtype, wanted_dtype(*architecture, weight, target)};
-    tensor.to = fitting(tensor.wanted, weight.shape.back());
+    tensor.to = fitting_dtype(tensor.wanted, weight.shape.back());
     if (const auto factors = smoothing.find(weight.name);
         factors != smoothing.end() && tensor.to == DType::kQ8_0)
       writer.set(std::string(kSmoothKey) + weight.name, GgufValue::i8s(factors->second));
