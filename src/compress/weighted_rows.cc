@@ -28,7 +28,17 @@ std::vector<float> column_weights(const ImportanceMatrix& matrix, std::string_vi
 
 Status write_weighted_row(DType dtype, std::span<const float> values,
                           std::span<const float> importance, std::span<std::byte> to) {
-  return from_f32(dtype, values, to);
+  const WriteWeightedFn write = weighted_block_writer(dtype);
+  if (importance.empty() || write == nullptr) return from_f32(dtype, values, to);
+  const auto too_large = [](float v) { return !(std::fabs(v) <= kBlockLimit); };
+  if (const auto bad = std::ranges::find_if(values, too_large); bad != values.end())
+    return fail("value {} is {}, too large for {}: use bf16 or f32", bad - values.begin(), *bad,
+                info(dtype).name);
+  const DTypeInfo& type = info(dtype);
+  for (std::size_t b = 0; b < values.size() / type.block_elements; ++b)
+    write(values.data() + b * type.block_elements, importance.data() + b * type.block_elements,
+          to.data() + b * type.block_bytes);
+  return {};
 }
 
 Status convert_rows_weighted(const TensorView& from, DType dtype, std::span<const float> importance,

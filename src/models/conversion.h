@@ -25,12 +25,9 @@ struct ConversionTarget {
 // kUsage names the types that are known.
 Result<ConversionTarget> conversion_target(std::string_view type);
 
-// What the target asks for, whether or not the rows fit it.
+// What the target asks for, whether or not the rows fit it (fitting_dtype() of tensor/blocks.h).
 DType wanted_dtype(const Architecture& architecture, const graph::Weight& weight,
                    const ConversionTarget& target);
-// The type that rows of `cols` values can have: where they are no whole number of blocks, the one
-// that llama.cpp takes instead, of more bits.
-DType fitting_dtype(DType wanted, std::int64_t cols);
 
 // General and tokenizer keys of the model at `from`, whichever kind it is, then the architecture's
 // own: all but what says how its weights are stored.

@@ -14,12 +14,14 @@
 #include "models/model.h"
 #include "models/smoothing.h"
 #include "models/tokenizer_loading.h"
+#include "tensor/blocks.h"
 #include "tensor/convert_rows.h"
 
 namespace tack {
 namespace {
 
-// Q4_K and Q5_K are file types 14 and 16, "small", whose matrices are of one type but for a few.
+// Q3_K, Q4_K and Q5_K are file types 11, 14 and 16, "small", whose matrices are of one type but for
+// a few.
 constexpr ConversionTarget kTargets[] = {
     {"f32", DType::kF32, 0},
     {"f16", DType::kF16, 1},
@@ -30,6 +32,10 @@ constexpr ConversionTarget kTargets[] = {
     {"q4_1", DType::kQ4_1, 3},
     {"q5_0", DType::kQ5_0, 8},
     {"q5_1", DType::kQ5_1, 9},
+    {"iq4_nl", DType::kIQ4_NL, 25, false, DType::kQ6_K},
+    {"iq4_xs", DType::kIQ4_XS, 30, false, DType::kQ6_K},
+    {"q2_k", DType::kQ2_K, 10, false, DType::kQ6_K},
+    {"q3_k", DType::kQ3_K, 11, false, DType::kQ6_K},
     {"q4_k", DType::kQ4_K, 14, false, DType::kQ6_K},
     {"q5_k", DType::kQ5_K, 16, false, DType::kQ6_K},
     {"q6_k", DType::kQ6_K, 18},
@@ -44,20 +50,6 @@ Result<ConversionTarget> conversion_target(std::string_view type) {
     known += fmt::format("{}{}", known.empty() ? "" : ", ", target.name);
   }
   return fail(ErrorCode::kUsage, "unknown type '{}': choose one of {}", type, known);
-}
-
-DType fitting_dtype(DType wanted, std::int64_t cols) {
-  if (cols % info(wanted).block_elements == 0) return wanted;
-  switch (wanted) {
-    case DType::kQ4_K:
-      return fitting_dtype(DType::kQ5_0, cols);
-    case DType::kQ5_K:
-      return fitting_dtype(DType::kQ5_1, cols);
-    case DType::kQ6_K:
-      return fitting_dtype(DType::kQ8_0, cols);
-    default:
-      return DType::kF16;
-  }
 }
 
 DType wanted_dtype(const Architecture& architecture, const graph::Weight& weight,

@@ -141,14 +141,14 @@ void read_q6_k(const std::byte* block, float* to) {
   }
 }
 
-// The sixteen values of IQ4_NL and IQ4_XS, closer to each other around zero.
-constexpr float kUnevenValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                     1,    13,   25,  38,  53,  69,  89,  113};
+float uneven(std::uint32_t index) {
+  return static_cast<float>(kUnevenLevels[index]);
+}
 
 // f16 scale; nibbles that choose a value.
 void read_iq4_nl(const std::byte* block, float* to) {
   const float scale = half_at(block);
-  for (int i = 0; i < 32; ++i) to[i] = scale * kUnevenValues[nibble(block + 2, i)];
+  for (int i = 0; i < 32; ++i) to[i] = scale * uneven(nibble(block + 2, i));
 }
 
 // f16 scale of the scales; eight 6-bit scales, less 32: upper parts in 2 bytes, nibbles in 4; then
@@ -160,7 +160,7 @@ void read_iq4_xs(const std::byte* block, float* to) {
     const std::uint32_t low = byte_at(block, 4 + k / 2) >> (k % 2 * 4) & 15U;
     const std::uint32_t by = low | (upper >> (2 * k) & 3U) << 4U;
     const float s = scale * static_cast<float>(static_cast<int>(by) - 32);
-    for (int i = 0; i < 32; ++i) to[k * 32 + i] = s * kUnevenValues[nibble(block + 8 + k * 16, i)];
+    for (int i = 0; i < 32; ++i) to[k * 32 + i] = s * uneven(nibble(block + 8 + k * 16, i));
   }
 }
 
