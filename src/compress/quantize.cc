@@ -105,6 +105,7 @@ class Quantization {
                   "say what the file may take: one of --type, --budget and --bits");
     if (options_.method == QuantizeMethod::kRtn && !options_.imatrix.empty())
       return fail(ErrorCode::kUsage, "--method rtn does not use an importance matrix");
+    if (!budgeted()) TACK_RETURN_IF_ERROR(conversion_target(options_.type));
     return {};
   }
 
@@ -114,7 +115,8 @@ class Quantization {
     TACK_TRY(auto quantizable, Quantizable::open(from_, model_, options_.requantize));
     quantizable_.emplace(std::move(quantizable));
     report_.weights = quantizable_->parameters();
-    return {};
+    // Once more when the header is complete.
+    return budgeted() ? check_budget() : Status();
   }
 
   // --- texts
@@ -406,17 +408,19 @@ class Quantization {
     return all;
   }
 
+  std::uint64_t budget() const {
+    return options_.budget > 0 ? options_.budget
+                               : static_cast<std::uint64_t>(
+                                     options_.bits * static_cast<double>(report_.weights) / 8);
+  }
+
   Status plan_mixture() {
-    const std::uint64_t budget =
-        options_.budget > 0
-            ? options_.budget
-            : static_cast<std::uint64_t>(options_.bits * static_cast<double>(report_.weights) / 8);
-    TACK_RETURN_IF_ERROR(check_budget(budget));
+    TACK_RETURN_IF_ERROR(check_budget());
     TACK_TRY(const auto sensitivity, measure_sensitivities());
     TACK_TRY(const auto all, choices(sensitivity));
     TACK_TRY(const std::uint64_t fixed, bytes_beside(all));
-    const auto chosen = allocate(all, budget - fixed);
-    if (!chosen) return fail("no types fit {} bytes", budget);  // check_budget() saw that they do
+    const auto chosen = allocate(all, budget() - fixed);
+    if (!chosen) return fail("no types fit {} bytes", budget());  // check_budget() saw that they do
     Types open;
     double predicted = 0;
     for (std::size_t t = 0; t < all.size(); ++t) {
@@ -429,8 +433,7 @@ class Quantization {
     return {};
   }
 
-  // Before anything is measured.
-  Status check_budget(std::uint64_t budget) const {
+  Status check_budget() const {
     Types smallest;
     for (const Quantizable::Tensor& tensor : quantizable_->tensors())
       if (tensor.open)
@@ -438,7 +441,7 @@ class Quantization {
           return stored_bytes(type, tensor.weight->shape);
         });
     TACK_TRY(const std::uint64_t least, bytes_of(quantizable_->mixed(smallest)));
-    if (least > budget)
+    if (least > budget())
       return fail(
           ErrorCode::kUsage,
           "a file of {} bytes is not possible: the smallest takes {} ({:.2f} MB, {:.2f} bits "
