@@ -446,7 +446,7 @@ class Quantization {
           ErrorCode::kUsage,
           "a file of {} bytes is not possible: the smallest takes {} ({:.2f} MB, {:.2f} bits "
           "a weight); tack prune makes fewer weights",
-          budget, least, static_cast<double>(least) / 1e6,
+          budget(), least, static_cast<double>(least) / 1e6,
           8 * static_cast<double>(least) / static_cast<double>(report_.weights));
     return {};
   }
