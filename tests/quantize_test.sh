@@ -42,6 +42,8 @@ good '[0-9]+ bytes .* bits a weight.*all in one type: q4_0' one_line "$tack" qua
 same "bytes of a dry run" "$(value bytes dry.json)" "$(value bytes mixed.800000.json)"
 good 'wrote bits.gguf' "$tack" quantize f32.gguf -o bits.gguf --bits 6.5 --data text --tokens 2048
 
+good 'wrote gptq.gguf' "$tack" quantize f32.gguf -o gptq.gguf --type q4_0 --data text --tokens 4096 --method gptq
+
 # any number of threads writes the same file; onto itself
 "$tack" quantize f32.gguf -o one.gguf --budget 0.8MB --data text --tokens 2048 --threads 1 >/dev/null 2>&1
 "$tack" quantize f32.gguf -o two.gguf --budget 0.8MB --data text --tokens 2048 --threads 2 >/dev/null 2>&1

@@ -89,7 +89,7 @@ Verb make_quantize(Command& root) {
   verb.option("--type", quantize.type, "One type for all: q4_k, q4_0, ... (as tack convert)");
   verb.option("--budget", options->budget, "Bytes of the file, with mixed types: 4.2MB");
   verb.option("--bits", quantize.bits, "The same as bits for each weight: 4.5").positive();
-  verb.option("--method", options->method, "rtn or importance").show_default();
+  verb.option("--method", options->method, "rtn, importance or gptq").show_default();
   verb.option("--data", options->data, "Plain text to calibrate on; of an encoder a text a line");
   verb.option("--imatrix", options->imatrix,
               "Importance matrix (of llama-imatrix, or --save-imatrix) instead of a calibration");

@@ -41,7 +41,14 @@ void add_products(const LinearInputs& inputs, std::span<float> sums) {
   std::vector<float> call(at(n));
   for (std::int64_t i = inputs.worker; i < n; i += inputs.workers) {
     std::fill(call.begin() + i, call.end(), 0.0F);
-    for (std::int64_t r = 0; r < inputs.rows; ++r) {
+    std::int64_t r = 0;
+    for (; r + 4 <= inputs.rows; r += 4) {
+      const float *const a = inputs.x + r * n, *const b = a + n, *const c = b + n, *const d = c + n;
+      const float fa = a[i], fb = b[i], fc = c[i], fd = d[i];
+      for (std::int64_t j = i; j < n; ++j)
+        call[at(j)] += (fa * a[j] + fb * b[j]) + (fc * c[j] + fd * d[j]);
+    }
+    for (; r < inputs.rows; ++r) {
       const float* const x = inputs.x + r * n;
       const float factor = x[i];
       for (std::int64_t j = i; j < n; ++j) call[at(j)] += factor * x[j];

@@ -15,6 +15,7 @@
 #include "compress/calibrate.h"
 #include "compress/divergence.h"
 #include "compress/imatrix_file.h"
+#include "compress/layer_gptq.h"
 #include "compress/quantization_plan.h"
 #include "compress/quantize_checkpoint.h"
 #include "compress/weighted_rows.h"
@@ -36,12 +37,21 @@ constexpr double kCalibrationWork = 2.5e13, kDivergenceWork = 1.5e13;
 constexpr std::int64_t kMostTokens = 262'144;
 constexpr std::int64_t kFewestHeldOut = 128, kMostHeldOut = 2048;
 constexpr std::size_t kMostOutputBytes = 512U << 20U;
+constexpr std::size_t kGptqMemory = 1U << 30U;
 constexpr std::int64_t kErrorValues = 1 << 18;  // of a tensor that its errors are estimated from
 // Above so many weights * tensors the layers of a model are measured in groups.
 constexpr double kWorkOfGroups = 1e10;
 
 std::string_view method_name(QuantizeMethod method) {
-  return method == QuantizeMethod::kRtn ? "rtn" : "importance";
+  switch (method) {
+    case QuantizeMethod::kRtn:
+      return "rtn";
+    case QuantizeMethod::kImportance:
+      return "importance";
+    case QuantizeMethod::kGptq:
+      return "gptq";
+  }
+  return "";
 }
 
 // Tensors that are measured together: in a large model those of a layer that read the same.
@@ -88,7 +98,8 @@ class Quantization {
   bool budgeted() const { return options_.type.empty(); }
   // Whether the model is run at all.
   bool runs() const {
-    return budgeted() || options_.text || !options_.save_imatrix.empty() || calibrates();
+    return budgeted() || options_.text || !options_.save_imatrix.empty() || calibrates() ||
+           (options_.method == QuantizeMethod::kGptq && !options_.dry_run);
   }
   bool calibrates() const {
     if (!options_.imatrix.empty()) return false;
@@ -489,6 +500,8 @@ class Quantization {
     };
     TACK_TRY(const GgufWriter writer, quantizable_->writer(plan_, source));
     TACK_RETURN_IF_ERROR(measure_base());
+    if (options_.method == QuantizeMethod::kGptq)
+      gptq_.emplace(model_, texts_, kGptqMemory, [&](std::int64_t, std::int64_t) {}, pool_);
     TACK_RETURN_IF_ERROR(writer.write(to_));
     report_.written = true;
     return {};
@@ -527,6 +540,7 @@ class Quantization {
   std::optional<QuantizeCheckpoint> checkpoint_;
   ImportanceMatrix matrix_;
   std::unique_ptr<DivergenceMeter> meter_;
+  std::optional<LayerGptq> gptq_;
   QuantizationPlan plan_;
   QuantizeReport report_;
 };
@@ -546,9 +560,10 @@ std::string class_of(std::string_view name) {
 }  // namespace
 
 Result<QuantizeMethod> parse_quantize_method(std::string_view name) {
-  for (const QuantizeMethod method : {QuantizeMethod::kRtn, QuantizeMethod::kImportance})
+  for (const QuantizeMethod method :
+       {QuantizeMethod::kRtn, QuantizeMethod::kImportance, QuantizeMethod::kGptq})
     if (name == method_name(method)) return method;
-  return fail(ErrorCode::kUsage, "unknown method '{}': choose rtn or importance", name);
+  return fail(ErrorCode::kUsage, "unknown method '{}': choose rtn, importance or gptq", name);
 }
 
 Result<std::uint64_t> parse_size(std::string_view text) {

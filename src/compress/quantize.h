@@ -24,6 +24,7 @@ namespace tack {
 enum class QuantizeMethod : std::uint8_t {
   kRtn,         // every weight to the nearest, all columns worth the same
   kImportance,  // scales that are best for the columns that matter
+  kGptq,        // and columns that repair what those before them did (compress/gptq.h)
 };
 Result<QuantizeMethod> parse_quantize_method(std::string_view name);
 
