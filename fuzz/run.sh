@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat task_toml chat_answer}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -41,6 +41,17 @@ printf '\003[["hi",["a"]],{"text":"b","labels":"c, a"}]' | seed label_sets json
 printf '\010text,other,negative\na,b,c\n' | seed pairs csv
 printf '\006{"text":"a","other":"b","score":0.5}\n' | seed pairs scored
 printf '_logits_\004\000\000\000\002\000\000\000\001\000\000\000\000\000\000\000\001\000\000\000\000\000\000\000\001\000\000\000\000\000\200\070\000\000\000\277\001\000\377\377' | seed log_probs small
+printf '\001\000\000\000\001\000\000\000w\002\000\000\000\001\000\000\000\000\000\200?\002\000\000\000\001\000\000\000d' | seed imatrix old
+[ ! -d "$corpus/imatrix" ] || python3 - "$corpus/imatrix/gguf" <<'END'
+import struct, sys
+def text(s): return struct.pack("<Q", len(s)) + s
+def tensor(name, count, at): return text(name) + struct.pack("<IQIQ", 1, count, 0, at)
+head = b"GGUF" + struct.pack("<IQQ", 3, 2, 2) + text(b"general.type") + struct.pack("<I", 8) + text(b"imatrix")
+head += text(b"imatrix.chunk_count") + struct.pack("<II", 4, 1)
+head += tensor(b"w.in_sum2", 2, 0) + tensor(b"w.counts", 1, 32)
+head += bytes(-len(head) % 32)
+open(sys.argv[1], "wb").write(head + struct.pack("<2f", 1, 2) + bytes(24) + struct.pack("<f", 3) + bytes(28))
+END
 printf '{"choices":[{"message":{"content":"{\\"label\\": \\"a\\"}"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}}' | seed chat_answer body
 [ ! -d "$corpus/template" ] || python3 - "$corpus/template" <<'END'
 import json, sys

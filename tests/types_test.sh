@@ -6,7 +6,7 @@
 python3 "$root/tests/tiny_decoder.py" tiny || exit 1
 good 'tensors: 5 f32, 16 q8_0' one_line "$tack" convert tiny q8_0.gguf --type q8_0
 good 'blk.0.attn_norm.weight +f32 +\[256\]' "$tack" show q8_0.gguf --tensors
-for type in f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q5_k q6_k; do
+for type in f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs; do
   good "MB, $type tensors: .*$type" one_line "$tack" convert tiny $type.gguf --type $type
   good "blk.1.attn_q.weight +$type +\[256,256\]" "$tack" show $type.gguf --tensors
   good '"decode_tps": [1-9]' "$tack" bench $type.gguf --prefill 32 --decode 4 --rounds 1 --json

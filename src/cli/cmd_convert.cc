@@ -69,9 +69,10 @@ Verb make_convert(Command& root) {
   Command verb = root.add_verb("convert", "Convert a model to one GGUF file");
   verb.option("from", options->from, "Hugging Face directory, or a GGUF file").required();
   verb.option("to", options->to, "The GGUF file to write").required();
-  verb.option(
-          "--type", options->convert.type,
-          "f32, f16, bf16, int8 (of encoders), q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k or q6_k")
+  verb.option("--type", options->convert.type,
+              "f32, f16, bf16, int8 (of encoders), q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, "
+              "q5_k, q6_k, "
+              "iq4_nl or iq4_xs")
       .show_default();
   verb.option("--name", options->convert.name, "Name stored in the file");
   verb.option("--licence,--license", options->convert.licence, "Licence stored in the file");

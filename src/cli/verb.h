@@ -33,6 +33,7 @@ Verb make_extract(Command& root);
 Verb make_heal(Command& root);
 Verb make_label(Command& root);
 Verb make_prune(Command& root);
+Verb make_quantize(Command& root);
 Verb make_run(Command& root);
 Verb make_serve(Command& root);
 Verb make_show(Command& root);

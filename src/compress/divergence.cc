@@ -2,102 +2,121 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+
+#include "base/interrupt.h"
+#include "eval/language_metrics.h"
 
 namespace tack {
 namespace {
 
-constexpr std::int64_t kMostFloats = std::int64_t{1} << 26U;  // 256 MiB of remembered outputs
-constexpr std::int64_t kMostTokens = 4096, kLeastTokens = 256;
-
-// Log-probabilities of a row of logits, sums in f64.
-void log_softmax(std::span<const float> logits, std::span<float> out) {
-  const float most = std::ranges::max(logits);
-  double sum = 0;
-  for (const float x : logits) sum += std::exp(static_cast<double>(x - most));
-  const float shift = most + static_cast<float>(std::log(sum));
-  for (std::size_t i = 0; i < logits.size(); ++i) out[i] = logits[i] - shift;
-}
-
-double kl(std::span<const float> log_p, std::span<const float> logits, std::span<float> scratch) {
-  log_softmax(logits, scratch);
-  double sum = 0;
-  for (std::size_t i = 0; i < log_p.size(); ++i)
-    sum += std::exp(static_cast<double>(log_p[i])) *
-           (static_cast<double>(log_p[i]) - static_cast<double>(scratch[i]));
-  return std::max(sum, 0.0);
-}
-
-double one_minus_cosine(std::span<const float> a, std::span<const float> b) {
-  double ab = 0, aa = 0, bb = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    ab += static_cast<double>(a[i]) * static_cast<double>(b[i]);
-    aa += static_cast<double>(a[i]) * static_cast<double>(a[i]);
-    bb += static_cast<double>(b[i]) * static_cast<double>(b[i]);
+// Log-probabilities, or the vector with length 1.
+void normalise(Probe::Output output, std::span<float> row) {
+  if (output == Probe::Output::kLogits) {
+    const auto shift = static_cast<float>(log_sum_exp(row));
+    for (float& x : row) x -= shift;
+    return;
   }
-  return aa > 0 && bb > 0 ? 1 - ab / std::sqrt(aa * bb) : 1;
+  double sum = 0;
+  for (const float x : row) sum += static_cast<double>(x) * static_cast<double>(x);
+  const auto factor = static_cast<float>(sum > 0 ? 1 / std::sqrt(sum) : 0.0);
+  for (float& x : row) x *= factor;
+}
+
+// Of two normalised rows.
+double distance(Probe::Output output, std::span<const float> base, std::span<const float> other) {
+  double sum = 0;
+  if (output == Probe::Output::kLogits) {
+    for (std::size_t i = 0; i < base.size(); ++i)
+      sum += static_cast<double>(std::exp(base[i])) *
+             (static_cast<double>(base[i]) - static_cast<double>(other[i]));
+    return std::max(sum, 0.0);
+  }
+  // 1 - cosine, without the loss of digits.
+  for (std::size_t i = 0; i < base.size(); ++i) {
+    const double off = static_cast<double>(base[i]) - static_cast<double>(other[i]);
+    sum += off * off / 2;
+  }
+  return sum;
 }
 
 }  // namespace
 
-std::int64_t divergence_tokens(const Model& model) {
-  const std::int64_t width = model.generates() ? model.vocab_size() : model.embedding_dim();
-  return std::clamp(kMostFloats / std::max<std::int64_t>(width, 1), kLeastTokens, kMostTokens);
+Result<std::unique_ptr<DivergenceMeter>> DivergenceMeter::create(std::shared_ptr<const Model> model,
+                                                                 const CalibrationTokens& tokens,
+                                                                 ThreadPool& pool) {
+  std::unique_ptr<DivergenceMeter> meter(new DivergenceMeter(std::move(model), tokens, pool));
+  TACK_TRY(const auto probe, Probe::create(meter->model_, meter->options()));
+  meter->output_ = probe->output();
+  meter->width_ = static_cast<std::size_t>(probe->width());
+  const std::span all(tokens.chunks);
+  meter->outputs_.reserve(meter->width_ * (meter->output_ == Probe::Output::kLogits
+                                               ? static_cast<std::size_t>(tokens.tokens())
+                                               : all.size()));
+  for (std::size_t next = 0; next < all.size();) {
+    const std::size_t count = chunks_at_once(*probe, all.subspan(next));
+    TACK_TRY(const auto rows, probe->run(all.subspan(next, count)));
+    meter->outputs_.insert(meter->outputs_.end(), rows.begin(), rows.end());
+    next += count;
+  }
+  if (!std::ranges::all_of(meter->outputs_, [](float x) { return std::isfinite(x); }))
+    return fail("{}: the model's outputs are not numbers", meter->model_->path().string());
+  const std::size_t width = meter->width_;
+  pool.parallel_for(static_cast<std::int64_t>(meter->outputs_.size() / width), [&](std::int64_t r) {
+    normalise(meter->output_,
+              std::span(meter->outputs_).subspan(static_cast<std::size_t>(r) * width, width));
+  });
+  return meter;
 }
 
-Result<Divergence> Divergence::create(const Model& model, Probe& probe) {
-  Divergence divergence(probe);
-  divergence.generates_ = model.generates();
-  const bool by_token =
-      model.graph().find_output("tags") != nullptr || model.graph().find_output("span") != nullptr;
-  divergence.output_ = model.generates() ? "logits" : by_token ? "hidden" : "embedding";
-  const graph::Output* output = model.graph().find_output(divergence.output_);
-  if (output == nullptr)
-    return fail(ErrorCode::kUsage, "{}: the model has no {}", model.name(), divergence.output_);
-  divergence.cols_ = model.graph().value(output->value).cols;
-  divergence.most_tokens_ = divergence_tokens(model);
-  TACK_RETURN_IF_ERROR(divergence.measure(model.graph(), true));
-  return divergence;
+ProbeOptions DivergenceMeter::options() const {
+  ProbeOptions options;
+  options.threads = pool_.size();
+  options.longest = tokens_.chunk_size;
+  return options;
 }
 
-Result<double> Divergence::of(const graph::Graph& graph) {
-  return measure(graph, false);
+Result<double> DivergenceMeter::measure(
+    const std::function<const TensorView*(std::string_view)>& replace) const {
+  ProbeOptions changed = options();
+  changed.replace = replace;
+  TACK_TRY(const auto probe, Probe::create(model_, changed));
+  return run(*probe);
 }
 
-Result<double> Divergence::measure(const graph::Graph& graph, bool remember) {
-  const graph::ValueId value = graph.find_output(output_)->value;
-  const auto cols = static_cast<std::size_t>(cols_);
-  double sum = 0;
-  std::int64_t rows = 0;
-  const auto visit = [&](std::int64_t batch,
-                         std::span<const std::span<const float>> values) -> Status {
-    const std::span<const float> now = values[0];
-    const auto count = static_cast<std::int64_t>(now.size() / cols);
-    if (remember) {
-      whole_.emplace_back(now.begin(), now.end());
-      if (!generates_) return {};
-      std::vector<float>& kept = whole_.back();
-      probe_->pool().parallel_for(count, [&](std::int64_t r) {
-        const std::size_t at = static_cast<std::size_t>(r) * cols;
-        log_softmax(now.subspan(at, cols), std::span(kept).subspan(at, cols));
-      });
-      return {};
-    }
-    // Rows are added in order, whoever computed them.
-    std::vector<double> harm(static_cast<std::size_t>(count));
-    const std::span<const float> was = whole_[static_cast<std::size_t>(batch)];
-    probe_->pool().parallel_for(count, [&](std::int64_t r) {
-      const std::size_t at = static_cast<std::size_t>(r) * cols;
-      std::vector<float> scratch(generates_ ? cols : 0);
-      harm[static_cast<std::size_t>(r)] =
-          generates_ ? kl(was.subspan(at, cols), now.subspan(at, cols), scratch)
-                     : one_minus_cosine(was.subspan(at, cols), now.subspan(at, cols));
+Result<double> DivergenceMeter::measure(std::shared_ptr<const Model> other) const {
+  ProbeOptions used = options();
+  used.exact = false;
+  TACK_TRY(const auto probe, Probe::create(std::move(other), used));
+  return run(*probe);
+}
+
+Result<double> DivergenceMeter::run(Probe& probe) const {
+  if (static_cast<std::size_t>(probe.width()) != width_)
+    return fail("outputs of {} values, the base has {}", probe.width(), width_);
+  std::vector<double> distances(outputs_.size() / width_);
+  std::size_t done = 0;
+  const std::span all(tokens_.chunks);
+  for (std::size_t next = 0; next < all.size();) {
+    if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
+    const std::size_t count = chunks_at_once(probe, all.subspan(next));
+    TACK_TRY(const auto rows, probe.run(all.subspan(next, count)));
+    const std::size_t here = rows.size() / width_;
+    pool_.run([&](int worker) {
+      std::vector<float> row(width_);
+      for (std::size_t r = static_cast<std::size_t>(worker); r < here;
+           r += static_cast<std::size_t>(pool_.size())) {
+        std::ranges::copy(rows.subspan(r * width_, width_), row.begin());
+        normalise(output_, row);
+        distances[done + r] =
+            distance(output_, std::span(outputs_).subspan((done + r) * width_, width_), row);
+      }
     });
-    for (const double one : harm) sum += one;
-    rows += count;
-    return {};
-  };
-  TACK_RETURN_IF_ERROR(probe_->run(graph, {&value, 1}, visit, most_tokens_));
-  return rows > 0 ? sum / static_cast<double>(rows) : 0.0;
+    done += here;
+    next += count;
+  }
+  return std::accumulate(distances.begin(), distances.end(), 0.0) /
+         static_cast<double>(std::max<std::size_t>(distances.size(), 1));
 }
 
 }  // namespace tack

@@ -1,38 +1,52 @@
-// How far what a pruned model says is from what the whole one says, on the same texts.
+// How far a changed model is from the model it was, on chunks of tokens.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "base/thread_pool.h"
+#include "compress/calibration_text.h"
 #include "compress/probe.h"
 
 namespace tack {
 
-// Remembers the whole model's outputs, then measures graphs against them.
-class Divergence {
+// What outputs of the unchanged model were, kept to compare with: 4 bytes for each value.
+class DivergenceMeter {
  public:
-  // Runs the model once; `probe` must outlive this.
-  static Result<Divergence> create(const Model& model, Probe& probe);
-  // Of a decoder: the mean KL divergence of its next-token distributions from the whole model's, in
-  // nats a token. Of an encoder: the mean of 1 - cosine of its embeddings, or of a tagger's and an
-  // extractor's vectors of tokens. `graph` is the model's or without_layers() of it.
-  Result<double> of(const graph::Graph& graph);
+  // Runs the model. The tokens and the pool must outlive this.
+  static Result<std::unique_ptr<DivergenceMeter>> create(std::shared_ptr<const Model> model,
+                                                         const CalibrationTokens& tokens,
+                                                         ThreadPool& pool);
+
+  // The model with other tensors (ProbeOptions::replace): of logits the mean divergence (KL) of its
+  // probabilities in nats, of vectors the mean of 1 - cosine.
+  Result<double> measure(const std::function<const TensorView*(std::string_view)>& replace) const;
+  // Another model with the same outputs; of a decoder as it computes for a user.
+  Result<double> measure(std::shared_ptr<const Model> other) const;
+
+  Probe::Output output() const { return output_; }
+  std::string_view unit() const {
+    return output_ == Probe::Output::kLogits ? "KL, nats a token" : "1 - cosine";
+  }
 
  private:
-  explicit Divergence(Probe& probe) : probe_(&probe) {}
-  Result<double> measure(const graph::Graph& graph, bool remember);
+  DivergenceMeter(std::shared_ptr<const Model> model, const CalibrationTokens& tokens,
+                  ThreadPool& pool)
+      : model_(std::move(model)), tokens_(tokens), pool_(pool) {}
+  ProbeOptions options() const;
+  Result<double> run(Probe& probe) const;
 
-  Probe* probe_;
-  const char* output_ = "";
-  std::int64_t cols_ = 0, most_tokens_ = 0;
-  bool generates_ = false;
-  std::vector<std::vector<float>> whole_;  // by batch: log-probabilities, or vectors
+  const std::shared_ptr<const Model> model_;
+  const CalibrationTokens& tokens_;
+  ThreadPool& pool_;
+  Probe::Output output_ = Probe::Output::kLogits;
+  std::size_t width_ = 0;
+  std::vector<float> outputs_;  // [rows, width]: log-probabilities, or vectors of length 1
 };
-
-// On how many tokens it is measured at most: outputs are remembered.
-std::int64_t divergence_tokens(const Model& model);
 
 }  // namespace tack

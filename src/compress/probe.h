@@ -1,66 +1,50 @@
-// A model that is looked into: any values of its graph, or of a graph with parts left out, for
-// tokens of the user's texts. Everything is computed in f32, whatever the file's types.
+// A model that is run to be looked into: chunks of tokens go in, what its linear layers read can be
+// watched, outputs come out, and weights can be replaced. A decoder runs in the engine with exact
+// weights, an encoder as a graph for training, both in f32.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
-#include "base/thread_pool.h"
+#include "engine/decoder.h"
 #include "models/model.h"
-#include "train/tape.h"
 
 namespace tack {
 
-// Pieces of texts, drawn by a fixed seed from all of them: at most `most` tokens, or all of the
-// shortest choice of one. Texts of decoders are cut into pieces of at most `piece` tokens, which
-// begin as texts do.
-struct ProbeTokens {
-  std::int64_t most = 4096, piece = 128;
+struct ProbeOptions {
+  int threads = 0;           // 0: all usable cores; no bit depends on it
+  std::int64_t longest = 0;  // tokens of a chunk
+  bool outputs = true;       // wanted: a decoder's logits are not computed otherwise
+  bool exact = true;         // of a decoder; else it computes as it would for a user
+  std::function<void(const LinearInputs&)> observe;
+  std::function<const TensorView*(std::string_view weight)> replace;
 };
-std::vector<Tokens> probe_inputs(const Model& model, std::span<const std::string> texts,
-                                 const ProbeTokens& tokens);
 
 class Probe {
  public:
-  // Loads the model's weights as f32. Errors: kUsage for no inputs.
-  static Result<std::unique_ptr<Probe>> create(const Model& model, std::vector<Tokens> inputs,
-                                               int threads);
+  // What its outputs are: how two models differ is the divergence of probabilities, or the angle
+  // between vectors.
+  enum class Output : std::uint8_t { kLogits, kVectors };
 
-  // Values of one batch: [rows, cols] of each output asked for, by their order.
-  using Visit = std::function<Status(std::int64_t batch, std::span<const std::span<const float>>)>;
-  // Runs a graph with the model's weights (its own, or without_layers() of it), batch by batch. The
-  // results are the same for any number of threads. Errors: interruption, those of `visit`.
-  // `most_tokens`: no batch begins behind so many; 0: all.
-  Status run(const graph::Graph& graph, std::span<const graph::ValueId> outputs, const Visit& visit,
-             std::int64_t most_tokens = 0);
+  static Result<std::unique_ptr<Probe>> create(std::shared_ptr<const Model> model,
+                                               const ProbeOptions& options);
+  virtual ~Probe() = default;
 
-  // A weight of the model's graph, to read and to change.
-  std::vector<float>& weight(graph::WeightId id) {
-    return weights_[static_cast<std::size_t>(id.index)];
-  }
-  std::int64_t tokens() const { return tokens_; }
-  std::int64_t texts() const { return static_cast<std::int64_t>(inputs_.size()); }
-  ThreadPool& pool() { return pool_; }
-
- private:
-  struct Batch {
-    std::vector<std::int32_t> ids, type_ids;
-    std::vector<std::int64_t> starts = {0};
-  };
-  explicit Probe(int threads) : pool_(threads) {}
-  void make_batches();
-
-  std::vector<Tokens> inputs_;
-  std::vector<std::vector<float>> weights_;  // by number
-  std::vector<Batch> batches_;
-  std::int64_t tokens_ = 0, longest_ = 0;
-  ThreadPool pool_;
+  // Tokens that fit one run().
+  virtual std::int64_t batch() const = 0;
+  virtual Output output() const = 0;
+  virtual std::int64_t width() const = 0;  // columns of the outputs
+  // Outputs of the chunks, one after another: a row for a token (decoders, taggers) or a chunk.
+  // Valid until the next call.
+  virtual Result<std::span<const float>> run(std::span<const std::vector<TokenId>> chunks) = 0;
 };
+
+// How many of `chunks`, from the first on, fit one run().
+std::size_t chunks_at_once(const Probe& probe, std::span<const std::vector<TokenId>> chunks);
 
 }  // namespace tack

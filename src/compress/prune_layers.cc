@@ -6,7 +6,7 @@
 
 #include <fmt/ranges.h>
 
-#include "compress/divergence.h"
+#include "compress/graph_divergence.h"
 #include "compress/prune_vocabulary.h"
 #include "models/layers.h"
 
@@ -34,7 +34,7 @@ Status check_count(const Model& model, std::int64_t keep, std::int64_t unit) {
 }
 
 // The neighbours whose loss harms least, of those that are left.
-Result<LayerPruning::Step> least_harm(const Model& model, Divergence& divergence,
+Result<LayerPruning::Step> least_harm(const Model& model, GraphDivergence& divergence,
                                       const std::vector<bool>& dropped, std::int64_t unit) {
   const std::vector<std::int64_t> left = kept_layers(dropped);
   std::optional<LayerPruning::Step> best;
@@ -57,10 +57,10 @@ Status choose(const Model& model, std::span<const std::string> texts, const Laye
   if (choice.drop.empty()) TACK_RETURN_IF_ERROR(check_count(model, choice.keep, unit));
   if (texts.empty() && !choice.drop.empty()) return {};
   TACK_TRY(const auto probe,
-           Probe::create(model, probe_inputs(model, texts, {.most = divergence_tokens(model)}),
-                         choice.threads));
+           GraphProbe::create(model, probe_inputs(model, texts, {.most = divergence_tokens(model)}),
+                              choice.threads));
   result.tokens = probe->tokens();
-  TACK_TRY(Divergence divergence, Divergence::create(model, *probe));
+  TACK_TRY(GraphDivergence divergence, GraphDivergence::create(model, *probe));
   const auto report = [&](const LayerPruning::Step& step) {
     if (choice.message)
       choice.message(fmt::format("without layer{} {}: {} {:.5f}", step.layers.size() > 1 ? "s" : "",

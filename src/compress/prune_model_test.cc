@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "compress/divergence.h"
+#include "compress/graph_divergence.h"
 #include "compress/made_up_model.h"
 #include "compress/prune_layers.h"
 #include "compress/prune_width.h"
@@ -92,8 +92,8 @@ TEST_F(PruneModel, TheLayerOfLeastHarmGoes) {
           kl(std::span(whole).subspan(t * width, width), std::span(rest).subspan(t * width, width));
     harm.push_back(sum / static_cast<double>(inputs[0].ids.size()));
   }
-  auto probe = *Probe::create(*model, inputs, 2);
-  auto divergence = *Divergence::create(*model, *probe);
+  auto probe = *GraphProbe::create(*model, inputs, 2);
+  auto divergence = *GraphDivergence::create(*model, *probe);
   for (std::size_t gone = 0; gone < 4; ++gone) {
     std::vector<bool> dropped(4);
     dropped[gone] = true;
@@ -163,8 +163,8 @@ TEST_F(PruneModel, FeedForwardLayersOfADecoder) {
   EXPECT_EQ(layer_width(*pruned).ffn, 64);
   EXPECT_EQ(*pruned->gguf()->integer("llama.feed_forward_length"), 64);
   // Its own predictions are as far from the whole model's as was said.
-  auto probe = *Probe::create(*model, probe_inputs(*model, texts, {.most = 4096}), 1);
-  auto whole = *Divergence::create(*model, *probe);
+  auto probe = *GraphProbe::create(*model, probe_inputs(*model, texts, {.most = 4096}), 1);
+  auto whole = *GraphDivergence::create(*model, *probe);
   EXPECT_GT(pruning->harm, 0);
   EXPECT_NEAR(*whole.of(model->graph()), 0, 1e-6);
   const std::vector<TokenId> ids = model->tokenizer().encode(texts[2]).ids;

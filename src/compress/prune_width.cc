@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "compress/divergence.h"
+#include "compress/graph_divergence.h"
 #include "compress/prune_columns.h"
 #include "compress/prune_layers.h"
 #include "compress/prune_vocabulary.h"
@@ -63,7 +63,7 @@ Status check_choice(const Model& model, const WidthChoice& choice, bool& in_bloc
 
 class WidthPruner {
  public:
-  WidthPruner(const Model& model, const WidthChoice& choice, Probe& probe)
+  WidthPruner(const Model& model, const WidthChoice& choice, GraphProbe& probe)
       : model_(model), choice_(choice), probe_(probe) {}
 
   Status run(WidthPruning& result) {
@@ -138,7 +138,7 @@ class WidthPruner {
 
   const Model& model_;
   const WidthChoice& choice_;
-  Probe& probe_;
+  GraphProbe& probe_;
   WidthCut cut_;
 };
 
@@ -151,9 +151,9 @@ Result<WidthPruning> prune_width(const Model& model, std::span<const std::string
   // Second moments of n columns want a few times n tokens.
   const std::int64_t most = std::clamp<std::int64_t>(4 * layer_width(model).ffn, 4096, 16384);
   TACK_TRY(const auto probe,
-           Probe::create(model, probe_inputs(model, texts, {.most = most}), choice.threads));
+           GraphProbe::create(model, probe_inputs(model, texts, {.most = most}), choice.threads));
   result.tokens = probe->tokens();
-  TACK_TRY(Divergence divergence, Divergence::create(model, *probe));
+  TACK_TRY(GraphDivergence divergence, GraphDivergence::create(model, *probe));
   WidthPruner pruner(model, choice, *probe);
   TACK_RETURN_IF_ERROR(pruner.run(result));
   TACK_TRY(result.harm, divergence.of(model.graph()));

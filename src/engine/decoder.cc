@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <new>
+#include <string_view>
 #include <system_error>
 
 #include "base/aligned_buffer.h"
@@ -42,12 +44,14 @@ class GraphDecoder final : public Decoder {
         context_(context),
         batch_(batch_of(options, context)),
         sequences_(options.sequences),
-        exact_(options.exact),
+        exact_(options.exact || options.observe),
         lane_(options.lane),
+        observe_(options.observe),
         logits_(graph_.find_output("logits")->value),
-        tensors_(tensors_of(*model_)),
+        tensors_(tensors_of(*model_, options)),
         program_(make_program(graph_, logits_, [&](const auto& op) { return in_blocks(op); })),
         cache_(layers_of(graph_), options.kv, sequences_, context_, batch_) {
+    if (observe_) find_readers();
     vectors_.resize(graph_.weights().size());
     arena_ = AlignedBuffer(at(program_.columns * batch_) * sizeof(float));
     hidden_ = AlignedBuffer(at(batch_ * graph_.value(last_hidden()).cols) * sizeof(float));
@@ -96,10 +100,13 @@ class GraphDecoder final : public Decoder {
   }
 
  private:
-  static std::vector<const TensorView*> tensors_of(const Model& model) {
+  static std::vector<const TensorView*> tensors_of(const Model& model,
+                                                   const DecoderOptions& options) {
     std::vector<const TensorView*> tensors;
-    for (const graph::Weight& weight : model.graph().weights())
-      tensors.push_back(&model.tensor(weight));
+    for (const graph::Weight& weight : model.graph().weights()) {
+      const TensorView* other = options.replace ? options.replace(weight.name) : nullptr;
+      tensors.push_back(other != nullptr ? other : &model.tensor(weight));
+    }
     return tensors;
   }
   // No more than all sequences can hold.
@@ -136,6 +143,7 @@ class GraphDecoder final : public Decoder {
       }
     }
     pool_.barrier().arrive_and_wait();
+    observe(graph_.nodes().back(), worker);
     // Logits have memory of their own: they are wanted of few rows.
     const std::int64_t d = cols(last_hidden()), count = static_cast<std::int64_t>(wanted_.size());
     const auto& head = std::get<graph::Linear>(graph_.nodes().back().op);
@@ -290,7 +298,31 @@ class GraphDecoder final : public Decoder {
                                          value(action.node->output) + range.begin * d);
   }
 
+  // Which weights read a value, kept with the first layer that does.
+  void find_readers() {
+    std::vector<const Node*> first(graph_.value_count(), nullptr);
+    for (const Node& node : graph_.nodes()) {
+      const auto* op = std::get_if<graph::Linear>(&node.op);
+      if (op == nullptr) continue;
+      const Node*& reader = first[at(node.inputs[0].index)];
+      if (reader == nullptr) reader = &node;
+      readers_[reader].push_back(graph_.weight(op->weight).name);
+    }
+  }
+
+  void observe(const Node& node, int worker) {
+    const auto found = readers_.find(&node);
+    if (found == readers_.end()) return;
+    observe_({.weights = found->second,
+              .x = value(node.inputs[0]),
+              .rows = static_cast<std::int64_t>(ids_.size()),
+              .cols = cols(node.inputs[0]),
+              .worker = worker,
+              .workers = pool_.size()});
+  }
+
   void apply(const Action& action, const graph::Linear& op, int worker) {
+    observe(*action.node, worker);
     linear(op, value(action.node->inputs[0]), static_cast<std::int64_t>(ids_.size()),
            value(action.node->output), worker);
   }
@@ -516,6 +548,7 @@ class GraphDecoder final : public Decoder {
   const std::int64_t context_, batch_, sequences_;
   const bool exact_;
   const PriorityLane* const lane_;
+  const std::function<void(const LinearInputs&)> observe_;
   const ValueId logits_;
   const std::vector<const TensorView*> tensors_;  // by weight
   const DecoderProgram program_;
@@ -523,6 +556,7 @@ class GraphDecoder final : public Decoder {
   std::vector<std::vector<float>> vectors_;   // by weight
   AlignedBuffer arena_, hidden_, quantized_;  // hidden_: the rows whose logits are wanted
   UntouchedBuffer partial_;                   // states of spans
+  std::map<const Node*, std::vector<std::string_view>> readers_;  // empty: nobody observes
   // By worker.
   std::vector<AlignedBuffer> widened_, product_scratch_, block_scratch_, attention_scratch_;
   std::vector<AlignedBuffer> angles_;  // by table

@@ -7,8 +7,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/priority_lane.h"
@@ -17,6 +19,14 @@
 #include "models/model.h"
 
 namespace tack {
+
+// What linear layers read in a call, for whoever measures it.
+struct LinearInputs {
+  std::span<const std::string_view> weights;  // of the layers that read it
+  const float* x = nullptr;                   // [rows, cols]
+  std::int64_t rows = 0, cols = 0;
+  int worker = 0, workers = 1;  // of the worker that calls, so that all can share the work
+};
 
 struct DecoderOptions {
   int threads = 0;                     // 0: all usable cores
@@ -28,6 +38,12 @@ struct DecoderOptions {
   // Weights in blocks are widened to f32 instead of meeting quantised activations: slow, the
   // model's own numbers, for comparisons.
   bool exact = false;
+  // Called by every worker, once for each value that linear layers read, with the rows of all
+  // tokens; also for the head, whether or not logits are wanted. Weights are exact then.
+  std::function<void(const LinearInputs&)> observe;
+  // Tensors that stand in for those of the model, with their shapes; null: the model's. They
+  // outlive the decoder.
+  std::function<const TensorView*(std::string_view weight)> replace;
 };
 
 // What one sequence gets in a call.

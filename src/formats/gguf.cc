@@ -528,8 +528,10 @@ Status GgufWriter::emit_tensor(const Tensor& tensor, std::size_t bytes,
   return {};
 }
 
-Status GgufWriter::emit(const std::function<Status(std::string_view)>& sink) const {
-  std::string header(kMagic);
+Result<GgufWriter::Header> GgufWriter::header() const {
+  Header out;
+  std::string& header = out.text;
+  header = kMagic;
   append<std::uint32_t>(header, 3);
   append<std::uint64_t>(header, tensors_.size());
   append<std::uint64_t>(header, metadata_.size());
@@ -537,8 +539,7 @@ Status GgufWriter::emit(const std::function<Status(std::string_view)>& sink) con
     append_string(header, key);
     append_value(header, value);
   }
-  std::vector<std::size_t> sizes;
-  std::uint64_t offset = 0;
+  std::uint64_t& offset = out.data_bytes;
   for (const Tensor& tensor : tensors_) {
     const Shape& shape = tensor.view.shape;
     const auto bytes =
@@ -553,14 +554,24 @@ Status GgufWriter::emit(const std::function<Status(std::string_view)>& sink) con
     append(header, static_cast<std::uint32_t>(tensor.view.dtype));
     append(header, offset);
     offset = round_up(offset + *bytes, kDefaultAlignment);
-    sizes.push_back(*bytes);
+    out.sizes.push_back(*bytes);
   }
   header.resize(round_up<std::size_t>(header.size(), kDefaultAlignment), '\0');
-  TACK_RETURN_IF_ERROR(sink(header));
+  return out;
+}
+
+Result<std::uint64_t> GgufWriter::file_bytes() const {
+  TACK_TRY(const Header start, header());
+  return start.text.size() + start.data_bytes;
+}
+
+Status GgufWriter::emit(const std::function<Status(std::string_view)>& sink) const {
+  TACK_TRY(const Header start, header());
+  TACK_RETURN_IF_ERROR(sink(start.text));
   const std::string padding(kDefaultAlignment, '\0');
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    TACK_RETURN_IF_ERROR(emit_tensor(tensors_[i], sizes[i], sink));
-    const std::size_t rest = sizes[i] % kDefaultAlignment;
+    TACK_RETURN_IF_ERROR(emit_tensor(tensors_[i], start.sizes[i], sink));
+    const std::size_t rest = start.sizes[i] % kDefaultAlignment;
     if (rest != 0) TACK_RETURN_IF_ERROR(sink(std::string_view(padding).substr(rest)));
   }
   return {};

@@ -123,6 +123,8 @@ class GgufWriter {
   void add_tensor_source(std::string name, DType dtype, Shape shape, Source source);
 
   Status write(const std::filesystem::path& path) const;
+  // How many bytes write() writes.
+  Result<std::uint64_t> file_bytes() const;
   // The same bytes in memory.
   Result<std::string> to_bytes() const;
 
@@ -133,6 +135,13 @@ class GgufWriter {
     std::vector<std::byte> owned;
     Source source;  // or null
   };
+  // All before the tensors, and the bytes of each of those.
+  struct Header {
+    std::string text;
+    std::vector<std::size_t> sizes;
+    std::uint64_t data_bytes = 0;
+  };
+  Result<Header> header() const;
   static Status emit_tensor(const Tensor& tensor, std::size_t bytes,
                             const std::function<Status(std::string_view)>& sink);
   Status emit(const std::function<Status(std::string_view)>& sink) const;

@@ -10,26 +10,20 @@
 #include "base/interrupt.h"
 #include "models/architecture.h"
 #include "models/chat_template.h"
-#include "models/converted_type.h"
+#include "models/conversion.h"
 #include "models/layers.h"
 #include "models/model.h"
 #include "models/smoothing.h"
 #include "models/tokenizer_loading.h"
+#include "tensor/blocks.h"
 #include "tensor/convert_rows.h"
 
 namespace tack {
 namespace {
 
-struct Target {
-  std::string_view name;
-  DType dtype;              // of matrices
-  std::uint32_t file_type;  // llama.cpp's general.file_type
-  bool int8 = false;        // of encoders only
-  DType outer = dtype;      // of the tables at both ends of the model
-};
-
-// Q4_K and Q5_K are file types 14 and 16, "small", whose matrices are of one type but for a few.
-constexpr Target kTargets[] = {
+// Q3_K, Q4_K and Q5_K are file types 11, 14 and 16, "small", whose matrices are of one type but for
+// a few.
+constexpr ConversionTarget kTargets[] = {
     {"f32", DType::kF32, 0},
     {"f16", DType::kF16, 1},
     {"bf16", DType::kBF16, 32},
@@ -39,39 +33,28 @@ constexpr Target kTargets[] = {
     {"q4_1", DType::kQ4_1, 3},
     {"q5_0", DType::kQ5_0, 8},
     {"q5_1", DType::kQ5_1, 9},
+    {"iq4_nl", DType::kIQ4_NL, 25, false, DType::kQ6_K},
+    {"iq4_xs", DType::kIQ4_XS, 30, false, DType::kQ6_K},
+    {"q2_k", DType::kQ2_K, 10, false, DType::kQ6_K},
+    {"q3_k", DType::kQ3_K, 11, false, DType::kQ6_K},
     {"q4_k", DType::kQ4_K, 14, false, DType::kQ6_K},
     {"q5_k", DType::kQ5_K, 16, false, DType::kQ6_K},
     {"q6_k", DType::kQ6_K, 18},
 };
 
-Result<Target> target_of(std::string_view type) {
+}  // namespace
+
+Result<ConversionTarget> conversion_target(std::string_view type) {
   std::string known;
-  for (const Target& target : kTargets) {
+  for (const ConversionTarget& target : kTargets) {
     if (target.name == type) return target;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", target.name);
   }
   return fail(ErrorCode::kUsage, "unknown type '{}': choose one of {}", type, known);
 }
 
-// The type that rows of `cols` values can have: where they are no whole number of blocks, the one
-// that llama.cpp takes instead, of more bits.
-DType fitting(DType wanted, std::int64_t cols) {
-  if (cols % info(wanted).block_elements == 0) return wanted;
-  switch (wanted) {
-    case DType::kQ4_K:
-      return fitting(DType::kQ5_0, cols);
-    case DType::kQ5_K:
-      return fitting(DType::kQ5_1, cols);
-    case DType::kQ6_K:
-      return fitting(DType::kQ8_0, cols);
-    default:
-      return DType::kF16;
-  }
-}
-
-// What the target asks for, whether or not the rows fit it.
 DType wanted_dtype(const Architecture& architecture, const graph::Weight& weight,
-                   const Target& target) {
+                   const ConversionTarget& target) {
   if (weight.shape.size() < 2 || is_head(weight.name)) return DType::kF32;
   if (architecture.keeps_precision != nullptr && architecture.keeps_precision(weight.name)) {
     // Positions count in a small file; f16 is as exact as their training noise and llama.cpp
@@ -84,10 +67,8 @@ DType wanted_dtype(const Architecture& architecture, const graph::Weight& weight
   return outer ? target.outer : target.dtype;
 }
 
-// General and tokenizer keys of the source, whichever kind it is, then the architecture's own.
-Status write_metadata(const std::filesystem::path& from, const Model& model,
-                      const Architecture& architecture, const Target& target,
-                      const ConvertOptions& options, GgufWriter& writer) {
+Status copy_metadata(const std::filesystem::path& from, const Model& model,
+                     const Architecture& architecture, GgufWriter& writer) {
   if (const GgufFile* gguf = model.gguf()) {
     // Not the factors of an int8 that it may be.
     for (const auto& [key, value] : gguf->metadata())
@@ -114,11 +95,19 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
       for (const auto& [key, value] : tokenizer_gguf_keys(*tokenizer)) writer.set(key, value);
     }
   }
-  if (!options.name.empty() || !writer.has("general.name"))
-    writer.set("general.name",
-               GgufValue::string(options.name.empty() ? model.name() : options.name));
-  if (!options.licence.empty()) writer.set("general.license", GgufValue::string(options.licence));
+  if (!writer.has("general.name")) writer.set("general.name", GgufValue::string(model.name()));
   writer.set("general.type", GgufValue::string("model"));
+  return {};
+}
+
+namespace {
+
+Status write_metadata(const std::filesystem::path& from, const Model& model,
+                      const Architecture& architecture, const ConversionTarget& target,
+                      const ConvertOptions& options, GgufWriter& writer) {
+  TACK_RETURN_IF_ERROR(copy_metadata(from, model, architecture, writer));
+  if (!options.name.empty()) writer.set("general.name", GgufValue::string(options.name));
+  if (!options.licence.empty()) writer.set("general.license", GgufValue::string(options.licence));
   writer.set("general.file_type", GgufValue::u32(target.file_type));
   writer.set("general.quantization_version", GgufValue::u32(2));
   if (!writer.has("tack.lineage")) {
@@ -134,14 +123,14 @@ Status write_metadata(const std::filesystem::path& from, const Model& model,
 
 Result<DType> converted_type(const Model& model, const graph::Weight& weight,
                              std::string_view type) {
-  TACK_TRY(const Target target, target_of(type));
+  TACK_TRY(const ConversionTarget target, conversion_target(type));
   TACK_TRY(const Architecture* architecture, find_architecture(model.architecture()));
-  return fitting(wanted_dtype(*architecture, weight, target), weight.shape.back());
+  return fitting_dtype(wanted_dtype(*architecture, weight, target), weight.shape.back());
 }
 
 Status convert_model(const std::filesystem::path& from, const std::filesystem::path& to,
                      const ConvertOptions& options) {
-  TACK_TRY(const Target target, target_of(options.type));
+  TACK_TRY(const ConversionTarget target, conversion_target(options.type));
   TACK_TRY(const auto model, Model::open(from, Model::Use::kWeights));
   if (model->gguf() == nullptr && !std::filesystem::is_directory(from))
     return fail(ErrorCode::kUsage,
@@ -164,7 +153,7 @@ Status convert_model(const std::filesystem::path& from, const std::filesystem::p
     const graph::Weight& weight = weights[i];
     const TensorView& view = model->tensor(weight);
     ConvertedTensor tensor{weight.name, view.dtype, wanted_dtype(*architecture, weight, target)};
-    tensor.to = fitting(tensor.wanted, weight.shape.back());
+    tensor.to = fitting_dtype(tensor.wanted, weight.shape.back());
     if (const auto factors = smoothing.find(weight.name);
         factors != smoothing.end() && info(tensor.to).block_elements > 1)
       writer.set(std::string(kSmoothKey) + weight.name, GgufValue::i8s(factors->second));

@@ -8,7 +8,7 @@
 #include "base/random.h"
 #include "graph/weights.h"
 #include "kernels/kernels.h"
-#include "models/converted_type.h"
+#include "models/conversion.h"
 #include "models/layers.h"
 #include "tasks/features.h"
 #include "tensor/block_parts.h"

@@ -3,9 +3,10 @@
 #include <cstdint>
 #include <cstring>
 
+#include "tensor/block_parts.h"
+#include "tensor/block_search.h"
 #include "tensor/blocks.h"
 #include "tensor/convert.h"
-#include "tensor/k_blocks.h"
 #include "tensor/store_f16.h"
 
 namespace tack {
@@ -111,6 +112,16 @@ void write_q8_0(const float* from, std::byte* block) {
   }
 }
 
+// What a search finds (tensor/block_search.h).
+template <DType kType>
+void write_weighted(const float* from, const float* importance, std::byte* block) {
+  put_together(kType, fit_block(kType, from, importance), block);
+}
+template <DType kType>
+void write_searched(const float* from, std::byte* block) {
+  write_weighted<kType>(from, nullptr, block);
+}
+
 }  // namespace
 
 WriteBlockFn block_writer(DType dtype) {
@@ -125,14 +136,71 @@ WriteBlockFn block_writer(DType dtype) {
       return write_q5_1;
     case DType::kQ8_0:
       return write_q8_0;
+    case DType::kQ2_K:
+      return write_searched<DType::kQ2_K>;
+    case DType::kQ3_K:
+      return write_searched<DType::kQ3_K>;
     case DType::kQ4_K:
-      return write_q4_k;
+      return write_searched<DType::kQ4_K>;
     case DType::kQ5_K:
-      return write_q5_k;
+      return write_searched<DType::kQ5_K>;
     case DType::kQ6_K:
-      return write_q6_k;
+      return write_searched<DType::kQ6_K>;
+    case DType::kIQ4_NL:
+      return write_searched<DType::kIQ4_NL>;
+    case DType::kIQ4_XS:
+      return write_searched<DType::kIQ4_XS>;
     default:
       return nullptr;
+  }
+}
+
+WriteWeightedFn weighted_block_writer(DType dtype) {
+  switch (dtype) {
+    case DType::kQ4_0:
+      return write_weighted<DType::kQ4_0>;
+    case DType::kQ4_1:
+      return write_weighted<DType::kQ4_1>;
+    case DType::kQ5_0:
+      return write_weighted<DType::kQ5_0>;
+    case DType::kQ5_1:
+      return write_weighted<DType::kQ5_1>;
+    case DType::kQ8_0:
+      return write_weighted<DType::kQ8_0>;
+    case DType::kQ2_K:
+      return write_weighted<DType::kQ2_K>;
+    case DType::kQ3_K:
+      return write_weighted<DType::kQ3_K>;
+    case DType::kQ4_K:
+      return write_weighted<DType::kQ4_K>;
+    case DType::kQ5_K:
+      return write_weighted<DType::kQ5_K>;
+    case DType::kQ6_K:
+      return write_weighted<DType::kQ6_K>;
+    case DType::kIQ4_NL:
+      return write_weighted<DType::kIQ4_NL>;
+    case DType::kIQ4_XS:
+      return write_weighted<DType::kIQ4_XS>;
+    default:
+      return nullptr;
+  }
+}
+
+DType fitting_dtype(DType wanted, std::int64_t cols) {
+  if (cols % info(wanted).block_elements == 0) return wanted;
+  switch (wanted) {
+    case DType::kQ2_K:
+    case DType::kQ3_K:
+    case DType::kIQ4_XS:
+      return fitting_dtype(DType::kIQ4_NL, cols);
+    case DType::kQ4_K:
+      return fitting_dtype(DType::kQ5_0, cols);
+    case DType::kQ5_K:
+      return fitting_dtype(DType::kQ5_1, cols);
+    case DType::kQ6_K:
+      return fitting_dtype(DType::kQ8_0, cols);
+    default:
+      return DType::kF16;
   }
 }
 

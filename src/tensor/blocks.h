@@ -24,11 +24,22 @@ ReadBlockFn block_reader(DType dtype);
 
 // Writes block_elements values as one block. They are finite and at most kBlockLimit in size, so
 // that every scale fits f16. Q4_0 to Q8_0 are round-to-nearest, equal to the reference in every
-// bit; Q4_K to Q6_K search for the least squared error (tensor/k_blocks.h).
+// bit; the others search for the least squared error (tensor/block_search.h).
 using WriteBlockFn = void (*)(const float* from, std::byte* block);
 inline constexpr float kBlockLimit = 65504.0F;
 
-// Null for a type that is not one of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K.
+// Null for a type that is not one of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS.
 WriteBlockFn block_writer(DType dtype);
+
+// Likewise, by a search for the least sum of importance[i] * (from[i] - stored[i])^2; importance
+// [block_elements] is finite and not negative, or null for ones.
+using WriteWeightedFn = void (*)(const float* from, const float* importance, std::byte* block);
+
+// For the same types.
+WriteWeightedFn weighted_block_writer(DType dtype);
+
+// The type that rows of `cols` values can have: where they are no whole number of blocks, the one
+// that llama.cpp takes instead, of more bits; f16 in the end.
+DType fitting_dtype(DType wanted, std::int64_t cols);
 
 }  // namespace tack

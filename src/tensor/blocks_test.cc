@@ -115,55 +115,6 @@ TEST(WrittenBlocks, AreTheReferencesInEveryBit) {
   }
 }
 
-// The reference searches too, by other steps: a block may come out a little worse, all together
-// not.
-TEST(WrittenBlocks, SearchLeavesLessErrorThanTheReference) {
-  const Json golden = written_blocks()["searched"];
-  const auto values = floats_from_hex(golden["values"]);
-  ASSERT_EQ(golden["blocks"].size(), 3U);
-  for (const auto& [name, expected] : golden["blocks"].items()) {
-    const DTypeInfo* type = find_dtype(name);
-    ASSERT_NE(type, nullptr);
-    const auto ours = written(type->dtype, values), theirs = from_hex(expected);
-    ASSERT_EQ(ours.size(), theirs.size());
-    EXPECT_LT(squared_error(type->dtype, ours, values), squared_error(type->dtype, theirs, values))
-        << name;
-    for (std::size_t b = 0; b < values.size() / 256; ++b) {
-      const auto error = [&](const std::vector<std::byte>& bytes) {
-        return squared_error(type->dtype,
-                             std::span(bytes).subspan(b * type->block_bytes, type->block_bytes),
-                             std::span(values).subspan(b * 256, 256));
-      };
-      EXPECT_LT(error(ours), 1.05 * error(theirs)) << name << ", block " << b;
-    }
-  }
-}
-
-// What a search could stumble over: nothing to fit, nothing but an outlier, values so small that
-// f16 has no scale for them, the largest.
-TEST(WrittenBlocks, SearchTakesAnyFiniteValues) {
-  std::vector<std::vector<float>> rows(9, std::vector<float>(256, 0.0F));
-  rows[1].assign(256, 3.5F);
-  rows[2].assign(256, -3.5F);
-  rows[3][100] = 1.0F;
-  rows[4].assign(256, 1e-40F);
-  for (std::size_t i = 0; i < 256; ++i) {
-    rows[5][i] = i % 2 == 0 ? kBlockLimit : -kBlockLimit;
-    rows[6][i] = static_cast<float>(i % 7) * 1e-8F;
-    rows[7][i] = i < 32 ? 60000.0F : 1e-6F * static_cast<float>(i);
-    rows[8][i] = -0.0F;
-  }
-  for (const DType type : {DType::kQ4_K, DType::kQ5_K, DType::kQ6_K})
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      float largest = 0;
-      for (const float value : rows[r]) largest = std::max(largest, std::fabs(value));
-      const double error = squared_error(type, written(type, rows[r]), rows[r]);
-      // Half of the coarsest step. Scales below half of 6e-8 are zero in f16.
-      const double step = std::max(static_cast<double>(largest) / 15, 1e-7);
-      EXPECT_LE(error, 256 * step * step / 4) << info(type).name << ", row " << r;
-    }
-}
-
 // A block that is written again from what it is read as stays as it is, or close: no drift.
 TEST(WrittenBlocks, WrittenAgainTheyHardlyChange) {
   Random random(5);
@@ -198,12 +149,25 @@ TEST(WrittenBlocks, WhatF16CannotHoldIsRefused) {
 }
 
 TEST(WrittenBlocks, OthersAreRefused) {
-  EXPECT_EQ(block_writer(DType::kQ2_K), nullptr);
+  EXPECT_EQ(block_writer(DType::kIQ2_XXS), nullptr);
+  EXPECT_EQ(weighted_block_writer(DType::kIQ2_XXS), nullptr);
   const std::vector<float> values(256);
-  std::vector<std::byte> block(84);
-  const Status status = from_f32(DType::kQ2_K, values, block);
+  std::vector<std::byte> block(66);
+  const Status status = from_f32(DType::kIQ2_XXS, values, block);
   ASSERT_FALSE(status);
-  EXPECT_TRUE(status.error().message.contains("q2_k cannot be written")) << status.error().message;
+  EXPECT_TRUE(status.error().message.contains("iq2_xxs cannot be written"))
+      << status.error().message;
+}
+
+TEST(FittingTypes, AreThoseThatLlamaCppTakes) {
+  EXPECT_EQ(fitting_dtype(DType::kQ2_K, 512), DType::kQ2_K);
+  for (const DType wanted : {DType::kQ2_K, DType::kQ3_K, DType::kIQ4_XS})
+    EXPECT_EQ(fitting_dtype(wanted, 384), DType::kIQ4_NL);
+  EXPECT_EQ(fitting_dtype(DType::kQ4_K, 384), DType::kQ5_0);
+  EXPECT_EQ(fitting_dtype(DType::kQ5_K, 384), DType::kQ5_1);
+  EXPECT_EQ(fitting_dtype(DType::kQ6_K, 384), DType::kQ8_0);
+  for (const DType wanted : {DType::kQ2_K, DType::kQ4_K, DType::kQ4_0})
+    EXPECT_EQ(fitting_dtype(wanted, 100), DType::kF16);
 }
 
 }  // namespace

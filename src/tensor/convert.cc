@@ -151,8 +151,8 @@ Status from_f32(DType dtype, std::span<const float> from, std::span<std::byte> t
       const WriteBlockFn write = block_writer(dtype);
       if (write == nullptr)
         return fail(
-            "type {} cannot be written (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, "
-            "q5_k and q6_k can)",
+            "type {} cannot be written (f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, "
+            "q4_k, q5_k, q6_k, iq4_nl and iq4_xs can)",
             info(dtype).name);
       TACK_RETURN_IF_ERROR(check_range(dtype, from));
       const DTypeInfo& type = info(dtype);

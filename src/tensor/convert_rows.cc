@@ -14,13 +14,12 @@ namespace {
 // Values in a piece: enough for all workers, and a few MB of buffer.
 constexpr std::int64_t kPieceValues = 1 << 20;
 
-Status convert_row(DType from, std::span<const std::byte> bytes, DType to, std::span<float> values,
-                   std::span<std::byte> out) {
-  TACK_RETURN_IF_ERROR(to_f32(from, bytes, values));
+Status read_row(const TensorView& from, std::int64_t row, std::span<float> values) {
+  TACK_RETURN_IF_ERROR(to_f32(from.dtype, from.row(row), values));
   const auto broken = std::ranges::find_if_not(values, [](float v) { return std::isfinite(v); });
   if (broken != values.end())
     return fail("value {} is {}: the weights are broken", broken - values.begin(), *broken);
-  return from_f32(to, values, out);
+  return {};
 }
 
 // The error of the first row that has one, whichever worker came across it.
@@ -47,6 +46,14 @@ class FirstError {
 
 Status convert_rows(const TensorView& from, DType dtype, ThreadPool& pool, const ByteSink& sink) {
   if (from.dtype == dtype) return sink(from.bytes);
+  const auto write = [dtype](std::int64_t, std::span<const float> values, std::span<std::byte> to) {
+    return from_f32(dtype, values, to);
+  };
+  return convert_rows(from, dtype, pool, write, sink);
+}
+
+Status convert_rows(const TensorView& from, DType dtype, ThreadPool& pool, const RowWriter& write,
+                    const ByteSink& sink) {
   const std::int64_t rows = from.rows(), cols = from.cols();
   const auto row_bytes = storage_bytes(dtype, static_cast<std::uint64_t>(cols));
   if (!row_bytes)
@@ -63,7 +70,8 @@ Status convert_rows(const TensorView& from, DType dtype, ThreadPool& pool, const
       for (std::int64_t r = worker; r < count; r += pool.size()) {
         const auto out =
             std::span(piece).subspan(static_cast<std::size_t>(r) * *row_bytes, *row_bytes);
-        Status status = convert_row(from.dtype, from.row(first + r), dtype, values, out);
+        Status status = read_row(from, first + r, values);
+        if (status) status = write(first + r, values, out);
         if (!status) return error.report(first + r, std::move(status).error());
       }
     });

@@ -1,6 +1,6 @@
 """Writes tests/golden/written_blocks.json: values (bits of f32, hex) and the blocks that reference
-implementations make of them (hex). Types with 32 values a block: the package `gguf`. Q4_K, Q5_K and
-Q6_K, whose errors ours must not exceed: the C code of ggml, as a shared library.
+implementations make of them (hex). Q4_0 to Q8_0: the package `gguf`. Those whose errors ours must not
+exceed, with and without importance of columns: the C code of ggml, as a shared library.
 
     python tools/golden/written_blocks.py libggml-base.so       (needs: pip install gguf)
 """
@@ -51,6 +51,17 @@ def ggml_blocks(library, name, values):
     return out
 
 
+def weighted_blocks(library, name, values, importance):
+    elements, size = GGML_QUANT_SIZES[Type[name.upper()]]
+    out = np.zeros(values.size // elements * size, np.uint8)
+    quantize_rows = getattr(library, f"quantize_{name}")
+    quantize_rows.restype = ctypes.c_size_t
+    quantize_rows(values.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p),
+                  ctypes.c_int64(values.shape[0]), ctypes.c_int64(values.shape[1]),
+                  importance.ctypes.data_as(ctypes.c_void_p))
+    return out
+
+
 def entry(values, blocks):
     return {"values": values.astype("<f4").tobytes().hex(),
             "blocks": {name.lower(): bytes_.tobytes().hex() for name, bytes_ in blocks.items()}}
@@ -58,11 +69,17 @@ def entry(values, blocks):
 
 library = ctypes.CDLL(sys.argv[1], mode=os.RTLD_LAZY)
 values, wide = plain(), searched()
+importance = np.exp(1.5 * rng.standard_normal(256)).astype("<f4")  # of every row's columns
 out = {
     "plain": entry(values, {name: quantize(values, Type[name])
                             for name in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")}),
     "searched": entry(wide, {name: ggml_blocks(library, name, wide)
-                             for name in ("q4_K", "q5_K", "q6_K")}),
+                             for name in ("q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl",
+                                          "iq4_xs")}),
+    "weighted": entry(wide, {name: weighted_blocks(library, name, wide, importance)
+                             for name in ("q4_0", "q4_1", "q5_0", "q5_1", "q2_K", "q3_K", "q4_K",
+                                          "q5_K", "q6_K", "iq4_nl", "iq4_xs")}),
 }
+out["weighted"]["importance"] = importance.tobytes().hex()
 path = pathlib.Path(__file__).parents[2] / "tests/golden/written_blocks.json"
 path.write_text(json.dumps(out))
