@@ -15,8 +15,10 @@
 #include "base/interrupt.h"
 #include "base/mapped_file.h"
 #include "compress/prune_vocabulary.h"
+#include "compress/quantize.h"
 #include "models/layers.h"
 #include "tasks/artifact.h"
+#include "tasks/features.h"
 #include "tasks/predictor.h"
 
 namespace tack {
@@ -190,9 +192,10 @@ class Search {
 
   Status open_journal() {
     TACK_TRY(const auto file, MappedFile::open(options_.model));
-    const std::string inputs = sha256_hex(fmt::format(
-        "{}\n{}\n{}\n{}\n{}", sha256_hex(file.text()), data_.train.sha256, data_.validation.sha256,
-        to_text(task_.training.to_json()), to_text(task_.teacher.to_json())));
+    const std::string inputs = sha256_hex(
+        fmt::format("{}\n{}\n{}\n{}\n{}\n{}", sha256_hex(file.text()), data_.train.sha256,
+                    data_.validation.sha256, options_.limits.bytes.value_or(0),
+                    to_text(task_.training.to_json()), to_text(task_.teacher.to_json())));
     TACK_TRY(journal_, Journal::open(work_, inputs));
     result_.resumed = journal_->resumed();
     if (result_.resumed) say("going on with what " + work_.string() + " has");
@@ -261,13 +264,49 @@ class Search {
     if (recipe.trained_type) {
       TACK_RETURN_IF_ERROR(kind_->teach(
           from, {}, recipe.type, fmt::format("{} layers in {}", recipe.layers, recipe.type), path));
+    } else if (recipe.type == "int8") {
+      TACK_RETURN_IF_ERROR(convert_model(from, path, {.type = "int8", .threads = threads_}));
     } else {
-      TACK_RETURN_IF_ERROR(convert_model(from, path, {.type = recipe.type, .threads = threads_}));
+      QuantizeOptions quantize = quantizing();
+      quantize.type = recipe.type;
+      TACK_RETURN_IF_ERROR(quantize_model(from, path, quantize));
     }
     return path;
   }
 
+  // Calibrated on the training texts.
+  QuantizeOptions quantizing() const {
+    QuantizeOptions quantize;
+    quantize.method = QuantizeMethod::kGptq;
+    quantize.text = fmt::format("{}", fmt::join(data_.train.texts, "\n"));
+    quantize.text_name = data_.train.name;
+    quantize.requantize = options_.requantize;
+    quantize.threads = threads_;
+    quantize.command = options_.command;
+    return quantize;
+  }
+
+  // The model with the recipe's tokens, each matrix in the type that serves the budget best.
+  Result<fs::path> mixed(const Recipe& recipe) {
+    const fs::path path = work_ / (recipe.name() + ".gguf");
+    if (std::error_code ignored; fs::exists(path, ignored)) return path;
+    TACK_TRY(fs::path source, layered(recipe.layers));
+    const TemporaryFile pruned(path, ".pruned");
+    if (recipe.tokens > 0) {
+      TACK_TRY(const auto model, Model::open(source));
+      TACK_RETURN_IF_ERROR(prune_vocabulary(
+          *model, {.counts = counts_, .size = recipe.tokens, .command = options_.command},
+          pruned.path()));
+      source = pruned.path();
+    }
+    QuantizeOptions quantize = quantizing();
+    quantize.budget = *options_.limits.bytes;
+    TACK_RETURN_IF_ERROR(quantize_model(source, path, quantize));
+    return path;
+  }
+
   Result<fs::path> made(const Recipe& recipe) {
+    if (recipe.type == kMixed) return mixed(recipe);
     TACK_TRY(const fs::path from, typed(recipe));
     if (recipe.tokens == 0) return from;
     const fs::path path = work_ / (recipe.name() + ".gguf");
@@ -357,6 +396,12 @@ class Search {
       TACK_TRY(last, try_tokens({.layers = layers, .type = type}));
       if (!first) first = last;
     }
+    // What the budget leaves between one type and the next is room for some matrices in more bits.
+    for (std::int64_t tokens : tokens_)
+      if (options_.limits.bytes && within_bytes(layers, options_.types.back(), tokens) &&
+          !within_bytes(layers, options_.types.front(), tokens))
+        TACK_RETURN_IF_ERROR(
+            try_recipe({.layers = layers, .type = std::string(kMixed), .tokens = tokens}));
     const bool needed = options_.all || options_.limits.max_drop ||
                         !within_bytes(layers, options_.types.front(), tokens_.back());
     if (options_.types.size() > 1 && needed && last->quality < first->quality - kWorthTraining)
@@ -439,6 +484,7 @@ class Search {
     return writer.write(options_.out);
   }
 
+  static constexpr std::string_view kMixed = "mixed";
   // Points of the measure, of 1, that a type may cost before it is trained in.
   static constexpr double kWorthTraining = 0.002;
 
