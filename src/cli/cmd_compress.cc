@@ -5,6 +5,7 @@
 #include "base/atomic_file.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
+#include "compress/quantize.h"
 #include "tasks/compress.h"
 #include "tasks/compress_report.h"
 #include "tasks/predictor.h"
@@ -14,9 +15,8 @@ namespace {
 
 struct Options {
   std::string model, out, task_file, data, test, text, label, oos_label, spans, format = "auto",
-                                                                                html;
+                                                                                html, budget;
   std::vector<std::string> set;
-  std::uint64_t budget = 0;
   double latency_ms = 0, max_drop = -1, margin = -1;
   CompressOptions search;
   TrainerOptions loop{.epochs = 5, .rate = 1e-4};
@@ -81,7 +81,9 @@ Status run(Options& options) {
     return fail(ErrorCode::kUsage, "compress takes models that answer one question");
   task.training.method = TrainMethod::kFull;
   CompressLimits& limits = options.search.limits;
-  if (options.budget > 0) limits.bytes = options.budget;
+  if (!options.budget.empty()) {
+    TACK_TRY(limits.bytes, parse_size(options.budget));
+  }
   if (options.latency_ms > 0) limits.latency_us = 1000 * options.latency_ms;
   if (options.max_drop >= 0) limits.max_drop = options.max_drop / 100;
   if (options.margin >= 0) task.gate.margin = -options.margin / 100;
@@ -125,7 +127,7 @@ Verb make_compress(Command& root) {
   Command verb = root.add_verb("compress", "Make a task model smaller, within limits and a gate");
   add_model_option(verb, options->model, "The task model, in f16 or f32").required();
   verb.option("--out,-o", options->out, "The file to write").required();
-  verb.option("--budget", options->budget, "Most bytes of the result: 8MB").bytes();
+  verb.option("--budget", options->budget, "Most bytes of the result: 8MB, 2.5MB");
   verb.option("--latency", options->latency_ms, "Most milliseconds for one text").range(0.0, 1e6);
   verb.option("--max-drop", options->max_drop,
               "The smallest model that loses at most so many points of quality")
