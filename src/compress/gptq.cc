@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cassert>
 #include <cmath>
 
 #include "base/untouched_buffer.h"
@@ -101,6 +102,7 @@ class Rounder {
 };
 
 Status check(DType dtype, std::span<const float> weight, std::int64_t in) {
+  assert(std::ssize(weight) % in == 0);
   if (!has_parts(dtype)) return fail(ErrorCode::kUsage, "GPTQ does not write {}", info(dtype).name);
   if (in % info(dtype).block_elements != 0)
     return fail("rows of {} values are no whole number of {}'s blocks of {}", in, info(dtype).name,
