@@ -31,7 +31,7 @@ same 'bytes of tensors' "$("$tack" show q.gguf --json | grep -c q4_0)" \
   "$("$tack" show h.gguf --json | grep -c q4_0)"
 good '"healing"' "$tack" show h.gguf --json
 good '"after"' heal -o j.gguf --json --codes learned
-good 'mean KL' sh -c "$tack eval a.gguf animals.txt --context 32 --save-probs p && $tack eval h.gguf --against p"
+good 'divergence .KL. +0' sh -c "$tack eval a.gguf animals.txt --context 32 --save-probs p && $tack eval h.gguf --against p"
 
 # Killed, it goes on and ends with the same bytes.
 killed_at_checkpoint k.gguf.checkpoint heal -o k.gguf --checkpoint-seconds 0
@@ -68,7 +68,7 @@ quantize = "q4_0"
 quantize_after = 0.25
 EOT
 good 'wrote t.gguf' "$tack" build rows.toml -o t.gguf
-good 'Q4_0' "$tack" show t.gguf
+good '"q4_0":13' "$tack" show t.gguf
 bad 2 'left out when \[model\] has a type' "$tack" build rows.toml -o x.gguf --set model.type=f16
 bad 2 'left out unless method' "$tack" build rows.toml -o x.gguf --set train.method=lora
 bad 2 'quantize must be one of' "$tack" build rows.toml -o x.gguf --set train.quantize=q3

@@ -87,7 +87,7 @@ float inverse_of(float scale) {
 Status QuantizedWeights::add(graph::Graph& graph, graph::WeightId weight, DType dtype,
                              std::span<const std::byte> blocks, std::vector<float> values,
                              bool fit_values) {
-  const std::string& name = graph.weight(weight).name;
+  const std::string name = graph.weight(weight).name;  // the graph grows below
   if (!has_parts(dtype))
     return fail(ErrorCode::kUsage, "tensor '{}': {} has no scales to learn", name,
                 info(dtype).name);

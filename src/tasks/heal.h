@@ -37,7 +37,7 @@ struct HealOptions {
   int threads = 1;
   std::filesystem::path checkpoint;  // empty: none
   double checkpoint_seconds = 60;
-  std::string command;               // for the lineage
+  std::string command;  // for the lineage
 };
 
 struct Healed {

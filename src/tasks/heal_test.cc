@@ -46,7 +46,7 @@ class Heal : public testing::Test {
     TrainSettings training;
     training.method = TrainMethod::kFull;
     training.length = 64;
-    training.loop.epochs = 15;
+    training.loop.epochs = 10;
     training.loop.rate = 1e-2;
     training.loop.dropout = 0;
     const auto trained = train_decoder(*start, texts, texts, training, 200, at("f16.gguf"),
@@ -112,8 +112,7 @@ TEST_F(Heal, BringsAModelCloserWithTheCodesItHas) {
         heal(start, original_, texts_, texts_, settings(false), at("healed.gguf"), {.threads = 2});
     ASSERT_TRUE(healed) << healed.error().message;
     EXPECT_LT(healed->after, 0.7 * healed->before);
-    EXPECT_EQ(healed->model->file_bytes() / 64, start->file_bytes() / 64 + 6)
-        << "only the lineage is longer";
+    EXPECT_LT(healed->model->file_bytes(), start->file_bytes() + 2000) << "but for the lineage";
     EXPECT_EQ(other_codes(*start, *healed->model), 0);
     ASSERT_NE(healed->model->tack_metadata("lineage"), nullptr);
     // What was measured is the file: healing it for a step begins where this one ended.
@@ -206,7 +205,7 @@ class Labels final : public Curriculum {
     double sum = 0;
     for (std::size_t i = 0; i < examples.size(); ++i)
       sum += classification_loss(tape.value(logits_).subspan(2 * i, 2),
-                                 static_cast<std::int32_t>(examples[i] % 2), nullptr, {}, 0, scale,
+                                 examples[i] < texts_.size() / 2 ? 0 : 1, nullptr, {}, 0, scale,
                                  tape.gradient(logits_).subspan(2 * i, 2));
     return sum;
   }
@@ -247,7 +246,7 @@ TEST_F(Heal, AnEncoderTrainedInATypeIsSavedAsItWasTrained) {
     const auto trained =
         train(model.graph(), model.outputs(), model.parameters(), labels, loop, pool);
     ASSERT_TRUE(trained) << trained.error().message;
-    EXPECT_LT(trained->losses.back(), trained->losses.front());
+    EXPECT_LT(trained->epochs.back().loss, trained->epochs.front().loss);
     const auto saved = model.save_encoder(at("trained.gguf"), type, "trained");
     ASSERT_TRUE(saved) << saved.error().message;
     // Every weight that the tape computed with is what the file says.
