@@ -25,6 +25,7 @@ enum class HeadInput { kNone, kEmbedding, kPooled };
 
 struct BertConfig {
   std::int64_t layers = 0, d_model = 0, heads = 0, d_ff = 0;
+  std::int64_t head_dim = 0;  // d_model / heads, but where heads were pruned
   std::int64_t vocab = 0, positions = 0, token_types = 0, max_tokens = 0;
   float norm_eps = 1e-12F;
   kernels::Activation activation = kernels::Activation::kGeluErf;
@@ -53,8 +54,9 @@ Status check(const BertConfig& c, std::string_view where) {
   TACK_RETURN_IF_ERROR(in_range("number of positions", c.positions, 1 << 20));
   TACK_RETURN_IF_ERROR(in_range("number of token types", c.token_types, 1024));
   TACK_RETURN_IF_ERROR(in_range("longest input", c.max_tokens, c.positions));
-  if (c.d_model % c.heads != 0)
+  if (c.head_dim == 0 && c.d_model % c.heads != 0)
     return fail("{}: hidden size {} is not a multiple of {} heads", where, c.d_model, c.heads);
+  if (c.head_dim != 0) TACK_RETURN_IF_ERROR(in_range("head size", c.head_dim, 1024));
   return {};
 }
 
@@ -78,15 +80,16 @@ Graph build_graph(const BertConfig& c) {
       x, g.embedding(g.weight("position_embd.weight", {c.positions, d}), graph::Index::kPosition));
   x = norm(x, "token_embd_norm");  // [tokens, d]
 
-  const std::int64_t head_dim = d / c.heads;
+  const std::int64_t head_dim = c.head_dim != 0 ? c.head_dim : d / c.heads;
+  const std::int64_t width = c.heads * head_dim;  // of queries, keys and values
   const graph::Attention attention{
       c.heads, c.heads, head_dim, 1.0F / std::sqrt(static_cast<float>(head_dim)), false, 0};
   for (std::int64_t layer = 0; layer < c.layers; ++layer) {
     const auto name = [&](std::string_view part) { return fmt::format("blk.{}.{}", layer, part); };
-    const ValueId q = linear(x, name("attn_q"), d, d);
-    const ValueId k = linear(x, name("attn_k"), d, d);
-    const ValueId v = linear(x, name("attn_v"), d, d);
-    const ValueId mixed = linear(g.attention(q, k, v, attention), name("attn_output"), d, d);
+    const ValueId q = linear(x, name("attn_q"), width, d);
+    const ValueId k = linear(x, name("attn_k"), width, d);
+    const ValueId v = linear(x, name("attn_v"), width, d);
+    const ValueId mixed = linear(g.attention(q, k, v, attention), name("attn_output"), d, width);
     x = norm(g.add(mixed, x), name("attn_output_norm"));
     const ValueId up = g.activate(linear(x, name("ffn_up"), c.d_ff, d), c.activation);
     x = norm(g.add(linear(up, name("ffn_down"), d, c.d_ff), x), name("layer_output_norm"));
@@ -149,6 +152,10 @@ BuiltModel build(const BertConfig& c) {
       {"tack.max_tokens", u32(c.max_tokens)},
       {"tack.normalize", GgufValue::boolean(c.normalize)},
   };
+  if (c.head_dim != 0) {
+    model.gguf_keys.emplace_back("bert.attention.key_length", u32(c.head_dim));
+    model.gguf_keys.emplace_back("bert.attention.value_length", u32(c.head_dim));
+  }
   if (!c.labels.empty())
     model.gguf_keys.emplace_back("bert.classifier.output_labels", GgufValue::strings(c.labels));
   if (!c.tags.empty()) model.gguf_keys.emplace_back("tack.tags", GgufValue::strings(c.tags));
@@ -162,6 +169,11 @@ Result<BuiltModel> from_gguf(const GgufFile& file) {
   TACK_TRY(c.layers, file.integer("bert.block_count"));
   TACK_TRY(c.d_model, file.integer("bert.embedding_length"));
   TACK_TRY(c.heads, file.integer("bert.attention.head_count"));
+  TACK_TRY(c.head_dim, file.integer_or("bert.attention.key_length", 0));
+  TACK_TRY(const std::int64_t values, file.integer_or("bert.attention.value_length", c.head_dim));
+  if (values != c.head_dim)
+    return fail("{}: heads of {} keys and {} values are not supported", file.name(), c.head_dim,
+                values);
   TACK_TRY(c.d_ff, file.integer("bert.feed_forward_length"));
   TACK_TRY(c.positions, file.integer("bert.context_length"));
   TACK_TRY(const double eps, file.number("bert.attention.layer_norm_epsilon"));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "formats/gguf_draft.h"
 #include "graph/graph.h"
 #include "models/model.h"
 
@@ -31,6 +32,19 @@ std::vector<std::int64_t> spread_layers(std::int64_t layers, std::int64_t count)
 // Whether a key of a GGUF's metadata belongs to a head or to a task: a copy of the encoder alone
 // leaves it out.
 bool is_task_key(std::string_view key);
+
+// The graph without the layers `dropped` [layers]: what read the result of one reads what that
+// layer read. The weights are those of `graph`, all of them, by the same numbers.
+graph::Graph without_layers(const graph::Graph& graph, const std::vector<bool>& dropped);
+
+// How many neighbouring layers must go at once so that the model can still be described: 1, or of
+// layers of which every n-th sees everything and the others a window, n.
+std::int64_t layer_unit(const Model& model);
+
+// The model with the layers `keep` (ascending, by number) only, numbered anew; heads of tasks stay.
+// The draft views the model. Errors: kUsage for a layer that is not there, for layers with windows
+// that no longer stand where the architecture has them, for a model that is no GGUF.
+Result<GgufDraft> with_layers(const Model& model, const std::vector<std::int64_t>& keep);
 
 // Writes the model with the layers `keep` (ascending, by number) only, without a classification
 // head and what belongs to it. Atomic. Errors: kUsage for a layer that is not there, a model that

@@ -75,6 +75,9 @@ Result<EncoderShape> encoder_shape(const Model& model) {
   for (const graph::Node& node : model.graph().nodes())
     if (const auto* attention = std::get_if<graph::Attention>(&node.op)) {
       shape.heads = attention->heads;
+      if (attention->heads * attention->head_dim != shape.width)
+        return fail(ErrorCode::kUsage, "{}: heads were pruned, so it cannot be made narrower",
+                    model.name());
       break;
     }
   for (const graph::Weight& weight : model.graph().weights())
