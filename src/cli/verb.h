@@ -30,6 +30,7 @@ Verb make_embed(Command& root);
 Verb make_eval(Command& root);
 Verb make_extract(Command& root);
 Verb make_label(Command& root);
+Verb make_prune(Command& root);
 Verb make_run(Command& root);
 Verb make_serve(Command& root);
 Verb make_show(Command& root);
