@@ -1,7 +1,9 @@
 #include "compress/prune_vocabulary.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <unordered_map>
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -180,6 +182,40 @@ TEST_F(PruneVocabulary, LogitsOfKeptTokensAreBitEqual) {
                   : 0;
       EXPECT_EQ(different, 0U);
     }
+}
+
+// Of large files: TACK_PRUNED=before.gguf,after.gguf.
+TEST(PrunedFiles, LogitsOfKeptTokensAreBitEqual) {
+  const char* files = std::getenv("TACK_PRUNED");
+  if (files == nullptr) GTEST_SKIP() << "TACK_PRUNED names no files";
+  const std::string both = files;
+  const auto open = [](const std::string& path) {
+    auto model = Model::open(path);
+    EXPECT_TRUE(model) << model.error().message;
+    return *model;
+  };
+  const auto before = open(both.substr(0, both.find(','))),
+             after = open(both.substr(both.find(',') + 1));
+  std::unordered_map<std::string_view, TokenId> ids;
+  for (TokenId id = 0; id < before->vocab_size(); ++id)
+    ids.emplace(before->tokenizer().token(id), id);
+  Ids kept;
+  for (TokenId id = 0; id < after->vocab_size(); ++id)
+    kept.push_back(ids.at(after->tokenizer().token(id)));
+  Random random(1);
+  Ids tokens;
+  for (int i = 0; i < 24; ++i) tokens.push_back(static_cast<TokenId>(random.below(kept.size())));
+  const auto run = [](const std::shared_ptr<const Model>& model, const Ids& of) {
+    auto decoder = *Decoder::create(model, {.context = 64});
+    const DecoderPart part{0, of, DecoderPart::Logits::kAll};
+    const auto out = *decoder->run({&part, 1});
+    return std::vector<float>(out.begin(), out.end());
+  };
+  const auto is = run(after, tokens), was = run(before, old_ids(tokens, kept));
+  const auto width = static_cast<std::size_t>(before->vocab_size());
+  for (std::size_t t = 0; t < tokens.size(); ++t)
+    for (std::size_t i = 0; i < kept.size(); ++i)
+      ASSERT_EQ(is[t * kept.size() + i], was[t * width + static_cast<std::size_t>(kept[i])]);
 }
 
 TEST_F(PruneVocabulary, AnEncoderKeepsItsVectors) {
