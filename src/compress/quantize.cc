@@ -493,8 +493,13 @@ class Quantization {
     const auto source = [&](const Quantizable::Tensor& tensor, DType type,
                             const GgufWriter::Sink& sink) -> Status {
       if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
-      TACK_RETURN_IF_ERROR(
-          convert_rows_weighted(*tensor.view, type, importance(tensor.weight->name), pool_, sink));
+      if (gptq_ && gptq_->serves(tensor.weight->name, type)) {
+        TACK_TRY(const auto bytes, gptq_->quantize(*tensor.weight, type));
+        TACK_RETURN_IF_ERROR(sink(bytes));
+      } else {
+        TACK_RETURN_IF_ERROR(convert_rows_weighted(*tensor.view, type,
+                                                   importance(tensor.weight->name), pool_, sink));
+      }
       progress("quantising", ++done, total);
       return {};
     };
