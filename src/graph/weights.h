@@ -35,9 +35,9 @@ struct PackedLinear {
   }
 };
 
-// The type a tensor is computed in when nobody says otherwise: block types as int8 (exact when it is
-// a Q8_0 whose rows share one scale, requantised per row when not), bf16 as bf16 where the processor
-// has it, else f32.
+// The type a tensor is computed in when nobody says otherwise: block types as int8 (exact when it
+// is a Q8_0 whose rows share one scale, requantised per row when not), bf16 as bf16 where the
+// processor has it, else f32.
 LinearType natural_linear_type(DType dtype);
 
 // Packs the stacked `weights` (same number of columns). A bias of {} means zero; all or none.
