@@ -19,7 +19,8 @@ struct Options {
   std::vector<std::string> set;
   double latency_ms = 0, max_drop = -1, margin = -1;
   CompressOptions search;
-  TrainerOptions loop{.epochs = 5, .rate = 1e-4};
+  std::int64_t epochs = 0, seed = -1;  // not given
+  double rate = 0;
   bool json = false;
 };
 
@@ -67,9 +68,17 @@ Status run(Options& options) {
   Task task;
   if (options.task_file.empty()) {
     TACK_TRY(task, task_from_flags(options, path));
-    task.training.loop = options.loop;
+    task.training.loop.epochs = 5;
+    task.training.loop.rate = 1e-4;
+    if (!options.set.empty()) return fail(ErrorCode::kUsage, "--set changes a task file: name it");
   } else {
-    if (!options.data.empty()) return fail(ErrorCode::kUsage, "give --task or --data, not both");
+    for (const std::string* flag : {&options.data, &options.test, &options.text, &options.label,
+                                    &options.oos_label, &options.spans})
+      if (!flag->empty())
+        return fail(ErrorCode::kUsage,
+                    "the task file says which rows and columns there are: change it with --set, or "
+                    "leave it out (beside --task there is '{}')",
+                    *flag);
     TACK_TRY(task, read_task(options.task_file, options.set));
   }
   if (task.kind != TaskKind::kClassify && task.kind != TaskKind::kMultilabel &&
@@ -80,12 +89,16 @@ Status run(Options& options) {
   if (!task.heads.empty())
     return fail(ErrorCode::kUsage, "compress takes models that answer one question");
   task.training.method = TrainMethod::kFull;
+  if (options.epochs > 0) task.training.loop.epochs = options.epochs;
+  if (options.rate > 0) task.training.loop.rate = options.rate;
+  if (options.seed >= 0) task.training.loop.seed = static_cast<std::uint64_t>(options.seed);
   CompressLimits& limits = options.search.limits;
   if (!options.budget.empty()) {
     TACK_TRY(limits.bytes, parse_size(options.budget));
   }
   if (options.latency_ms > 0) limits.latency_us = 1000 * options.latency_ms;
   if (options.max_drop >= 0) limits.max_drop = options.max_drop / 100;
+  if (limits.max_drop) task.gate.margin = -*limits.max_drop;
   if (options.margin >= 0) task.gate.margin = -options.margin / 100;
   // Asked for nothing, as small as the gate allows.
   if (!limits.bytes && !limits.latency_us && !limits.max_drop) limits.max_drop = -task.gate.margin;
@@ -128,10 +141,10 @@ Verb make_compress(Command& root) {
   add_model_option(verb, options->model, "The task model, in f16 or f32").required();
   verb.option("--out,-o", options->out, "The file to write").required();
   verb.option("--budget", options->budget, "Most bytes of the result: 8MB, 2.5MB");
-  verb.option("--latency", options->latency_ms, "Most milliseconds for one text").range(0.0, 1e6);
+  verb.option("--latency", options->latency_ms, "Most milliseconds for one text").range(0.001, 1e6);
   verb.option("--max-drop", options->max_drop,
               "The smallest model that loses at most so many points of quality")
-      .range(0.0, 100.0);
+      .range(0.01, 100.0);
   verb.option("--data", options->data, "Labelled rows: to learn from, to choose by, for the gate");
   verb.option("--test", options->test, "Rows for the gate; default: a part of --data");
   verb.option("--text", options->text, "Column of the text");
@@ -154,9 +167,11 @@ Verb make_compress(Command& root) {
   verb.flag("--dry-run", options->search.dry_run, "Only predict the sizes");
   verb.flag("--requantize", options->search.requantize, "Take a model that is in blocks already");
   verb.flag("--keep", options->search.keep, "Leave the candidates in OUT.search");
-  verb.option("--epochs", options->loop.epochs, "Of a student").range(1, 10000).show_default();
-  verb.option("--rate", options->loop.rate, "Learning rate").range(1e-8, 1.0).show_default();
-  verb.option("--seed", options->loop.seed, "").show_default();
+  verb.option("--epochs", options->epochs, "Of a student; default: 5, or the task's")
+      .range(1, 10000);
+  verb.option("--rate", options->rate, "Learning rate; default: 1e-4, or the task's")
+      .range(1e-8, 1.0);
+  verb.option("--seed", options->seed, "Of the training").not_negative();
   verb.option("--html", options->html, "Write a report to this file");
   add_threads_option(verb, options->search.threads);
   verb.flag("--json", options->json, "Print the result as JSON");

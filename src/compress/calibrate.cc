@@ -129,11 +129,11 @@ Result<ImportanceMatrix> measure_importance(const std::shared_ptr<const Model>& 
   return matrix;
 }
 
-Result<std::vector<SecondMoments>> measure_second_moments(
+Result<std::vector<InputMoments>> measure_second_moments(
     const std::shared_ptr<const Model>& model, const CalibrationTokens& tokens,
     const std::function<bool(std::string_view weight)>& wanted, const CalibrationOptions& options) {
   const graph::Graph& graph = model->graph();
-  std::vector<SecondMoments> moments;
+  std::vector<InputMoments> moments;
   std::map<std::string, std::size_t, std::less<>> entry;  // by weight
   std::map<std::int32_t, std::size_t> by_input;
   for (const graph::Node& node : graph.nodes()) {
@@ -152,7 +152,7 @@ Result<std::vector<SecondMoments>> measure_second_moments(
   const auto observe = [&](const LinearInputs& inputs) {
     for (const std::string_view name : inputs.weights)
       if (const auto found = entry.find(name); found != entry.end()) {
-        SecondMoments& into = moments[found->second];
+        InputMoments& into = moments[found->second];
         add_products(inputs, into.sums);
         if (inputs.worker == 0) into.rows += inputs.rows;
         return;
@@ -166,7 +166,7 @@ Result<std::vector<SecondMoments>> measure_second_moments(
     if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
     return {};
   }));
-  for (SecondMoments& entry_of : moments)
+  for (InputMoments& entry_of : moments)
     for (std::int64_t i = 0; i < entry_of.size; ++i)
       for (std::int64_t j = 0; j < i; ++j)
         entry_of.sums[at(i * entry_of.size + j)] = entry_of.sums[at(j * entry_of.size + i)];

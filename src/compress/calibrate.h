@@ -33,7 +33,7 @@ Result<ImportanceMatrix> measure_importance(const std::shared_ptr<const Model>& 
                                             ImportanceMatrix so_far = {}, std::size_t next = 0);
 
 // The sums of x x^T of what some linear layers read.
-struct SecondMoments {
+struct InputMoments {
   std::vector<std::string> weights;  // that read it
   std::int64_t size = 0;             // columns
   std::int64_t rows = 0;             // that were summed
@@ -42,7 +42,7 @@ struct SecondMoments {
 
 // Those of the weights that `wanted` names, in the graph's order; inputs are read once each, so
 // layers that share one share an entry. Memory: 4 size^2 bytes an entry. Errors likewise.
-Result<std::vector<SecondMoments>> measure_second_moments(
+Result<std::vector<InputMoments>> measure_second_moments(
     const std::shared_ptr<const Model>& model, const CalibrationTokens& tokens,
     const std::function<bool(std::string_view weight)>& wanted, const CalibrationOptions& options);
 

@@ -83,8 +83,8 @@ class Calibration : public testing::Test {
     const auto moments = measure_second_moments(
         model, tokens, [](std::string_view) { return true; }, {.threads = 2});
     ASSERT_TRUE(moments) << moments.error().message;
-    std::map<std::string, const SecondMoments*> of_weight;
-    for (const SecondMoments& m : *moments)
+    std::map<std::string, const InputMoments*> of_weight;
+    for (const InputMoments& m : *moments)
       for (const std::string& weight : m.weights) of_weight[weight] = &m;
     for (const auto& [name, rows] : expected) {
       SCOPED_TRACE(name);
@@ -92,7 +92,7 @@ class Calibration : public testing::Test {
       const std::size_t cols = rows.front().size();
       EXPECT_EQ(column.rows, static_cast<std::int64_t>(rows.size()));
       ASSERT_TRUE(of_weight.contains(name));
-      const SecondMoments& m = *of_weight[name];
+      const InputMoments& m = *of_weight[name];
       EXPECT_EQ(m.rows, column.rows);
       double largest = 0, worst = 0;
       for (std::size_t i = 0; i < cols; ++i)

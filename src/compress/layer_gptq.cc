@@ -53,7 +53,7 @@ Status LayerGptq::measure_from(std::string_view weight) {
       auto moments,
       measure_second_moments(
           model_, tokens_, [&](std::string_view name) { return wanted.contains(name); }, options));
-  for (SecondMoments& moment : moments) {
+  for (InputMoments& moment : moments) {
     auto factor = HessianFactor::make(moment.sums, moment.size, GptqOptions().damping, pool_);
     if (!factor)
       return std::unexpected(

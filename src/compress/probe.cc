@@ -115,7 +115,9 @@ class EncoderProbe final : public Probe {
 
   // What the model is for: labels or tags before the vector they come from.
   Status choose_output(const graph::Graph& graph) {
-    for (const char* name : {"logits", "tags", "embedding", "hidden"})
+    // An extractor's head reads what its embedding is pooled from.
+    const bool extracts = graph.find_output("span") != nullptr;
+    for (const char* name : {"logits", "tags", extracts ? "hidden" : "embedding", "hidden"})
       if (const graph::Output* found = graph.find_output(name)) {
         output_value_ = found->value;
         const std::string_view kind = name;

@@ -158,7 +158,8 @@ class Pruner {
       for (std::int64_t j = 0; j < choice_.group; ++j)
         out.row(i)[j] = inverse_.row(g * choice_.group + i)[g * choice_.group + j];
     ThreadPool alone(1);
-    invert(out, alone);
+    // Not to be inverted: of a cost that no group has.
+    if (!invert(out, alone)) std::ranges::fill(out.values, std::numeric_limits<double>::infinity());
     return out;
   }
 

@@ -1,6 +1,7 @@
 #include "compress/prune_layers.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <optional>
 
@@ -46,6 +47,7 @@ Result<LayerPruning::Step> least_harm(const Model& model, GraphDivergence& diver
       without[static_cast<std::size_t>(left[i])] = true;
     }
     TACK_TRY(step.harm, divergence.of(without_layers(model.graph(), without)));
+    if (!std::isfinite(step.harm)) return fail("{}: what it says is not finite", model.name());
     if (!best || step.harm < best->harm) best = std::move(step);
   }
   return *best;

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "kernels/kernels.h"
+#include "models/layers.h"
 #include "models/smoothing.h"
 #include "tensor/blocks.h"
 
@@ -86,7 +87,7 @@ Result<Quantizable> Quantizable::open(const std::filesystem::path& path,
                   "{} is quantised already ('{}' is {}): what that lost stays lost; take the "
                   "model it was made from, or --requantize",
                   path.string(), weight.name, info(from).name);
-    const bool kept = keeps_precision(*out.architecture_, weight.name);
+    const bool kept = is_head(weight.name) || keeps_precision(*out.architecture_, weight.name);
     tensor.open = weight.shape.size() >= 2 && !kept;
     // Positions in f16: as exact as the noise of their training, and llama.cpp reads them.
     if (kept && weight.shape.size() >= 2 && weight.name.starts_with("position"))

@@ -19,6 +19,7 @@
 #include "compress/quantization_plan.h"
 #include "compress/quantize_checkpoint.h"
 #include "compress/weighted_rows.h"
+#include "models/layers.h"
 #include "models/smoothing.h"
 
 namespace tack {
@@ -87,8 +88,8 @@ class Quantization {
     TACK_RETURN_IF_ERROR(list_tensors());
     if (!options_.dry_run) {
       TACK_RETURN_IF_ERROR(write());
-      TACK_RETURN_IF_ERROR(measure_result());
       if (checkpoint_) checkpoint_->remove();
+      TACK_RETURN_IF_ERROR(measure_result());
     }
     report_.seconds = seconds_since(start_);
     return std::move(report_);
@@ -116,7 +117,10 @@ class Quantization {
                   "say what the file may take: one of --type, --budget and --bits");
     if (options_.method == QuantizeMethod::kRtn && !options_.imatrix.empty())
       return fail(ErrorCode::kUsage, "--method rtn does not use an importance matrix");
-    if (!budgeted()) TACK_RETURN_IF_ERROR(conversion_target(options_.type));
+    if (budgeted()) return {};
+    TACK_TRY(const ConversionTarget target, conversion_target(options_.type));
+    if (target.int8)
+      return fail(ErrorCode::kUsage, "int8 is a type of tack convert: choose q8_0 or another");
     return {};
   }
 
@@ -151,8 +155,14 @@ class Quantization {
     if (!texts_.warning.empty()) say("warning: " + texts_.warning);
     held_ = hold_out(texts_, held_out_tokens());
     shorten(held_, held_out_tokens());
+    if (!options_.imatrix.empty()) {
+      TACK_TRY(const auto matrix, MappedFile::open(options_.imatrix));
+      matrix_hash_ = sha256_hex(matrix.text()).substr(0, 16);
+    }
     checkpoint_.emplace(options_.dry_run ? "" : to_.string() + ".checkpoint", description(text));
     TACK_TRY(const bool resumed, checkpoint_->load(*model_));
+    if (checkpoint_->next > texts_.chunks.size())
+      return fail("{}.checkpoint: it is damaged; remove the file to start again", to_.string());
     if (resumed) say(fmt::format("going on from {}.checkpoint", to_.string()));
     return {};
   }
@@ -180,12 +190,22 @@ class Quantization {
   // What measurements depend on.
   std::string description(std::string_view text) const {
     return fmt::format(
-        "tack quantize\nmodel {} of {} bytes\ntext {}\nchunks of {} tokens, {} of them\nheld out "
+        "tack quantize\nmodel {} of hash {}\ntext {}\nchunks of {} tokens, {} of them\nheld out "
         "{} "
         "tokens\nmethod {}\nimportance {}\n",
-        model_->name(), model_->file_bytes(), sha256_hex(text).substr(0, 16), texts_.chunk_size,
-        texts_.chunks.size(), held_.tokens(), method_name(options_.method),
-        options_.imatrix.string());
+        model_->name(), weights_hash(), sha256_hex(text).substr(0, 16), texts_.chunk_size,
+        texts_.chunks.size(), held_.tokens(), method_name(options_.method), matrix_hash_);
+  }
+
+  // Of some bytes of every weight: a model that was trained again has others.
+  std::string weights_hash() const {
+    constexpr std::size_t kBytes = 1024;
+    std::string sample;
+    for (const Quantizable::Tensor& tensor : quantizable_->tensors()) {
+      const auto bytes = tensor.view->bytes;
+      sample.append(reinterpret_cast<const char*>(bytes.data()), std::min(kBytes, bytes.size()));
+    }
+    return sha256_hex(sample).substr(0, 16);
   }
 
   // --- importance
@@ -287,7 +307,8 @@ class Quantization {
     // Encoders compute weights in blocks in int8.
     TACK_TRY(const SmoothingExponents smoothing, measure_smoothing(*model_));
     for (const auto& [name, exponents] : smoothing)
-      quantizable_->set(std::string(kSmoothKey) + name, GgufValue::i8s(exponents));
+      if (!is_head(name))
+        quantizable_->set(std::string(kSmoothKey) + name, GgufValue::i8s(exponents));
     return {};
   }
 
@@ -331,12 +352,13 @@ class Quantization {
   // Of the types that a tensor may have the one whose loss is measured: about four bits, low enough
   // to be seen and close to those that will be chosen.
   static DType measured_type(const Quantizable::Tensor& tensor) {
-    for (const DType type : {DType::kQ4_K, DType::kQ4_0})
-      if (std::ranges::count(tensor.possible, type) != 0) return type;
+    for (const DType type : {DType::kQ4_K, DType::kQ4_0, DType::kIQ4_NL})
+      if (type != tensor.view->dtype && std::ranges::count(tensor.possible, type) != 0) return type;
     return tensor.possible.front();
   }
 
   Result<double> error_of(const Quantizable::Tensor& tensor, DType type) {
+    if (tensor.view->dtype == type) return 0.0;  // it is copied
     return weighted_error(*tensor.view, type, importance(tensor.weight->name), kErrorValues, pool_);
   }
 
@@ -493,7 +515,7 @@ class Quantization {
     const auto source = [&](const Quantizable::Tensor& tensor, DType type,
                             const GgufWriter::Sink& sink) -> Status {
       if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
-      if (gptq_ && gptq_->serves(tensor.weight->name, type)) {
+      if (gptq_ && type != tensor.view->dtype && gptq_->serves(tensor.weight->name, type)) {
         TACK_TRY(const auto bytes, gptq_->quantize(*tensor.weight, type));
         TACK_RETURN_IF_ERROR(sink(bytes));
       } else {
@@ -506,7 +528,9 @@ class Quantization {
     TACK_TRY(const GgufWriter writer, quantizable_->writer(plan_, source));
     TACK_RETURN_IF_ERROR(measure_base());
     if (options_.method == QuantizeMethod::kGptq)
-      gptq_.emplace(model_, texts_, kGptqMemory, [&](std::int64_t, std::int64_t) {}, pool_);
+      gptq_.emplace(
+          model_, texts_, kGptqMemory,
+          [&](std::int64_t at, std::int64_t of) { progress("reading", at, of); }, pool_);
     TACK_RETURN_IF_ERROR(writer.write(to_));
     report_.written = true;
     return {};
@@ -544,6 +568,7 @@ class Quantization {
   CalibrationTokens texts_, held_;
   std::optional<QuantizeCheckpoint> checkpoint_;
   ImportanceMatrix matrix_;
+  std::string matrix_hash_;  // of the file it was read from
   std::unique_ptr<DivergenceMeter> meter_;
   std::optional<LayerGptq> gptq_;
   QuantizationPlan plan_;

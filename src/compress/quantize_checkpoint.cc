@@ -21,10 +21,10 @@ ImportanceMatrix empty_sums(const Model& model) {
 }  // namespace
 
 Result<bool> QuantizeCheckpoint::load(const Model& model) {
-  std::error_code ignored;
-  if (path_.empty() || !std::filesystem::exists(path_, ignored)) return false;
-  Checkpoint checkpoint{description_, {}, {}};
+  if (path_.empty()) return false;
   sums = empty_sums(model);
+  if (std::error_code ignored; !std::filesystem::exists(path_, ignored)) return false;
+  Checkpoint checkpoint{description_, {}, {}};
   for (auto& [name, column] : sums.tensors) checkpoint.arrays.push_back({name, column.squares});
   TACK_RETURN_IF_ERROR(read_checkpoint(path_, checkpoint));
   try {

@@ -50,8 +50,9 @@ void decide(const std::vector<double>& differences, const GateOptions& options,
 void count_needed(double mean, double required, GateResult& result) {
   if (result.accepted || mean <= required || result.rows == 0) return;
   const double ratio = (mean - result.lower_bound) / (mean - required);
-  result.rows_needed =
-      static_cast<std::int64_t>(std::ceil(static_cast<double>(result.rows) * ratio * ratio));
+  const double rows = std::ceil(static_cast<double>(result.rows) * ratio * ratio);
+  if (!(rows < 1e9)) return;  // the mean is the requirement
+  result.rows_needed = static_cast<std::int64_t>(rows);
   result.text +=
       fmt::format("; with about {} rows like these it could be told", result.rows_needed);
 }

@@ -140,10 +140,6 @@ Status check_layers(const Model& model, const std::vector<std::int64_t>& keep) {
   return {};
 }
 
-bool is_task_tensor(std::string_view name) {
-  return name.starts_with("cls.output.") || name.starts_with("tag.") || name.starts_with("span.");
-}
-
 // What stays of a list with an entry for each layer.
 void pick_layers(GgufValue& value, std::size_t layers, const std::vector<std::int64_t>& keep) {
   const auto pick = [&](auto& list) {
@@ -165,7 +161,7 @@ Result<GgufDraft> draft_of_layers(const Model& model, const std::vector<std::int
   TACK_RETURN_IF_ERROR(check_layers(model, keep));
   // The new name, or nothing when it goes.
   const auto renamed = [&](std::string_view name) -> std::optional<std::string> {
-    if (!with_task && is_task_tensor(name)) return std::nullopt;
+    if (!with_task && is_head(name)) return std::nullopt;
     const auto parsed = parse_layer(name);
     if (!parsed) return std::string(name);
     const auto found = std::ranges::find(keep, parsed->layer);

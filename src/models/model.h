@@ -96,7 +96,7 @@ struct ConvertedTensor {
 // Converts a Hugging Face directory (or a GGUF) to our GGUF, tensor by tensor as it is written.
 struct ConvertOptions {
   // Of matrices; vectors stay f32. f32, f16, bf16, int8 (of encoders), or a block type: q8_0, q4_0,
-  // q4_1, q5_0, q5_1, q4_k, q5_k, q6_k. docs/cli.md says which tensors differ.
+  // q4_1, q5_0, q5_1, q2_k to q6_k, iq4_nl, iq4_xs. docs/cli.md says which tensors differ.
   std::string type = "int8";
   std::string name, licence;  // general.name and general.license; empty: the source's
   std::function<void(std::int64_t done, std::int64_t total)> progress;  // tensors; may be empty

@@ -112,8 +112,11 @@ Result<GgufDraft> with_width(const Model& model, const WidthCut& cut) {
   const std::int64_t head_dim = layer_width(model).head_dim;
   for (const GgufTensor& tensor : gguf->tensors()) {
     const auto [layer, stem] = parse(tensor.name);
-    const bool of_head = stem == "attn_q" || stem == "attn_k" || stem == "attn_v";
-    const bool of_channel = stem == "ffn_up" || stem == "ffn_gate";
+    // A file may have tensors that the model does not read: they are copied.
+    const bool known = std::ranges::find(model.graph().weights(), tensor.name,
+                                         &graph::Weight::name) != model.graph().weights().end();
+    const bool of_head = known && (stem == "attn_q" || stem == "attn_k" || stem == "attn_v");
+    const bool of_channel = known && (stem == "ffn_up" || stem == "ffn_gate");
     if (const auto values = cut.refit.find(tensor.name); values != cut.refit.end())
       TACK_RETURN_IF_ERROR(add_refit(tensor, values->second, draft));
     else if (of_head && !cut.heads.empty())

@@ -20,6 +20,7 @@
 #include "tasks/artifact.h"
 #include "tasks/features.h"
 #include "tasks/predictor.h"
+#include "tensor/block_parts.h"
 
 namespace tack {
 namespace {
@@ -47,7 +48,7 @@ std::size_t evidence_bytes(const GgufFile& file) {
 }
 
 // What was made and measured, in a directory beside the result. A search with other inputs begins
-// anew.
+// anew; a directory of anything else is left alone.
 class Journal {
  public:
   static Result<Journal> open(const fs::path& directory, const std::string& inputs) {
@@ -63,6 +64,12 @@ class Journal {
         return journal;
       }
       fs::remove_all(directory, error);
+      if (error)
+        return fail("cannot remove the directory {}: {}", directory.string(), error.message());
+    } else if (fs::exists(directory, error) && !fs::is_empty(directory, error)) {
+      return fail(ErrorCode::kUsage,
+                  "{} is there and no search's: remove it, or choose another --out",
+                  directory.string());
     }
     fs::create_directories(directory, error);
     if (error) return fail("cannot make the directory {}: {}", directory.string(), error.message());
@@ -153,7 +160,10 @@ Result<std::vector<std::int64_t>> layers_to_try(const Model& model,
 class Search {
  public:
   Search(const Task& task, const CompressOptions& options, CompressResult& result)
-      : task_(task), options_(options), result_(result), work_(options.out.string() + ".search") {
+      : task_(task),
+        options_(options),
+        result_(result),
+        work_(options.out.string() + (options.dry_run ? ".dry" : ".search")) {
     threads_ = options.threads > 0 ? options.threads : cpu_info().logical_cores;
   }
 
@@ -174,7 +184,11 @@ class Search {
     TACK_RETURN_IF_ERROR(make_kind());
     TACK_RETURN_IF_ERROR(open_journal());
     TACK_RETURN_IF_ERROR(make_plan());
-    if (options_.dry_run) return {};
+    if (options_.dry_run) {
+      std::error_code ignored;
+      fs::remove_all(work_, ignored);
+      return {};
+    }
     TACK_RETURN_IF_ERROR(explore());
     return decide();
   }
@@ -203,8 +217,8 @@ class Search {
   Status open_journal() {
     TACK_TRY(const auto file, MappedFile::open(options_.model));
     const std::string inputs = sha256_hex(
-        fmt::format("{}\n{}\n{}\n{}\n{}\n{}", sha256_hex(file.text()), data_.train.sha256,
-                    data_.validation.sha256, options_.limits.bytes.value_or(0),
+        fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", sha256_hex(file.text()), data_.train.sha256,
+                    data_.validation.sha256, task_.name, task_.false_alarms, threads_,
                     to_text(task_.training.to_json()), to_text(task_.teacher.to_json())));
     TACK_TRY(journal_, Journal::open(work_, inputs));
     result_.resumed = journal_->resumed();
@@ -227,13 +241,17 @@ class Search {
   Status make_plan() {
     TACK_TRY(layers_, layers_to_try(*model_, options_.layers));
     TACK_RETURN_IF_ERROR(choose_tokens());
-    for (const std::string& type : options_.types) {
+    types_ = options_.types;
+    for (const std::string& type : types_) {
       TACK_TRY(const fs::path path, typed({.layers = layer_count(*model_), .type = type}));
       TACK_TRY(const auto model, Model::open(path));
       parts_[type] = parts_of(*model);
     }
+    std::ranges::stable_sort(types_, std::greater{}, [&](const std::string& type) {
+      return predict({.layers = 1, .type = type});
+    });
     for (std::int64_t layers : layers_)
-      for (const std::string& type : options_.types)
+      for (const std::string& type : types_)
         for (std::int64_t tokens : tokens_) {
           PlannedCandidate planned{.recipe = {.layers = layers, .type = type, .tokens = tokens}};
           planned.bytes = predict(planned.recipe);
@@ -298,7 +316,7 @@ class Search {
 
   // The model with the recipe's tokens, each matrix in the type that serves the budget best.
   Result<fs::path> mixed(const Recipe& recipe) {
-    const fs::path path = work_ / (recipe.name() + ".gguf");
+    const fs::path path = work_ / (journal_name(recipe) + ".gguf");
     if (std::error_code ignored; fs::exists(path, ignored)) return path;
     TACK_TRY(fs::path source, layered(recipe.layers));
     const TemporaryFile pruned(path, ".pruned");
@@ -346,9 +364,16 @@ class Search {
     return candidate;
   }
 
+  // What is mixed is mixed for a budget.
+  std::string journal_name(const Recipe& recipe) const {
+    return recipe.type == kMixed
+               ? fmt::format("{}-for-{}", recipe.name(), options_.limits.bytes.value_or(0))
+               : recipe.name();
+  }
+
   Result<Candidate> try_recipe(const Recipe& recipe) {
     TACK_TRY(const Candidate candidate,
-             measured(recipe, recipe.name(), [&] { return made(recipe); }));
+             measured(recipe, journal_name(recipe), [&] { return made(recipe); }));
     say(fmt::format("  {:<34} {:>9}  {:.2f} %", recipe.text(), megabytes(candidate.bytes),
                     100 * candidate.quality));
     result_.candidates.push_back(candidate);
@@ -377,7 +402,7 @@ class Search {
     const CompressLimits& limits = options_.limits;
     if (limits.max_drop) return best.quality < result_.original.quality - *limits.max_drop;
     const std::int64_t spare = tokens_.size() > 1 ? tokens_[1] : 0;
-    return within_bytes(layers, options_.types.front(), spare) &&
+    return within_bytes(layers, types_.front(), spare) &&
            (!limits.latency_us || best.p50_us <= *limits.latency_us);
   }
 
@@ -391,7 +416,8 @@ class Search {
                                     .quality = trial.quality,
                                     .p50_us = trial.p50_us,
                                     .texts_per_second = trial.texts_per_second});
-      json["evidence"] = to_text(trial.details).size() + kLineageBytes;
+      TACK_TRY(const std::string lineage, model_->gguf()->string_or(std::string(kLineageKey), ""));
+      json["evidence"] = to_text(trial.details).size() + lineage.size() + kLineageBytes;
       TACK_RETURN_IF_ERROR(journal_->add(recipe.type, std::move(json)));
       known = journal_->find(recipe.type);
     }
@@ -406,7 +432,7 @@ class Search {
                     megabytes(result_.original.bytes), result_.measure,
                     100 * result_.original.quality, result_.validation_rows));
     for (std::int64_t layers : layers_) {
-      const std::string& smallest = options_.types.back();
+      const std::string& smallest = types_.back();
       if (!options_.all && !within_bytes(layers, smallest, tokens_.back())) continue;
       const double share =
           (static_cast<double>(layers) + 0.5) / (static_cast<double>(layer_count(*model_)) + 0.5);
@@ -423,26 +449,34 @@ class Search {
   // that too.
   Result<Candidate> explore_layers(std::int64_t layers) {
     std::optional<Candidate> first, last;
-    for (const std::string& type : options_.types) {
+    for (const std::string& type : types_) {
       TACK_TRY(last, try_tokens({.layers = layers, .type = type}));
       if (!first) first = last;
     }
     // What the budget leaves between one type and the next is room for some matrices in more bits.
     for (std::int64_t tokens : tokens_)
-      if (options_.limits.bytes && within_bytes(layers, options_.types.back(), tokens) &&
-          !within_bytes(layers, options_.types.front(), tokens))
+      if (options_.limits.bytes &&
+          predict({.layers = layers, .type = types_.back(), .tokens = tokens}) + 2 * evidence_ <=
+              *options_.limits.bytes &&
+          !within_bytes(layers, types_.front(), tokens))
         TACK_RETURN_IF_ERROR(
             try_recipe({.layers = layers, .type = std::string(kMixed), .tokens = tokens}));
+    const DTypeInfo* const last_type = find_dtype(types_.back());
+    const bool trainable = last_type != nullptr && has_parts(last_type->dtype);
     const bool needed = options_.all || options_.limits.max_drop ||
-                        !within_bytes(layers, options_.types.front(), tokens_.back());
-    if (options_.types.size() > 1 && needed && last->quality < first->quality - kWorthTraining)
+                        !within_bytes(layers, types_.front(), tokens_.back());
+    if (trainable && types_.size() > 1 && needed && last->quality < first->quality - kWorthTraining)
       TACK_RETURN_IF_ERROR(
-          try_tokens({.layers = layers, .type = options_.types.back(), .trained_type = true}));
+          try_tokens({.layers = layers, .type = types_.back(), .trained_type = true}));
     return *first;
   }
 
   Status decide() {
     mark_frontier(result_.candidates);
+    if (result_.candidates.empty())
+      return fail(ErrorCode::kUsage,
+                  "no candidate can be within the limits: the original takes {:.2f} ms for a text",
+                  result_.original.p50_us / 1000);
     const Candidate* chosen =
         choose_candidate(result_.candidates, result_.original.quality, options_.limits);
     if (chosen == nullptr) {
@@ -460,9 +494,7 @@ class Search {
     TACK_TRY(const fs::path path, made(chosen->recipe));
     TACK_TRY(result_.before, kind_->measure(options_.model, CompressKind::Rows::kGate));
     TACK_TRY(result_.after, kind_->measure(path, CompressKind::Rows::kGate));
-    GateOptions gate{
-        .margin = options_.limits.max_drop ? -*options_.limits.max_drop : task_.gate.margin,
-        .confidence = task_.gate.confidence};
+    GateOptions gate{.margin = task_.gate.margin, .confidence = task_.gate.confidence};
     result_.gate = gate_against_baseline(result_.after.right, result_.before.right, gate);
     if (task_.gate.floor && result_.gate->accepted) {
       gate.floor = *task_.gate.floor;
@@ -512,7 +544,15 @@ class Search {
     writer.set("tack.task", GgufValue::string(to_text(task != nullptr ? *task : task_.to_json())));
     writer.set("tack.metrics", GgufValue::string(to_text(metrics)));
     writer.set("tack.lineage", GgufValue::string(to_text(lineage)));
-    return writer.write(options_.out);
+    TACK_TRY(const std::uint64_t bytes, writer.file_bytes());
+    if (options_.limits.bytes && bytes > *options_.limits.bytes)
+      return fail(
+          "{} would have {}: what is known about it takes more than was reckoned with; "
+          "ask for a little less",
+          options_.out.string(), megabytes(bytes));
+    TACK_RETURN_IF_ERROR(writer.write(options_.out));
+    result_.chosen->bytes = bytes;
+    return {};
   }
 
   static constexpr std::string_view kMixed = "mixed";
@@ -533,6 +573,7 @@ class Search {
   std::unique_ptr<CompressKind> kind_;
   std::optional<Journal> journal_;
   std::vector<std::int64_t> layers_, counts_, tokens_;
+  std::vector<std::string> types_;  // from large to small
   std::map<std::string, Parts> parts_;
 };
 

@@ -211,8 +211,12 @@ std::string compress_html(const std::string& title, const CompressResult& result
 
 Json compress_json(const CompressResult& result) {
   Json json = {{"measure", result.measure},     {"validation_rows", result.validation_rows},
-               {"gate_rows", result.gate_rows}, {"original", candidate_json(result.original)},
+               {"gate_rows", result.gate_rows}, {"plan", Json::array()},
                {"candidates", Json::array()},   {"seconds", result.seconds}};
+  for (const PlannedCandidate& one : result.plan)
+    json["plan"].push_back(
+        {{"recipe", one.recipe.text()}, {"bytes", one.bytes}, {"within", one.within}});
+  if (!result.original.recipe.type.empty()) json["original"] = candidate_json(result.original);
   for (const Candidate& one : result.candidates) json["candidates"].push_back(candidate_json(one));
   if (result.chosen) {
     json["chosen"] = candidate_json(*result.chosen);
