@@ -23,7 +23,9 @@ layers = [0, 3]
 [gate]
 margin = -0.3
 END
-good wrote "$tack" build task.toml -o m.gguf
+# Few tokens, so that all of it is quick.
+good wrote "$tack" build task.toml -o whole.gguf
+good tokens "$tack" prune whole.gguf --keep-tokens-of few.csv --vocabulary 4000 -o m.gguf
 columns=(--data few.csv --test test.csv --label intent --oos-label oos --epochs 1 --rate 3e-4 --margin 60)
 bytes() { stat -c %s "$1"; }
 
@@ -39,10 +41,10 @@ good 'before .*after ' one_line "$tack" show s.gguf
 [ -z "$(ls -d s.gguf.search 2>/dev/null)" ] || fail "the search left its directory"
 
 # With one; killed in its training, it goes on and ends with the same file.
-good 'chosen: 1 layer' one_line "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB --layers 1 --types int8,q4_0 -o one.gguf
+good 'chosen: 1 layer' one_line "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB --layers 1 --types q4_0 -o one.gguf
 killed_at_checkpoint k.gguf.search/1.gguf.checkpoint \
-  "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB --layers 1 --types int8,q4_0 -o k.gguf
-good 'going on with.*continued from a checkpoint.*wrote' one_line "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB --layers 1 --types int8,q4_0 -o k.gguf
+  "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB --layers 1 --types q4_0 -o k.gguf
+good 'going on with.*continued from a checkpoint.*wrote' one_line "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB --layers 1 --types q4_0 -o k.gguf
 answers() { "$tack" classify "$1" test.csv --json | sha256sum; }
 same 'a killed search' "$(answers k.gguf)" "$(answers one.gguf)"
 

@@ -305,8 +305,9 @@ class Search {
   // Calibrated on the training texts.
   QuantizeOptions quantizing() const {
     QuantizeOptions quantize;
-    quantize.method = QuantizeMethod::kGptq;
-    quantize.text = fmt::format("{}", fmt::join(data_.train.texts, "\n"));
+    // Sizes are the same whatever the values are.
+    quantize.method = options_.dry_run ? QuantizeMethod::kRtn : QuantizeMethod::kGptq;
+    if (!options_.dry_run) quantize.text = fmt::format("{}", fmt::join(data_.train.texts, "\n"));
     quantize.text_name = data_.train.name;
     quantize.requantize = options_.requantize;
     quantize.threads = threads_;
