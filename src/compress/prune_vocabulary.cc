@@ -175,12 +175,15 @@ TokenizationChange compare_tokenization(const Tokenizer& before, const Tokenizer
                                         std::span<const std::string> texts) {
   TokenizationChange change;
   std::vector<Word> old_words, new_words;
-  // The tokens of word `i`, without what stands behind the last.
+  // The tokens of word `i`, without what stands behind the last; a word may have none.
   const auto part = [](const Tokens& tokens, const std::vector<Word>& words, std::size_t i) {
+    if (words[i].token < 0) return std::span<const TokenId>();
     const auto begin = static_cast<std::size_t>(words[i].token);
+    std::size_t next = i + 1;
+    while (next < words.size() && words[next].token < 0) ++next;
     const std::size_t end =
-        i + 1 < words.size() ? static_cast<std::size_t>(words[i + 1].token) : tokens.ids.size();
-    return std::span(tokens.ids).subspan(begin, end - begin);
+        next < words.size() ? static_cast<std::size_t>(words[next].token) : tokens.ids.size();
+    return std::span<const TokenId>(tokens.ids).subspan(begin, end - begin);
   };
   for (const std::string& text : texts) {
     const Tokens a = before.encode_words(text, 0, old_words);
