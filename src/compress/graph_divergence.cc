@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "eval/language_metrics.h"
+
 namespace tack {
 namespace {
 
@@ -11,10 +13,7 @@ constexpr std::int64_t kMostTokens = 4096, kLeastTokens = 256;
 
 // Log-probabilities of a row of logits, sums in f64.
 void log_softmax(std::span<const float> logits, std::span<float> out) {
-  const float most = std::ranges::max(logits);
-  double sum = 0;
-  for (const float x : logits) sum += std::exp(static_cast<double>(x - most));
-  const float shift = most + static_cast<float>(std::log(sum));
+  const auto shift = static_cast<float>(log_sum_exp(logits));
   for (std::size_t i = 0; i < logits.size(); ++i) out[i] = logits[i] - shift;
 }
 

@@ -5,23 +5,13 @@
 
 #include <fmt/format.h>
 
-#include "base/hash.h"
-#include "base/mapped_file.h"
 #include "tasks/compress_kind.h"
 #include "tasks/features.h"
-#include "tasks/finetune.h"
 #include "tasks/multilabel.h"
-#include "tasks/report.h"
 #include "tasks/teacher.h"
-#include "tasks/training_report.h"
 
 namespace tack {
 namespace {
-
-double share(const std::vector<bool>& right) {
-  const auto count = static_cast<double>(std::ranges::count(right, true));
-  return right.empty() ? 0 : count / static_cast<double>(right.size());
-}
 
 // Rows out of scope are right when they are flagged; where there are some, flagging any other is
 // wrong.
@@ -39,7 +29,7 @@ std::vector<bool> right_of(const Answers& answers) {
 class Classifier : public CompressKind {
  public:
   Classifier(const Task& task, const Data& data, CompressKindOptions options)
-      : task_(task), data_(data), options_(std::move(options)) {}
+      : CompressKind(task, data, std::move(options)) {}
 
   std::string measure_name() const override {
     if (!data_.test.label_sets.empty()) return "texts with all labels right";
@@ -49,29 +39,14 @@ class Classifier : public CompressKind {
   }
 
   Result<Trial> measure(const std::filesystem::path& model, Rows rows) override {
-    const Dataset& data = rows == Rows::kGate ? data_.test : data_.validation;
     TACK_TRY(auto predictor, TaskPredictor::open(model, {.threads = options_.threads}));
-    const Dataset known = with_labels_of(data, predictor->labels());
-    Trial out;
-    EvaluateOptions evaluation;
-    if (rows == Rows::kValidation) evaluation.metrics.resamples = 1;
-    const auto fill = [&](const auto& measured, std::vector<bool> right) {
-      out.right = std::move(right);
-      out.quality = share(out.right);
-      out.p50_us = static_cast<double>(percentile(measured.latency_us, 0.5));
-      out.texts_per_second = measured.texts_per_second;
-      out.details = measured.to_json(predictor->labels());
-    };
+    const Dataset known = with_labels_of(rows_of(rows), predictor->labels());
     if (predictor->multilabel()) {
-      TACK_TRY(const auto measured, evaluate_label_sets(*predictor, known, evaluation));
-      fill(measured, measured.right());
-      out.text = label_set_evaluation_text(measured, predictor->labels());
-    } else {
-      TACK_TRY(const auto measured, evaluate(*predictor, known, evaluation));
-      fill(measured, right_of(measured.answers));
-      out.text = evaluation_text(measured, predictor->labels());
+      TACK_TRY(const auto measured, evaluate_label_sets(*predictor, known, evaluating(rows)));
+      return trial_of(measured, measured.right(), measured.to_json(predictor->labels()));
     }
-    return out;
+    TACK_TRY(const auto measured, evaluate(*predictor, known, evaluating(rows)));
+    return trial_of(measured, right_of(measured.answers), measured.to_json(predictor->labels()));
   }
 
   Status teach(const std::filesystem::path& start, const StudentShape& shape,
@@ -82,50 +57,23 @@ class Classifier : public CompressKind {
                                        {}, options_.temperature, options_.threads));
       teaching_->labels = options_.labels;
     }
-    TACK_TRY(const auto model, Model::open(start));
     const TemporaryFile cut(out, ".cut"), encoder(out, ".encoder");
-    TACK_TRY(const Student student,
-             make_student(model, shape, data_.train.texts, cut.path(), options_.threads));
-    TACK_TRY(const auto file, MappedFile::open(start));
-    const std::string depends =
-        fmt::format("start {}\nstudent {}\nquantized {}\n", sha256_hex(file.text()),
-                    to_text(shape.to_json()), quantized);
-    TrainSettings settings = options_.training;
-    settings.quantize = quantized;
-    FineTuneOptions tuning{
-        .threads = options_.threads,
-        .type = quantized.empty() ? "f16" : quantized,
-        .teaching = &*teaching_,
-        .checkpoint = out.string() + ".checkpoint",
-        .description = describe_training(task_, settings, *model, summary_of(data_), depends),
-        .label = label};
-    TACK_TRY(FineTuned tuned, fine_tune(student.model, data_.train, data_.validation, settings,
-                                        encoder.path(), tuning));
-    if (options_.message)
-      options_.message(training_text(label, tuned.training, tuned.trained_parameters));
+    TACK_TRY(Lesson lesson, prepare(start, shape, quantized, label, out, cut.path()));
+    lesson.tuning.teaching = &*teaching_;
+    TACK_TRY(const FineTuned tuned, fine_tune(lesson.student.model, data_.train, data_.validation,
+                                              lesson.settings, encoder.path(), lesson.tuning));
     BuildResult ignored;
     const Json calibration =
         data_.validation.label_sets.empty()
             ? calibrate(task_, tuned.validation_logits, tuned.validation_labels, tuned.head.classes,
                         ignored)
             : calibrate_sets(tuned.validation_logits, dense_targets(data_.validation), ignored);
-    const TaskArtifact artifact{.head = &tuned.head,
-                                .labels = data_.train.label_names,
-                                .task = task_.to_json(),
-                                .calibration = calibration,
-                                .metrics = Json::object(),
-                                .lineage = Json::object(),
-                                .name = task_.name,
-                                .licence = ""};
-    TACK_RETURN_IF_ERROR(write_task_model(*tuned.encoder, artifact, out));
-    forget_checkpoint(out);
-    return {};
+    return finish(
+        label, tuned.training, tuned.trained_parameters, *tuned.encoder,
+        {.head = &tuned.head, .labels = data_.train.label_names, .calibration = calibration}, out);
   }
 
  private:
-  const Task& task_;
-  const Data& data_;
-  const CompressKindOptions options_;
   std::optional<Teaching> teaching_;
 };
 
