@@ -31,7 +31,7 @@ same 'bytes of tensors' "$("$tack" show q.gguf --json | grep -c q4_0)" \
   "$("$tack" show h.gguf --json | grep -c q4_0)"
 good '"healing"' "$tack" show h.gguf --json
 good '"after"' heal -o j.gguf --json --codes learned
-good 'divergence .KL. +0' sh -c "$tack eval a.gguf animals.txt --context 32 --save-probs p && $tack eval h.gguf --against p"
+good 'divergence .KL. +0' sh -c "$tack eval a.gguf animals.txt --context 32 --kl-base p && $tack eval h.gguf --kl p"
 
 # Killed, it goes on and ends with the same bytes.
 killed_at_checkpoint k.gguf.checkpoint heal -o k.gguf --checkpoint-seconds 0

@@ -31,18 +31,18 @@ good 'blk.0.attn_q.weight .*q4_0' "$tack" show self.gguf --tensors
 
 # --- how well it predicts, and how far the types are from f32
 cat "$root/tasks/data/tickets/test.csv" >text
-good '16 chunks of 256 tokens.* perplexity' one_line "$tack" eval f32.gguf text --save-probs f32.probs --chunks 16
-divergence() { "$tack" eval "$1.gguf" text --against f32.probs --json | sed -n 's/^ *"kl": \([0-9.e-]*\),*/\1/p'; }
-good '"same_top": 1.0' "$tack" eval f32.gguf --against f32.probs --json
+good '16 chunks of 256 tokens.* perplexity' one_line "$tack" eval f32.gguf text --kl-base f32.probs --chunks 16
+divergence() { "$tack" eval "$1.gguf" text --kl f32.probs --json | sed -n 's/^ *"kl": \([0-9.e-]*\),*/\1/p'; }
+good '"same_top": 1.0' "$tack" eval f32.gguf --kl f32.probs --json
 checks=$((checks + 1))
 awk "BEGIN { exit !($(divergence f32) < 1e-5 && $(divergence q8_0) < $(divergence q6_k) && $(divergence q6_k) < $(divergence q4_k) && $(divergence q4_k) < $(divergence q4_0)) }" \
   || fail "divergences: $(for t in f32 q8_0 q6_k q4_k q4_0; do divergence $t; done | tr '\n' ' ')"
 bad 2 'is a decoder: name a file of text' "$tack" eval f32.gguf
 bad 2 'fewer than a chunk of 256' sh -c "echo hi >short; $tack eval f32.gguf short"
 bad 2 'chunks of 300 tokens: the model takes 4 to 256' "$tack" eval f32.gguf text --context 300
-bad 2 'made from another text' sh -c "tac text >other; $tack eval f32.gguf other --against f32.probs"
-bad 1 'it is incomplete' sh -c "head -c 5000 f32.probs >cut.probs; $tack eval f32.gguf --against cut.probs"
-bad 1 'no file of log-probabilities' "$tack" eval f32.gguf --against text
+bad 2 'made from another text' sh -c "tac text >other; $tack eval f32.gguf other --kl f32.probs"
+bad 1 'it is incomplete' sh -c "head -c 5000 f32.probs >cut.probs; $tack eval f32.gguf --kl cut.probs"
+bad 1 'no file of log-probabilities' "$tack" eval f32.gguf --kl text
 bad 2 'name a file of rows' "$tack" eval "$base"
 
 # --- what is refused

@@ -22,7 +22,7 @@ struct Options {
   std::string separator, positive, other, score;
   bool label_pairs = false;
   PerplexityOptions perplexity;
-  bool documents = false;
+  bool chunked = false, documents = false;
   std::int64_t length = 0;
   int threads = 0;
   bool json = false;
@@ -145,7 +145,8 @@ bool for_rows(const Options& options) {
 }
 bool for_chunks(const Options& options) {
   const PerplexityOptions& chunks = options.perplexity;
-  return chunks.context > 0 || chunks.chunks > 0 || !chunks.save.empty() || !chunks.against.empty();
+  return options.chunked || chunks.context > 0 || chunks.chunks > 0 || !chunks.save.empty() ||
+         !chunks.against.empty();
 }
 
 Status run_documents(const Options& options, const std::shared_ptr<const Model>& model,
@@ -154,7 +155,7 @@ Status run_documents(const Options& options, const std::shared_ptr<const Model>&
     return fail(ErrorCode::kUsage, "{}: name a file of documents to predict", path.string());
   if (for_chunks(options))
     return fail(ErrorCode::kUsage,
-                "--context, --chunks, --save-probs and --against do not go with --documents");
+                "--perplexity, --context, --chunks, --kl-base and --kl do not go with --documents");
   TACK_TRY(const Dataset documents, read_documents(std::span(&options.data, 1)));
   Progress progress("evaluating", 0, "tokens");
   TACK_TRY(const TextEvaluation evaluation,
@@ -243,10 +244,11 @@ Status run(const Options& options) {
                   "{} is a decoder, measured on plain text: no columns, heads or --format",
                   path.string());
     if (!model->generates() && (for_chunks(options) || options.documents || options.length > 0))
-      return fail(ErrorCode::kUsage,
-                  "{} is no decoder: --documents, --length, --context, --chunks, --save-probs and "
-                  "--against do not go with it",
-                  path.string());
+      return fail(
+          ErrorCode::kUsage,
+          "{} is no decoder: --perplexity, --documents, --length, --context, --chunks, --kl-base "
+          "and --kl do not go with it",
+          path.string());
     if (model->generates())
       return options.documents ? run_documents(options, model, path) : run_decoder(options, model);
     if (options.data.empty())
@@ -298,14 +300,16 @@ Verb make_eval(Command& root) {
   verb.flag("--pairs-by-label", options->label_pairs,
             "Of an encoder: texts of one label belong together");
   PerplexityOptions& perplexity = options->perplexity;
+  verb.flag("--perplexity", options->chunked,
+            "Of a decoder: the text in chunks, as llama-perplexity has it (the default)");
   verb.option("--context", perplexity.context,
               "Of a decoder: tokens in a chunk of the text; default: 512, or the model's")
       .not_negative();
   verb.option("--chunks", perplexity.chunks, "Of a decoder: chunks to measure; default: all")
       .not_negative();
-  verb.option("--save-probs", perplexity.save,
+  verb.option("--kl-base", perplexity.save,
               "Of a decoder: write its log-probabilities, as llama-perplexity does");
-  verb.option("--against", perplexity.against,
+  verb.option("--kl", perplexity.against,
               "Of a decoder: compare with log-probabilities that were written so");
   verb.flag("--documents", options->documents,
             "Of a decoder: every document of the text anew; perplexity and bits per byte");

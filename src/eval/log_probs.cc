@@ -36,7 +36,7 @@ Result<LogProbsFile> LogProbsFile::open(const std::filesystem::path& path) {
 
 Result<LogProbsFile> LogProbsFile::parse(std::span<const std::byte> bytes, std::string_view name) {
   if (bytes.size() < kHeaderBytes || std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) != 0)
-    return fail("{}: no file of log-probabilities: tack eval --save-probs writes one", name);
+    return fail("{}: no file of log-probabilities: tack eval --kl-base writes one", name);
   std::int32_t sizes[3];
   std::memcpy(sizes, bytes.data() + kMagic.size(), sizeof sizes);
   LogProbsFile out;
