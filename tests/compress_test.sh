@@ -40,22 +40,25 @@ good '"compressed": ?\{' "$tack" show s.gguf --json
 good 'before .*after ' one_line "$tack" show s.gguf
 [ -z "$(ls -d s.gguf.search 2>/dev/null)" ] || fail "the search left its directory"
 
-# With one; killed in its training, it goes on and ends with the same file.
-good 'chosen: 1 layer' one_line "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB --layers 1 --types q4_0 -o one.gguf
+# With one, and narrower; killed in its training, it goes on and ends with the same file.
+shape=(--layers 1 --ffn 512 --types q4_0)
+good 'chosen: 1 layer, ffn 512, q4_0' one_line "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB "${shape[@]}" -o one.gguf
 killed_at_checkpoint k.gguf.search/1.gguf.checkpoint \
-  "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB --layers 1 --types q4_0 -o k.gguf
-good 'going on with.*continued from a checkpoint.*wrote' one_line "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB --layers 1 --types q4_0 -o k.gguf
+  "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB "${shape[@]}" -o k.gguf
+good 'going on with.*continued from a checkpoint.*wrote' one_line "$tack" compress m.gguf "${columns[@]}" --budget 2.5MB "${shape[@]}" -o k.gguf
 answers() { "$tack" classify "$1" test.csv --json | sha256sum; }
 same 'a killed search' "$(answers k.gguf)" "$(answers one.gguf)"
 
 # What cannot be.
-bad 2 'no candidate has at most 0.10 MB: the smallest, 1 layer, q4_0, [0-9]+ tokens, has about' \
+bad 2 'no candidate has at most 0.10 MB: the smallest, 1 layer, ffn 768, q4_0, [0-9]+ tokens, has about' \
   "$tack" compress m.gguf "${columns[@]}" --budget 100kB --layers 2,1 --types q4_0 -o x.gguf
 bad 2 'in blocks already' "$tack" compress s.gguf "${columns[@]}" --budget 2MB -o x.gguf
 bad 2 '9 layers: m has 2' "$tack" compress m.gguf "${columns[@]}" --layers 9 -o x.gguf
+bad 2 '--ffn 100: m has 1536; choose multiples of 32' "$tack" compress m.gguf "${columns[@]}" --ffn 100 -o x.gguf
 bad 2 'needs labelled rows' "$tack" compress m.gguf --budget 2MB -o x.gguf
 sed "s/,charged_twice/,charged_thrice/" few.csv >other.csv
 bad 2 "labels are not those of the rows" "$tack" compress m.gguf --data other.csv --label intent --oos-label oos -o x.gguf
+bad 2 "'soon' is no time" "$tack" compress m.gguf "${columns[@]}" --latency soon -o x.gguf
 bad 2 'unknown type' "$tack" compress m.gguf "${columns[@]}" --types int8,q9 -o x.gguf
 bad 5 'the gate refused 2 layers, q4_0.*nothing was written' \
   "$tack" compress m.gguf --data few.csv --test test.csv --label intent --oos-label oos --margin 0 --budget 4MB --layers 2 --types q4_0 -o x.gguf

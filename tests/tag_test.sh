@@ -61,4 +61,8 @@ bad 2 'a teacher must have been built for the same' "$tack" build tag3.toml -o x
 good 'span F1' "$tack" build tag.toml -o plain.gguf --set data.label= --set train.epochs=2 --set gate.floor=0
 printf '{"text":"hi","spans":[{"start":0,"end":9,"label":"x"}]}\n' >beyond.jsonl
 bad 1 'beyond.jsonl: line 1: .* 2 characters' "$tack" build tag.toml -o x.gguf --set data.train=beyond.jsonl --set data.label=
+good 'wrote' "$tack" build tag.toml -o whole.gguf --set model.type=f16
+good 'texts right as a whole.*2 layers, q4_0.*gate passed.*against the original passed.*wrote small.gguf' \
+  one_line "$tack" compress whole.gguf --task tag.toml --layers 2 --types q4_0 --budget 20MB --margin 60 -o small.gguf
+good '\[rome\]\(city\)' sh -c "echo 'fly to rome friday' | $tack tag small.gguf"
 finish

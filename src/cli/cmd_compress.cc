@@ -1,5 +1,7 @@
 // `tack compress`: a task model as small as its task allows, and proof that it still does it.
 
+#include <charconv>
+#include <cmath>
 #include <filesystem>
 
 #include "base/atomic_file.h"
@@ -14,15 +16,30 @@ namespace tack {
 namespace {
 
 struct Options {
-  std::string model, out, task_file, data, test, text, label, oos_label, spans, format = "auto",
-                                                                                html, budget;
+  std::string model, out, task_file, data, test, text, label, oos_label, spans,
+      format = "auto", html, budget, latency;
   std::vector<std::string> set;
-  double latency_ms = 0, max_drop = -1, margin = -1;
+  double max_drop = -1, margin = -1;
   CompressOptions search;
   std::int64_t epochs = 0, seed = -1;  // not given
   double rate = 0;
   bool json = false;
 };
+
+// "1ms", "0.8", "250us": microseconds.
+Result<double> parse_latency(std::string_view text) {
+  std::string_view number = text;
+  double scale = 1000;
+  if (number.ends_with("us")) scale = 1;
+  if (number.ends_with("us") || number.ends_with("ms")) number.remove_suffix(2);
+  while (number.ends_with(' ')) number.remove_suffix(1);
+  double value = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
+  if (error != std::errc() || end != number.data() + number.size() || !(value > 0) ||
+      !std::isfinite(value))
+    return fail(ErrorCode::kUsage, "--latency: '{}' is no time: 1ms, 0.8ms, 250us", text);
+  return value * scale;
+}
 
 // The task as the model knows it, with the rows that the flags name.
 Result<Task> task_from_flags(const Options& options, const std::string& path) {
@@ -96,7 +113,9 @@ Status run(Options& options) {
   if (!options.budget.empty()) {
     TACK_TRY(limits.bytes, parse_size(options.budget));
   }
-  if (options.latency_ms > 0) limits.latency_us = 1000 * options.latency_ms;
+  if (!options.latency.empty()) {
+    TACK_TRY(limits.latency_us, parse_latency(options.latency));
+  }
   if (options.max_drop >= 0) limits.max_drop = options.max_drop / 100;
   if (limits.max_drop) task.gate.margin = -*limits.max_drop;
   if (options.margin >= 0) task.gate.margin = -options.margin / 100;
@@ -141,7 +160,7 @@ Verb make_compress(Command& root) {
   add_model_option(verb, options->model, "The task model, in f16 or f32").required();
   verb.option("--out,-o", options->out, "The file to write").required();
   verb.option("--budget", options->budget, "Most bytes of the result: 8MB, 2.5MB");
-  verb.option("--latency", options->latency_ms, "Most milliseconds for one text").range(0.001, 1e6);
+  verb.option("--latency", options->latency, "Most time for one text: 1ms, 250us");
   verb.option("--max-drop", options->max_drop,
               "The smallest model that loses at most so many points of quality")
       .range(0.01, 100.0);
@@ -159,6 +178,9 @@ Verb make_compress(Command& root) {
       .range(0.0, 100.0);
   verb.option("--layers", options->search.layers,
               "How many layers to try; default: all, half, a third and one")
+      .delimiter(',');
+  verb.option("--ffn", options->search.ffn,
+              "Sizes of the feed-forward layers to try; default: as it is, and half")
       .delimiter(',');
   verb.option("--types", options->search.types, "Types of matrices to try, from large to small")
       .delimiter(',')

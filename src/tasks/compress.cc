@@ -15,8 +15,10 @@
 #include "base/interrupt.h"
 #include "base/mapped_file.h"
 #include "compress/prune_vocabulary.h"
+#include "compress/prune_width.h"
 #include "compress/quantize.h"
 #include "models/layers.h"
+#include "models/width_cut.h"
 #include "tasks/artifact.h"
 #include "tasks/features.h"
 #include "tasks/predictor.h"
@@ -112,10 +114,11 @@ Candidate from_json(const Recipe& recipe, const Json& json) {
 // Bytes of a file as what layers, tokens and the rest have of it.
 struct Parts {
   std::size_t rest = 0;
-  double layer = 0, token = 0;  // one of them
+  double layer = 0, channel = 0, token = 0;  // one of them; a layer without its channels
 
-  std::size_t predict(std::int64_t layers, std::int64_t tokens) const {
-    return rest + static_cast<std::size_t>(layer * static_cast<double>(layers) +
+  std::size_t predict(std::int64_t layers, std::int64_t ffn, std::int64_t tokens) const {
+    const double whole_layer = layer + channel * static_cast<double>(ffn);
+    return rest + static_cast<std::size_t>(whole_layer * static_cast<double>(layers) +
                                            token * static_cast<double>(tokens));
   }
 };
@@ -125,14 +128,18 @@ Parts parts_of(const Model& model) {
   for (const GgufTensor& tensor : model.gguf()->tensors()) {
     const std::size_t bytes = tensor.view.bytes.size();
     tensors += bytes;
-    if (tensor.name.starts_with("blk."))
+    if (tensor.name.starts_with("blk.") && tensor.name.find(".ffn_") != std::string::npos)
+      parts.channel += static_cast<double>(bytes);
+    else if (tensor.name.starts_with("blk."))
       parts.layer += static_cast<double>(bytes);
     else if (tensor.name == "token_embd.weight")
       parts.token += static_cast<double>(bytes);
     else
       parts.rest += bytes;
   }
-  parts.layer /= static_cast<double>(layer_count(model));
+  const auto layers = static_cast<double>(layer_count(model));
+  parts.layer /= layers;
+  parts.channel /= layers * static_cast<double>(layer_width(model).ffn);
   // Nearly all metadata is the vocabulary.
   parts.token += static_cast<double>(model.file_bytes() - tensors);
   parts.token /= static_cast<double>(model.vocab_size());
@@ -155,6 +162,30 @@ Result<std::vector<std::int64_t>> layers_to_try(const Model& model,
     if (count < 1 || count > all)
       return fail(ErrorCode::kUsage, "{} layers: {} has {}", count, model.name(), all);
   return std::vector(layers.begin(), layers.end());
+}
+
+// Feed-forward sizes to try, the widest first; 0 is as it is.
+Result<std::vector<std::int64_t>> ffn_to_try(const Model& model,
+                                             const std::vector<std::int64_t>& wanted) {
+  constexpr std::int64_t kUnit = 32;  // a block of any type that is tried by itself
+  const std::int64_t whole = layer_width(model).ffn, half = whole / 2 / kUnit * kUnit;
+  if (wanted.empty()) return std::vector<std::int64_t>{0, half};
+  std::set<std::int64_t, std::greater<>> sizes;
+  for (std::int64_t size : wanted) {
+    if (size < kUnit || size > whole || size % kUnit != 0)
+      return fail(ErrorCode::kUsage, "--ffn {}: {} has {}; choose multiples of {} up to that", size,
+                  model.name(), whole, kUnit);
+    sizes.insert(size);
+  }
+  std::vector<std::int64_t> list(sizes.begin(), sizes.end());
+  std::ranges::replace(list, whole, std::int64_t{0});
+  return list;
+}
+
+bool meets(const Candidate& one, const CompressLimits& limits, double original) {
+  return (!limits.bytes || one.bytes <= *limits.bytes) &&
+         (!limits.latency_us || one.p50_us <= *limits.latency_us) &&
+         (!limits.max_drop || one.quality >= original - *limits.max_drop);
 }
 
 class Search {
@@ -239,7 +270,10 @@ class Search {
   }
 
   Status make_plan() {
-    TACK_TRY(layers_, layers_to_try(*model_, options_.layers));
+    TACK_TRY(const auto layers, layers_to_try(*model_, options_.layers));
+    TACK_TRY(const auto sizes, ffn_to_try(*model_, options_.ffn));
+    for (std::int64_t count : layers)
+      for (std::int64_t size : sizes) shapes_.push_back({.layers = count, .ffn = size});
     TACK_RETURN_IF_ERROR(choose_tokens());
     types_ = options_.types;
     for (const std::string& type : types_) {
@@ -250,10 +284,10 @@ class Search {
     std::ranges::stable_sort(types_, std::greater{}, [&](const std::string& type) {
       return predict({.layers = 1, .type = type});
     });
-    for (std::int64_t layers : layers_)
+    for (const Recipe& shape : shapes_)
       for (const std::string& type : types_)
         for (std::int64_t tokens : tokens_) {
-          PlannedCandidate planned{.recipe = {.layers = layers, .type = type, .tokens = tokens}};
+          PlannedCandidate planned{.recipe = with(shape, type, tokens)};
           planned.bytes = predict(planned.recipe);
           planned.within = !options_.limits.bytes || planned.bytes <= *options_.limits.bytes;
           result_.plan.push_back(planned);
@@ -262,36 +296,52 @@ class Search {
     if (options_.limits.bytes && !smallest.within)
       return fail(
           ErrorCode::kUsage,
-          "no candidate has at most {}: the smallest, {}, has about {}; name fewer --layers "
-          "or smaller --types",
+          "no candidate has at most {}: the smallest, {}, has about {}; name fewer --layers, a "
+          "smaller --ffn or smaller --types",
           megabytes(*options_.limits.bytes), smallest.recipe.text(), megabytes(smallest.bytes));
     return {};
   }
 
   std::size_t predict(const Recipe& recipe) const {
     return parts_.at(recipe.type)
-        .predict(recipe.layers, recipe.tokens > 0 ? recipe.tokens : model_->vocab_size());
+        .predict(recipe.layers, recipe.ffn > 0 ? recipe.ffn : layer_width(*model_).ffn,
+                 recipe.tokens > 0 ? recipe.tokens : model_->vocab_size());
   }
 
-  // The task model with some layers, taught where it has fewer.
-  Result<fs::path> layered(std::int64_t layers) {
-    if (layers == layer_count(*model_)) return options_.model;
-    const fs::path path = work_ / fmt::format("{}.gguf", layers);
+  static Recipe with(const Recipe& shape, const std::string& type, std::int64_t tokens = 0) {
+    return {.layers = shape.layers, .ffn = shape.ffn, .type = type, .tokens = tokens};
+  }
+
+  // The task model in a shape, taught where that is not its own.
+  Result<fs::path> shaped(const Recipe& shape) {
+    if (shape.layers == layer_count(*model_) && shape.ffn == 0) return options_.model;
+    const fs::path path = work_ / (shape.shape_name() + ".gguf");
     if (std::error_code ignored; fs::exists(path, ignored)) return path;
-    TACK_RETURN_IF_ERROR(kind_->teach(options_.model, {.layer_count = layers}, "",
-                                      fmt::format("{} layers", layers), path));
+    if (shape.ffn == 0) {
+      TACK_RETURN_IF_ERROR(kind_->teach(options_.model, {.layer_count = shape.layers}, "",
+                                        shape.shape_text(), path));
+      return path;
+    }
+    TACK_TRY(const fs::path wide, shaped({.layers = shape.layers}));
+    TACK_TRY(const auto model, Model::open(wide));
+    const TemporaryFile narrow(path, ".narrow");
+    TACK_RETURN_IF_ERROR(prune_width(
+        *model, data_.train.texts,
+        {.ffn = shape.ffn, .threads = threads_, .command = options_.command}, narrow.path()));
+    TACK_RETURN_IF_ERROR(kind_->teach(narrow.path(), {}, "", shape.shape_text(), path));
     return path;
   }
 
   // The same in the recipe's type.
   Result<fs::path> typed(const Recipe& recipe) {
-    TACK_TRY(const fs::path from, layered(recipe.layers));
-    const fs::path path =
-        work_ / (Recipe{recipe.layers, recipe.type, recipe.trained_type, 0}.name() + ".gguf");
+    TACK_TRY(const fs::path from, shaped(recipe));
+    Recipe untrimmed = recipe;
+    untrimmed.tokens = 0;
+    const fs::path path = work_ / (untrimmed.name() + ".gguf");
     if (std::error_code ignored; fs::exists(path, ignored)) return path;
     if (recipe.trained_type) {
       TACK_RETURN_IF_ERROR(kind_->teach(
-          from, {}, recipe.type, fmt::format("{} layers in {}", recipe.layers, recipe.type), path));
+          from, {}, recipe.type, fmt::format("{} in {}", recipe.shape_text(), recipe.type), path));
     } else if (recipe.type == "int8") {
       TACK_RETURN_IF_ERROR(convert_model(from, path, {.type = "int8", .threads = threads_}));
     } else {
@@ -319,7 +369,7 @@ class Search {
   Result<fs::path> mixed(const Recipe& recipe) {
     const fs::path path = work_ / (journal_name(recipe) + ".gguf");
     if (std::error_code ignored; fs::exists(path, ignored)) return path;
-    TACK_TRY(fs::path source, layered(recipe.layers));
+    TACK_TRY(fs::path source, shaped(recipe));
     const TemporaryFile pruned(path, ".pruned");
     if (recipe.tokens > 0) {
       TACK_TRY(const auto model, Model::open(source));
@@ -381,7 +431,7 @@ class Search {
     return candidate;
   }
 
-  // Every candidate of these layers and this type; the first has all tokens.
+  // Every candidate of this shape and type; the first has all tokens.
   Result<Candidate> try_tokens(Recipe recipe) {
     std::optional<Candidate> first;
     for (std::int64_t tokens : tokens_) {
@@ -392,18 +442,28 @@ class Search {
     return *first;
   }
 
-  bool within_bytes(std::int64_t layers, const std::string& type, std::int64_t tokens) const {
-    return !options_.limits.bytes ||
-           predict({.layers = layers, .type = type, .tokens = tokens}) <= *options_.limits.bytes;
+  bool within_bytes(const Recipe& recipe) const {
+    return !options_.limits.bytes || predict(recipe) <= *options_.limits.bytes;
   }
 
-  // Whether fewer layers could be chosen at all: not when these many meet every limit in the type
+  // Narrower parts cost quality, and are for limits that the same layers miss without.
+  bool wide_is_enough(const Recipe& shape) const {
+    return !options_.limits.max_drop &&
+           std::ranges::any_of(result_.candidates, [&](const Candidate& one) {
+             return one.recipe.layers == shape.layers && one.recipe.ffn == 0 &&
+                    meets(one, options_.limits, result_.original.quality);
+           });
+  }
+
+  // Whether a smaller shape could be chosen at all: not when this one meets every limit in the type
   // of most bits with tokens to spare.
-  bool enough(std::int64_t layers, const Candidate& best) const {
+  bool enough(const Recipe& shape, const Candidate& best) const {
     const CompressLimits& limits = options_.limits;
-    if (limits.max_drop) return best.quality < result_.original.quality - *limits.max_drop;
+    // Half the channels may lose more than half the layers.
+    if (limits.max_drop)
+      return shape.ffn == 0 && best.quality < result_.original.quality - *limits.max_drop;
     const std::int64_t spare = tokens_.size() > 1 ? tokens_[1] : 0;
-    return within_bytes(layers, types_.front(), spare) &&
+    return within_bytes(with(shape, types_.front(), spare)) &&
            (!limits.latency_us || best.p50_us <= *limits.latency_us);
   }
 
@@ -432,43 +492,44 @@ class Search {
     say(fmt::format("{}: {}, {} {:.2f} % on {} validation rows", options_.model.filename().string(),
                     megabytes(result_.original.bytes), result_.measure,
                     100 * result_.original.quality, result_.validation_rows));
-    for (std::int64_t layers : layers_) {
-      const std::string& smallest = types_.back();
-      if (!options_.all && !within_bytes(layers, smallest, tokens_.back())) continue;
-      const double share =
-          (static_cast<double>(layers) + 0.5) / (static_cast<double>(layer_count(*model_)) + 0.5);
+    for (const Recipe& shape : shapes_) {
+      if (!options_.all && !within_bytes(with(shape, types_.back(), tokens_.back()))) continue;
+      const double share = (static_cast<double>(shape.layers) + 0.5) /
+                           (static_cast<double>(layer_count(*model_)) + 0.5);
       if (!options_.all && options_.limits.latency_us &&
           result_.original.p50_us * share > 2 * *options_.limits.latency_us)
         continue;
-      TACK_TRY(const Candidate best, explore_layers(layers));
-      if (!options_.all && enough(layers, best)) break;
+      if (shape.ffn > 0 && !options_.all && wide_is_enough(shape)) continue;
+      TACK_TRY(const Candidate best, explore_shape(shape));
+      if (!options_.all && enough(shape, best)) break;
     }
     return {};
   }
 
-  // The types of these layers; where the last one costs something that training can bring back,
+  // The types of this shape; where the last one costs something that training can bring back,
   // that too.
-  Result<Candidate> explore_layers(std::int64_t layers) {
+  Result<Candidate> explore_shape(const Recipe& shape) {
     std::optional<Candidate> first, last;
     for (const std::string& type : types_) {
-      TACK_TRY(last, try_tokens({.layers = layers, .type = type}));
+      TACK_TRY(last, try_tokens(with(shape, type)));
       if (!first) first = last;
     }
     // What the budget leaves between one type and the next is room for some matrices in more bits.
     for (std::int64_t tokens : tokens_)
       if (options_.limits.bytes &&
-          predict({.layers = layers, .type = types_.back(), .tokens = tokens}) + 2 * evidence_ <=
-              *options_.limits.bytes &&
-          !within_bytes(layers, types_.front(), tokens))
-        TACK_RETURN_IF_ERROR(
-            try_recipe({.layers = layers, .type = std::string(kMixed), .tokens = tokens}));
+          predict(with(shape, types_.back(), tokens)) + 2 * evidence_ <= *options_.limits.bytes &&
+          !within_bytes(with(shape, types_.front(), tokens)))
+        TACK_RETURN_IF_ERROR(try_recipe(with(shape, std::string(kMixed), tokens)));
     const DTypeInfo* const last_type = find_dtype(types_.back());
     const bool trainable = last_type != nullptr && has_parts(last_type->dtype);
     const bool needed = options_.all || options_.limits.max_drop ||
-                        !within_bytes(layers, types_.front(), tokens_.back());
-    if (trainable && types_.size() > 1 && needed && last->quality < first->quality - kWorthTraining)
-      TACK_RETURN_IF_ERROR(
-          try_tokens({.layers = layers, .type = types_.back(), .trained_type = true}));
+                        !within_bytes(with(shape, types_.front(), tokens_.back()));
+    if (trainable && types_.size() > 1 && needed &&
+        last->quality < first->quality - kWorthTraining) {
+      Recipe trained = with(shape, types_.back());
+      trained.trained_type = true;
+      TACK_RETURN_IF_ERROR(try_tokens(trained));
+    }
     return *first;
   }
 
@@ -499,7 +560,9 @@ class Search {
     result_.gate = gate_against_baseline(result_.after.right, result_.before.right, gate);
     if (task_.gate.floor && result_.gate->accepted) {
       gate.floor = *task_.gate.floor;
+      const std::string compared = result_.gate->text;
       result_.gate = gate_against_floor(result_.after.right, gate);
+      result_.gate->text += "; against the original " + compared;
     }
     if (!result_.accepted()) return {};
     TACK_RETURN_IF_ERROR(write_result(path));
@@ -558,7 +621,7 @@ class Search {
 
   static constexpr std::string_view kMixed = "mixed";
   // Points of the measure, of 1, that a type may cost before it is trained in.
-  static constexpr double kWorthTraining = 0.002;
+  static constexpr double kWorthTraining = 0.005;
 
   // Room for the lineage and the comparison of the result.
   static constexpr std::size_t kLineageBytes = 6144;
@@ -573,7 +636,8 @@ class Search {
   Data data_;
   std::unique_ptr<CompressKind> kind_;
   std::optional<Journal> journal_;
-  std::vector<std::int64_t> layers_, counts_, tokens_;
+  std::vector<Recipe> shapes_;  // layers and ffn, from large to small
+  std::vector<std::int64_t> counts_, tokens_;
   std::vector<std::string> types_;  // from large to small
   std::map<std::string, Parts> parts_;
 };
@@ -588,15 +652,24 @@ Json CompressLimits::to_json() const {
   return json;
 }
 
+std::string Recipe::shape_text() const {
+  std::string out = fmt::format("{} layer{}", layers, layers == 1 ? "" : "s");
+  if (ffn > 0) out += fmt::format(", ffn {}", ffn);
+  return out;
+}
+
+std::string Recipe::shape_name() const {
+  return ffn > 0 ? fmt::format("{}-ffn{}", layers, ffn) : fmt::format("{}", layers);
+}
+
 std::string Recipe::text() const {
-  std::string out = fmt::format("{} layer{}, {}{}", layers, layers == 1 ? "" : "s", type,
-                                trained_type ? " trained" : "");
+  std::string out = fmt::format("{}, {}{}", shape_text(), type, trained_type ? " trained" : "");
   if (tokens > 0) out += fmt::format(", {} tokens", tokens);
   return out;
 }
 
 std::string Recipe::name() const {
-  std::string out = fmt::format("{}-{}{}", layers, type, trained_type ? "-trained" : "");
+  std::string out = fmt::format("{}-{}{}", shape_name(), type, trained_type ? "-trained" : "");
   if (tokens > 0) out += fmt::format("-{}", tokens);
   return out;
 }
@@ -613,10 +686,7 @@ const Candidate* choose_candidate(const std::vector<Candidate>& candidates, doub
                                   const CompressLimits& limits, double tie) {
   std::vector<const Candidate*> within;
   for (const Candidate& one : candidates)
-    if ((!limits.bytes || one.bytes <= *limits.bytes) &&
-        (!limits.latency_us || one.p50_us <= *limits.latency_us) &&
-        (!limits.max_drop || one.quality >= original - *limits.max_drop))
-      within.push_back(&one);
+    if (meets(one, limits, original)) within.push_back(&one);
   if (within.empty()) return nullptr;
   double least = -1;
   if (!limits.max_drop)

@@ -1,8 +1,9 @@
 // `tack compress`: a task model made as small as its task allows, and proof that it still does it.
 //
-// Three things are changed, and every combination of them is a candidate: how many layers stay (a
-// student of fewer is taught by the original), in which type the matrices are (and whether they
-// were trained in it), and how many tokens the vocabulary has. Candidates are measured on
+// Four things are changed, and every combination of them is a candidate: how many layers stay (a
+// student of fewer is taught by the original), how wide their feed-forward parts are (cut, fitted
+// again, and taught), in which type the matrices are (and whether they were trained in it), and how
+// many tokens the vocabulary has. Candidates are measured on
 // validation rows; the best within the limits is put before the gate, on rows that were used for
 // nothing else. What was made and measured is kept beside the result until it is there, so that an
 // interrupted search goes on where it was.
@@ -34,12 +35,14 @@ struct CompressLimits {
 
 struct Recipe {
   std::int64_t layers = 0;
+  std::int64_t ffn = 0;       // size of the feed-forward parts; 0: as it is
   std::string type;           // "f16", "int8", a block type
   bool trained_type = false;  // trained with the weights as that type stores them
   std::int64_t tokens = 0;    // of the vocabulary; 0: all
 
-  std::string text() const;  // "3 layers, q4_0 trained, 5,012 tokens"
+  std::string text() const;  // "3 layers, ffn 768, q4_0 trained, 5012 tokens"
   std::string name() const;  // the same fit for a file name
+  std::string shape_text() const, shape_name() const;  // of layers and ffn alone
   bool operator==(const Recipe&) const = default;
 };
 
@@ -69,6 +72,7 @@ struct CompressOptions {
   std::filesystem::path model, out;
   CompressLimits limits;
   std::vector<std::int64_t> layers;  // to try; empty: all, half, a third and one
+  std::vector<std::int64_t> ffn;     // sizes to try; empty: as it is, and half
   std::vector<std::string> types = {"int8", "q5_0", "q4_0"};  // from large to small
   bool all = false;  // measures every candidate, not only those that the limits need
   bool dry_run = false;

@@ -102,6 +102,7 @@ std::string frontier_svg(const CompressResult& result) {
 Json candidate_json(const Candidate& one) {
   return {{"recipe", text_of(one)},
           {"layers", one.recipe.layers},
+          {"ffn", one.recipe.ffn},
           {"type", one.recipe.type},
           {"trained_type", one.recipe.trained_type},
           {"tokens", one.recipe.tokens},

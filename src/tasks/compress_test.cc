@@ -51,11 +51,14 @@ TEST(Compress, ChoosesTheBestWithinTheBudgetAndOfEqualsTheSmallest) {
 TEST(Compress, RecipesHaveNamesOfTheirOwn) {
   const Recipe plain{.layers = 1, .type = "q4_0"},
       trained{.layers = 1, .type = "q4_0", .trained_type = true},
-      fewer{.layers = 1, .type = "q4_0", .tokens = 5012};
+      fewer{.layers = 1, .type = "q4_0", .tokens = 5012},
+      narrow{.layers = 2, .ffn = 768, .type = "q4_0", .tokens = 5012};
   EXPECT_EQ(plain.text(), "1 layer, q4_0");
   EXPECT_EQ(trained.text(), "1 layer, q4_0 trained");
   EXPECT_EQ(fewer.text(), "1 layer, q4_0, 5012 tokens");
   EXPECT_EQ(fewer.name(), "1-q4_0-5012");
+  EXPECT_EQ(narrow.text(), "2 layers, ffn 768, q4_0, 5012 tokens");
+  EXPECT_EQ(narrow.name(), "2-ffn768-q4_0-5012");
   EXPECT_NE(plain.name(), trained.name());
 }
 
