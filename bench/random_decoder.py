@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Writes a decoder with random weights: its speed is that of a real one of the same shape.
 
-    bench/random_decoder.py llama-1b q4_0 llama.q4_0.gguf [--head q6_k] [--layers 16]
+    bench/random_decoder.py llama-1b q4_0 llama.q4_0.gguf [--head q6_k] [--layers 16] [--vocabulary DIR]
 
-`tack bench` runs it, and so does llama.cpp's llama-bench. It has no vocabulary, only its size. Needs numpy.
+`tack bench` runs it, and so does llama.cpp's llama-bench. It has no vocabulary, only its size, unless
+--vocabulary names a directory with encoder.json and vocab.bpe (Llama 3's). Needs numpy.
 """
 import argparse
+import json
+import pathlib
 import struct
 
 import numpy as np
@@ -46,6 +49,10 @@ def pair(key, value):
         return text(key) + struct.pack("<I", 8) + text(value)
     if isinstance(value, float):
         return text(key) + struct.pack("<If", 6, value)
+    if isinstance(value, list):
+        words = isinstance(value[0], str)
+        items = b"".join(map(text, value)) if words else struct.pack(f"<{len(value)}i", *value)
+        return text(key) + struct.pack("<IIQ", 9, 8 if words else 5, len(value)) + items
     return text(key) + struct.pack("<II", 4, value)
 
 
@@ -67,6 +74,22 @@ def metadata(shape):
         f"{a}.vocab_size": shape["vocab"],
         **({f"{a}.rope.dimension_count": shape["head"]} if a == "llama" else {f"{a}.attention.sliding_window": 512}),
         "tokenizer.ggml.model": "no_vocab",
+    }
+
+
+def vocabulary(directory, size):
+    """Byte-level BPE as Llama 3 has it, filled up with control tokens, of which the first begins a text."""
+    ids = json.loads((directory / "encoder.json").read_text(encoding="utf-8"))
+    tokens = sorted(ids, key=ids.get)
+    control = [f"<|control_{i}|>" for i in range(size - len(tokens))]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "llama-bpe",
+        "tokenizer.ggml.tokens": tokens + control,
+        "tokenizer.ggml.token_type": [1] * len(tokens) + [3] * len(control),
+        "tokenizer.ggml.merges": (directory / "vocab.bpe").read_text(encoding="utf-8").strip("\n").split("\n"),
+        "tokenizer.ggml.bos_token_id": len(tokens),
+        "tokenizer.ggml.eos_token_id": len(tokens) + 1,
     }
 
 
@@ -111,6 +134,7 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--head", choices=TYPES, help="type of the embedding, which is the head too")
     parser.add_argument("--layers", type=int)
+    parser.add_argument("--vocabulary", type=pathlib.Path)
     args = parser.parse_args()
     shape = dict(SHAPES[args.shape])
     if args.layers:
@@ -118,6 +142,8 @@ def main():
     all_tensors = [(name, dims, kind if dims[-1] % TYPES[kind][1] == 0 else INSTEAD.get(kind, "f16"))
                    for name, dims, kind in tensors(shape, args.type, args.head or args.type)]
     pairs = metadata(shape)
+    if args.vocabulary:
+        pairs |= vocabulary(args.vocabulary, shape["vocab"])
     header = struct.pack("<IIQQ", 0x46554747, 3, len(all_tensors), len(pairs))
     header += b"".join(pair(key, value) for key, value in pairs.items())
     offset = 0
