@@ -5,7 +5,6 @@
 #include "base/atomic_file.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
-#include "compress/quantize.h"
 #include "tasks/compress.h"
 #include "tasks/compress_report.h"
 #include "tasks/predictor.h"
@@ -15,10 +14,11 @@ namespace {
 
 struct Options {
   std::string model, out, task_file, data, test, text, label, oos_label, spans, format = "auto",
-                                                                                html, budget;
+                                                                                html;
   std::vector<std::string> set;
   double latency_ms = 0, max_drop = -1, margin = -1;
   CompressOptions search;
+  std::uint64_t budget = 0;            // not given
   std::int64_t epochs = 0, seed = -1;  // not given
   double rate = 0;
   bool json = false;
@@ -93,9 +93,7 @@ Status run(Options& options) {
   if (options.rate > 0) task.training.loop.rate = options.rate;
   if (options.seed >= 0) task.training.loop.seed = static_cast<std::uint64_t>(options.seed);
   CompressLimits& limits = options.search.limits;
-  if (!options.budget.empty()) {
-    TACK_TRY(limits.bytes, parse_size(options.budget));
-  }
+  if (options.budget > 0) limits.bytes = options.budget;
   if (options.latency_ms > 0) limits.latency_us = 1000 * options.latency_ms;
   if (options.max_drop >= 0) limits.max_drop = options.max_drop / 100;
   if (limits.max_drop) task.gate.margin = -*limits.max_drop;
@@ -140,7 +138,7 @@ Verb make_compress(Command& root) {
   Command verb = root.add_verb("compress", "Make a task model smaller, within limits and a gate");
   add_model_option(verb, options->model, "The task model, in f16 or f32").required();
   verb.option("--out,-o", options->out, "The file to write").required();
-  verb.option("--budget", options->budget, "Most bytes of the result: 8MB, 2.5MB");
+  verb.option("--budget", options->budget, "Most bytes of the result: 8MB, 2.5MB").bytes();
   verb.option("--latency", options->latency_ms, "Most milliseconds for one text").range(0.001, 1e6);
   verb.option("--max-drop", options->max_drop,
               "The smallest model that loses at most so many points of quality")

@@ -1,7 +1,6 @@
 #include "compress/quantize.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <numeric>
@@ -594,24 +593,6 @@ Result<QuantizeMethod> parse_quantize_method(std::string_view name) {
        {QuantizeMethod::kRtn, QuantizeMethod::kImportance, QuantizeMethod::kGptq})
     if (name == method_name(method)) return method;
   return fail(ErrorCode::kUsage, "unknown method '{}': choose rtn, importance or gptq", name);
-}
-
-Result<std::uint64_t> parse_size(std::string_view text) {
-  const auto wrong = [&] {
-    return fail(ErrorCode::kUsage, "'{}' is no size: write 4.2MB, 4200000 or 1.5GiB", text);
-  };
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || !(number > 0)) return wrong();
-  std::string unit(end, text.data() + text.size());
-  std::erase(unit, ' ');
-  std::ranges::transform(unit, unit.begin(), [](unsigned char c) { return std::tolower(c); });
-  const std::map<std::string, double> units = {
-      {"", 1},    {"b", 1},    {"k", 1e3},       {"kb", 1e3},      {"m", 1e6},      {"mb", 1e6},
-      {"g", 1e9}, {"gb", 1e9}, {"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}};
-  const auto found = units.find(unit);
-  if (found == units.end() || number * found->second > 1e18) return wrong();
-  return static_cast<std::uint64_t>(number * found->second);
 }
 
 double QuantizeReport::bits_per_weight() const {
