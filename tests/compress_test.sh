@@ -53,6 +53,7 @@ bad 2 'no candidate has at most 0.10 MB: the smallest, 1 layer, q4_0, [0-9]+ tok
   "$tack" compress m.gguf "${columns[@]}" --budget 100kB --layers 2,1 --types q4_0 -o x.gguf
 bad 2 'in blocks already' "$tack" compress s.gguf "${columns[@]}" --budget 2MB -o x.gguf
 bad 2 '9 layers: m has 2' "$tack" compress m.gguf "${columns[@]}" --layers 9 -o x.gguf
+bad 2 'an encoder without labels' "$tack" compress "$base" --requantize "${columns[@]}" -o x.gguf
 bad 2 'needs labelled rows' "$tack" compress m.gguf --budget 2MB -o x.gguf
 sed "s/,charged_twice/,charged_thrice/" few.csv >other.csv
 bad 2 "labels are not those of the rows" "$tack" compress m.gguf --data other.csv --label intent --oos-label oos -o x.gguf
