@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "base/random.h"
+#include "base/size.h"
 #include "base/thread_pool.h"
 
 namespace tack {
@@ -89,6 +90,24 @@ TEST(JsonText, ErrorsNameLineAndColumn) {
   EXPECT_FALSE(parse_json(std::string(100000, '['), "deep"));
   EXPECT_TRUE(parse_json(R"({"s": "[[[[\"{"})", "f"));
   EXPECT_EQ(to_text(Json("\xff")), "\"\xEF\xBF\xBD\"");
+}
+
+TEST(Size, IsReadAsPeopleWriteIt) {
+  const std::pair<const char*, std::uint64_t> sizes[] = {
+      {"4200000", 4'200'000},   {"4.2MB", 4'200'000},
+      {"4.2 mb", 4'200'000},    {"1b", 1},
+      {"8MiB", 8'388'608},      {"1.5GiB", 1'610'612'736},
+      {"64k", 64'000},          {"64Ki", 65'536},
+      {"1.005MB", 1'005'000},   {"2e3", 2000},
+      {"1T", 1'000'000'000'000}};
+  for (const auto& [text, bytes] : sizes) {
+    const auto read = parse_size(text);
+    ASSERT_TRUE(read) << text;
+    EXPECT_EQ(*read, bytes) << text;
+  }
+  for (const char* text : {"", "much", "MB", "0", "0.4", "-1", "4.2XB", "4.2MBs", "4.2Mi iB", "nan",
+                           "inf", "2E", "99999999999999999999"})
+    EXPECT_FALSE(parse_size(text)) << text;
 }
 
 TEST(Hash, MatchesFips180) {

@@ -7,7 +7,6 @@
 #include "base/atomic_file.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
-#include "compress/quantize.h"
 #include "tasks/compress.h"
 #include "tasks/compress_report.h"
 #include "tasks/predictor.h"
@@ -16,11 +15,12 @@ namespace tack {
 namespace {
 
 struct Options {
-  std::string model, out, task_file, data, test, text, label, oos_label, spans,
-      format = "auto", html, budget, latency;
+  std::string model, out, task_file, data, test, text, label, oos_label, spans, format = "auto",
+                                                                                html, latency;
   std::vector<std::string> set;
   double max_drop = -1, margin = -1;
   CompressOptions search;
+  std::uint64_t budget = 0;            // not given
   std::int64_t epochs = 0, seed = -1;  // not given
   double rate = 0;
   bool json = false;
@@ -110,9 +110,7 @@ Status run(Options& options) {
   if (options.rate > 0) task.training.loop.rate = options.rate;
   if (options.seed >= 0) task.training.loop.seed = static_cast<std::uint64_t>(options.seed);
   CompressLimits& limits = options.search.limits;
-  if (!options.budget.empty()) {
-    TACK_TRY(limits.bytes, parse_size(options.budget));
-  }
+  if (options.budget > 0) limits.bytes = options.budget;
   if (!options.latency.empty()) {
     TACK_TRY(limits.latency_us, parse_latency(options.latency));
   }
@@ -159,7 +157,7 @@ Verb make_compress(Command& root) {
   Command verb = root.add_verb("compress", "Make a task model smaller, within limits and a gate");
   add_model_option(verb, options->model, "The task model, in f16 or f32").required();
   verb.option("--out,-o", options->out, "The file to write").required();
-  verb.option("--budget", options->budget, "Most bytes of the result: 8MB, 2.5MB");
+  verb.option("--budget", options->budget, "Most bytes of the result: 8MB, 2.5MB").bytes();
   verb.option("--latency", options->latency, "Most time for one text: 1ms, 250us");
   verb.option("--max-drop", options->max_drop,
               "The smallest model that loses at most so many points of quality")

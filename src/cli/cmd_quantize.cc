@@ -4,6 +4,7 @@
 
 #include "base/atomic_file.h"
 #include "base/progress.h"
+#include "base/size.h"
 #include "cli/lines.h"
 #include "cli/verb.h"
 #include "compress/quantize.h"

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/size.h"
+
 namespace tack {
 
 Option& Option::required() {
@@ -35,7 +37,14 @@ Option& Option::one_of(const std::vector<std::string>& values) {
 }
 
 Option& Option::bytes() {
-  option_->transform(CLI::AsSizeValue(true));
+  option_->transform(CLI::Validator(
+      [](std::string& text) -> std::string {
+        const auto size = parse_size(text);
+        if (!size) return size.error().message;
+        text = std::to_string(*size);
+        return {};
+      },
+      "SIZE"));
   return *this;
 }
 

@@ -33,7 +33,7 @@ class Option {
   Option& positive();
   Option& not_negative();
   Option& one_of(const std::vector<std::string>& values);
-  // Takes "8000000", "8MB" (the same), "8MiB" (8388608).
+  // Takes what parse_size() does (base/size.h); the target gets the bytes.
   Option& bytes();
   // Of a list: "a,b,c" are three values.
   Option& delimiter(char separator);

@@ -65,24 +65,26 @@ Status check_numbers(const ImportanceMatrix& matrix) {
   return {};
 }
 
-// Runs the chunks from `next` on; `after` is told what comes next, and how many tokens are done.
-Status run_chunks(Probe& probe, const CalibrationTokens& tokens, std::size_t next,
-                  const CalibrationOptions& options,
+// Runs the chunks from `next` on; `after` is told what comes next.
+Status run_chunks(const std::shared_ptr<const Model>& model, const CalibrationTokens& tokens,
+                  std::size_t next, const CalibrationOptions& options,
+                  const std::function<void(const LinearInputs&)>& observe,
                   const std::function<Status(std::size_t next)>& after) {
   const std::span all(tokens.chunks);
   const std::int64_t total = tokens.tokens();
   std::int64_t done = 0;
-  for (std::size_t i = 0; i < next; ++i) done += static_cast<std::int64_t>(all[i].size());
-  while (next < all.size()) {
-    const std::size_t count = chunks_at_once(probe, all.subspan(next));
-    TACK_RETURN_IF_ERROR(probe.run(all.subspan(next, count)));
-    for (std::size_t i = next; i < next + count; ++i)
-      done += static_cast<std::int64_t>(all[i].size());
-    next += count;
-    TACK_RETURN_IF_ERROR(after(next));
-    if (options.progress) options.progress(done, total);
-  }
-  return {};
+  const auto count = [&](std::span<const std::vector<TokenId>> chunks) {
+    for (const auto& chunk : chunks) done += static_cast<std::int64_t>(chunk.size());
+  };
+  count(all.first(next));
+  return run_probe(model, {.threads = options.threads, .observe = observe}, all.subspan(next),
+                   [&](std::size_t chunks, std::span<const float>) -> Status {
+                     count(all.subspan(next, chunks));
+                     next += chunks;
+                     TACK_RETURN_IF_ERROR(after(next));
+                     if (options.progress) options.progress(done, total);
+                     return {};
+                   });
 }
 
 }  // namespace
@@ -105,10 +107,6 @@ Result<ImportanceMatrix> measure_importance(const std::shared_ptr<const Model>& 
       if (inputs.worker == 0) column.rows += inputs.rows;
     }
   };
-  TACK_TRY(const auto probe, Probe::create(model, {.threads = options.threads,
-                                                   .longest = tokens.chunk_size,
-                                                   .outputs = false,
-                                                   .observe = observe}));
   auto kept = Clock::now();
   const auto after = [&](std::size_t then) -> Status {
     matrix.chunks = static_cast<std::int64_t>(then);
@@ -122,7 +120,7 @@ Result<ImportanceMatrix> measure_importance(const std::shared_ptr<const Model>& 
     if (stop) return fail(ErrorCode::kInterrupted, "interrupted");
     return {};
   };
-  TACK_RETURN_IF_ERROR(run_chunks(*probe, tokens, next, options, after));
+  TACK_RETURN_IF_ERROR(run_chunks(model, tokens, next, options, observe, after));
   TACK_RETURN_IF_ERROR(check_numbers(matrix));
   matrix.chunks = static_cast<std::int64_t>(tokens.chunks.size());
   matrix.chunk_size = tokens.chunk_size;
@@ -132,22 +130,18 @@ Result<ImportanceMatrix> measure_importance(const std::shared_ptr<const Model>& 
 Result<std::vector<InputMoments>> measure_second_moments(
     const std::shared_ptr<const Model>& model, const CalibrationTokens& tokens,
     const std::function<bool(std::string_view weight)>& wanted, const CalibrationOptions& options) {
-  const graph::Graph& graph = model->graph();
   std::vector<InputMoments> moments;
   std::map<std::string, std::size_t, std::less<>> entry;  // by weight
-  std::map<std::int32_t, std::size_t> by_input;
-  for (const graph::Node& node : graph.nodes()) {
-    const auto* op = std::get_if<graph::Linear>(&node.op);
-    if (op == nullptr) continue;
-    const graph::Weight& weight = graph.weight(op->weight);
-    if (!wanted(weight.name)) continue;
-    const auto [found, added] = by_input.try_emplace(node.inputs[0].index, moments.size());
-    if (added) {
-      const std::int64_t size = weight.shape.back();
-      moments.push_back({.weights = {}, .size = size, .sums = std::vector<float>(at(size * size))});
-    }
-    moments[found->second].weights.push_back(weight.name);
-    entry[weight.name] = found->second;
+  for (const SharedInput& input : shared_inputs(model->graph())) {
+    InputMoments moment{.weights = {}, .size = input.cols, .sums = {}};
+    for (const std::string_view weight : input.weights)
+      if (wanted(weight)) {
+        entry[std::string(weight)] = moments.size();
+        moment.weights.emplace_back(weight);
+      }
+    if (moment.weights.empty()) continue;
+    moment.sums.resize(at(moment.size * moment.size));
+    moments.push_back(std::move(moment));
   }
   const auto observe = [&](const LinearInputs& inputs) {
     for (const std::string_view name : inputs.weights)
@@ -158,11 +152,7 @@ Result<std::vector<InputMoments>> measure_second_moments(
         return;
       }
   };
-  TACK_TRY(const auto probe, Probe::create(model, {.threads = options.threads,
-                                                   .longest = tokens.chunk_size,
-                                                   .outputs = false,
-                                                   .observe = observe}));
-  TACK_RETURN_IF_ERROR(run_chunks(*probe, tokens, 0, options, [](std::size_t) -> Status {
+  TACK_RETURN_IF_ERROR(run_chunks(model, tokens, 0, options, observe, [](std::size_t) -> Status {
     if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
     return {};
   }));

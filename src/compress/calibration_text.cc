@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
+
+#include "base/random.h"
 
 namespace tack {
 namespace {
@@ -107,6 +110,10 @@ constexpr std::array<std::string_view, 30> kTexts = {
     "me to call mum on Sunday. What's the weather like in Madrid this weekend?",
 };
 
+std::int64_t size_of(const auto& list) {
+  return static_cast<std::int64_t>(list.size());
+}
+
 bool is_unknown(std::string_view piece) {
   return piece == "[UNK]" || piece == "<unk>";
 }
@@ -164,10 +171,29 @@ std::vector<std::vector<TokenId>> chunks_of_lines(const Tokenizer& tokenizer, st
   return chunks;
 }
 
+// A decoder's text in pieces, each as if it were a text of its own.
+void add_pieces(const Model& model, const std::string& text, std::int64_t piece,
+                std::vector<std::vector<TokenId>>& out) {
+  const SpecialTokens& special = model.tokenizer().special();
+  std::vector<TokenId> ids = model.tokenizer().encode(text).ids;
+  const bool begins = special.add_bos && special.bos.has_value();
+  if (special.add_eos && !ids.empty()) ids.pop_back();
+  std::size_t at = begins ? 1 : 0;
+  const auto room = static_cast<std::size_t>(std::max<std::int64_t>(piece - (begins ? 1 : 0), 1));
+  while (at < ids.size()) {
+    const std::size_t count = std::min(room, ids.size() - at);
+    std::vector<TokenId>& tokens = out.emplace_back();
+    if (begins) tokens.push_back(*special.bos);
+    const auto from = ids.begin() + static_cast<std::ptrdiff_t>(at);
+    tokens.insert(tokens.end(), from, from + static_cast<std::ptrdiff_t>(count));
+    at += count;
+  }
+}
+
 // About `limit` tokens, from all over the text.
 void thin_out(std::vector<std::vector<TokenId>>& chunks, std::int64_t limit) {
   std::int64_t tokens = 0;
-  for (const auto& chunk : chunks) tokens += static_cast<std::int64_t>(chunk.size());
+  for (const auto& chunk : chunks) tokens += size_of(chunk);
   if (limit <= 0 || tokens <= limit) return;
   const auto wanted = std::max<std::size_t>(
       1, static_cast<std::size_t>(static_cast<double>(chunks.size()) * static_cast<double>(limit) /
@@ -182,7 +208,7 @@ void thin_out(std::vector<std::vector<TokenId>>& chunks, std::int64_t limit) {
 
 std::int64_t CalibrationTokens::tokens() const {
   std::int64_t count = 0;
-  for (const auto& chunk : chunks) count += static_cast<std::int64_t>(chunk.size());
+  for (const auto& chunk : chunks) count += size_of(chunk);
   return count;
 }
 
@@ -215,6 +241,35 @@ Result<CalibrationTokens> calibration_tokens(const Model& model, std::string_vie
   return out;
 }
 
+Result<CalibrationTokens> draw_tokens(const Model& model, std::span<const std::string> texts,
+                                      const DrawnTokens& options) {
+  CalibrationTokens out;
+  out.chunk_size =
+      model.generates() ? std::min(options.piece, model.context_length()) : model.context_length();
+  std::vector<std::size_t> order(texts.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  Random random(1);
+  random.shuffle(std::span(order));
+  std::int64_t count = 0;
+  if (model.generates()) {
+    for (const std::string& text : texts) add_pieces(model, text, out.chunk_size, out.chunks);
+    random.shuffle(std::span(out.chunks));
+  } else {
+    for (std::size_t i = 0; i < order.size() && count < options.most; ++i) {
+      out.chunks.push_back(model.tokenizer().encode(texts[order[i]], out.chunk_size).ids);
+      count += size_of(out.chunks.back());
+    }
+  }
+  if (out.chunks.empty())
+    return fail(ErrorCode::kUsage, "no texts to measure on: name some with --data");
+  std::size_t kept = 1;
+  count = size_of(out.chunks.front());
+  while (kept < out.chunks.size() && count + size_of(out.chunks[kept]) <= options.most)
+    count += size_of(out.chunks[kept++]);
+  out.chunks.resize(kept);
+  return out;
+}
+
 std::string builtin_calibration_text() {
   std::string text;
   for (const std::string_view part : kTexts) text += fmt::format("{}\n\n", part);
@@ -232,7 +287,7 @@ CalibrationTokens hold_out(CalibrationTokens& tokens, std::int64_t wanted_tokens
   const std::size_t most = tokens.chunks.size() / 2;
   std::int64_t count = 0;
   while (held.chunks.size() < most && (held.chunks.empty() || count < wanted_tokens)) {
-    count += static_cast<std::int64_t>(tokens.chunks.back().size());
+    count += size_of(tokens.chunks.back());
     held.chunks.push_back(std::move(tokens.chunks.back()));
     tokens.chunks.pop_back();
   }

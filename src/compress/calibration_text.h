@@ -28,6 +28,15 @@ struct CalibrationTokens {
 Result<CalibrationTokens> calibration_tokens(const Model& model, std::string_view text,
                                              std::int64_t chunk, std::int64_t limit);
 
+// Pieces of texts that are each whole, drawn by a fixed seed from all of them: at most `most`
+// tokens, or the first piece alone. Texts of decoders are cut into pieces of at most `piece`
+// tokens, which begin as texts do. Errors: kUsage without texts.
+struct DrawnTokens {
+  std::int64_t most = 4096, piece = 128;
+};
+Result<CalibrationTokens> draw_tokens(const Model& model, std::span<const std::string> texts,
+                                      const DrawnTokens& options);
+
 // What stands in for a text of the user's: prose, talk, news, law, medicine, code, tables, numbers,
 // of our own writing. About 2,000 tokens.
 std::string builtin_calibration_text();

@@ -1,12 +1,12 @@
 // A model that is looked into: any values of its graph, or of a graph with parts left out, for
-// tokens of the user's texts. Everything is computed in f32, whatever the file's types.
+// chunks of tokens. Everything is computed in f32, whatever the file's types.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,50 +17,41 @@
 
 namespace tack {
 
-// Pieces of texts, drawn by a fixed seed from all of them: at most `most` tokens, or all of the
-// shortest choice of one. Texts of decoders are cut into pieces of at most `piece` tokens, which
-// begin as texts do.
-struct ProbeTokens {
-  std::int64_t most = 4096, piece = 128;
-};
-std::vector<Tokens> probe_inputs(const Model& model, std::span<const std::string> texts,
-                                 const ProbeTokens& tokens);
-
 class GraphProbe {
  public:
-  // Loads the model's weights as f32. Errors: kUsage for no inputs.
-  static Result<std::unique_ptr<GraphProbe>> create(const Model& model, std::vector<Tokens> inputs,
-                                                    int threads);
+  // Another tensor in place of a weight's, or null: its own.
+  using Replace = std::function<const TensorView*(std::string_view weight)>;
 
-  // Values of one batch: [rows, cols] of each output asked for, by their order.
-  using Visit = std::function<Status(std::int64_t batch, std::span<const std::span<const float>>)>;
+  // Loads the model's weights as f32. `threads` 0: all usable cores. `replace` may be empty.
+  static Result<std::unique_ptr<GraphProbe>> create(const Model& model, int threads,
+                                                    const Replace& replace = {});
+
+  // Values of the next `chunks`: [rows, cols] of each output asked for, by their order.
+  using Visit =
+      std::function<Status(std::size_t chunks, std::span<const std::span<const float>> values)>;
   // Runs a graph with the model's weights (its own, or without_layers() of it), batch by batch. The
-  // results are the same for any number of threads. Errors: interruption, those of `visit`.
-  // `most_tokens`: no batch begins behind so many; 0: all.
-  Status run(const graph::Graph& graph, std::span<const graph::ValueId> outputs, const Visit& visit,
+  // results are the same for any number of threads. `most_tokens`: no batch begins behind so many;
+  // 0: all. Errors: those of `visit`, which may end it.
+  Status run(const graph::Graph& graph, std::span<const graph::ValueId> outputs,
+             std::span<const std::vector<TokenId>> chunks, const Visit& visit,
              std::int64_t most_tokens = 0);
 
   // A weight of the model's graph, to read and to change.
   std::vector<float>& weight(graph::WeightId id) {
     return weights_[static_cast<std::size_t>(id.index)];
   }
-  std::int64_t tokens() const { return tokens_; }
-  std::int64_t texts() const { return static_cast<std::int64_t>(inputs_.size()); }
   ThreadPool& pool() { return pool_; }
 
  private:
-  struct Batch {
-    std::vector<std::int32_t> ids, type_ids;
-    std::vector<std::int64_t> starts = {0};
-  };
   explicit GraphProbe(int threads) : pool_(threads) {}
-  void make_batches();
 
-  std::vector<Tokens> inputs_;
   std::vector<std::vector<float>> weights_;  // by number
-  std::vector<Batch> batches_;
-  std::int64_t tokens_ = 0, longest_ = 0;
   ThreadPool pool_;
 };
+
+// A batch has so many tokens at most; a longer chunk is run alone.
+constexpr std::int64_t kProbeBatch = 512;
+// How many of `chunks`, from the first on, are run together.
+std::size_t chunks_at_once(std::span<const std::vector<TokenId>> chunks);
 
 }  // namespace tack

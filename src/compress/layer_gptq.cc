@@ -18,17 +18,10 @@ LayerGptq::LayerGptq(std::shared_ptr<const Model> model, const CalibrationTokens
       tokens_(tokens),
       memory_(memory),
       progress_(std::move(progress)),
-      pool_(pool) {
-  std::map<std::int32_t, std::size_t> by_value;
-  const graph::Graph& graph = model_->graph();
-  for (const graph::Node& node : graph.nodes())
-    if (const auto* op = std::get_if<graph::Linear>(&node.op)) {
-      const graph::Weight& weight = graph.weight(op->weight);
-      const auto [found, added] = by_value.try_emplace(node.inputs[0].index, inputs_.size());
-      if (added) inputs_.push_back({{}, weight.shape.back()});
-      inputs_[found->second].weights.push_back(weight.name);
-      reads_[weight.name] = found->second;
-    }
+      pool_(pool),
+      inputs_(shared_inputs(model_->graph())) {
+  for (std::size_t i = 0; i < inputs_.size(); ++i)
+    for (const std::string_view weight : inputs_[i].weights) reads_[std::string(weight)] = i;
 }
 
 bool LayerGptq::serves(std::string_view weight, DType dtype) const {
@@ -38,10 +31,10 @@ bool LayerGptq::serves(std::string_view weight, DType dtype) const {
 Status LayerGptq::measure_from(std::string_view weight) {
   factors_.clear();
   const std::size_t first = reads_.find(weight)->second;
-  std::set<std::string, std::less<>> wanted;
+  std::set<std::string_view> wanted;
   std::size_t end = first, bytes = 0;
   for (; end < inputs_.size(); ++end) {
-    const auto size = static_cast<std::size_t>(inputs_[end].size);
+    const auto size = static_cast<std::size_t>(inputs_[end].cols);
     bytes += 2 * size * size * sizeof(float);  // the factor beside it
     if (end > first && bytes > memory_) break;
     wanted.insert(inputs_[end].weights.begin(), inputs_[end].weights.end());

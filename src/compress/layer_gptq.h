@@ -15,6 +15,7 @@
 #include "base/thread_pool.h"
 #include "compress/calibration_text.h"
 #include "compress/hessian.h"
+#include "compress/probe.h"
 #include "models/model.h"
 
 namespace tack {
@@ -40,11 +41,7 @@ class LayerGptq {
   const std::size_t memory_;
   const std::function<void(std::int64_t done, std::int64_t total)> progress_;
   ThreadPool& pool_;
-  struct Input {
-    std::vector<std::string> weights;
-    std::int64_t size = 0;
-  };
-  std::vector<Input> inputs_;                              // in the graph's order
+  const std::vector<SharedInput> inputs_;
   std::map<std::string, std::size_t, std::less<>> reads_;  // by weight: its input
   std::map<std::size_t, HessianFactor> factors_;           // by input
 };

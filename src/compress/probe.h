@@ -1,8 +1,9 @@
 // A model that is run to be looked into: chunks of tokens go in, what its linear layers read can be
-// watched, outputs come out, and weights can be replaced. A decoder runs in the engine with exact
-// weights, an encoder as a graph for training, both in f32.
+// watched, an output's rows come out, and weights can be replaced. A decoder runs in the engine
+// with exact weights, an encoder as a graph for training (graph_probe.h), both in f32.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,35 +17,31 @@
 
 namespace tack {
 
+// A value that linear layers read, and the weights of those that do.
+struct SharedInput {
+  graph::ValueId value;
+  std::int64_t cols = 0;
+  std::vector<std::string_view> weights;  // names in the graph
+};
+// All of them, in the graph's order.
+std::vector<SharedInput> shared_inputs(const graph::Graph& graph);
+
 struct ProbeOptions {
-  int threads = 0;           // 0: all usable cores; no bit depends on it
-  std::int64_t longest = 0;  // tokens of a chunk
-  bool outputs = true;       // wanted: a decoder's logits are not computed otherwise
-  bool exact = true;         // of a decoder; else it computes as it would for a user
+  int threads = 0;  // 0: all usable cores; no bit depends on it
+  // Of the graph; of a decoder "logits" alone. Empty: none is wanted, nor computed.
+  std::string_view output;
+  bool exact = true;  // of a decoder; else it computes as it would for a user
   std::function<void(const LinearInputs&)> observe;
   std::function<const TensorView*(std::string_view weight)> replace;
 };
 
-class Probe {
- public:
-  // What its outputs are: how two models differ is the divergence of probabilities, or the angle
-  // between vectors.
-  enum class Output : std::uint8_t { kLogits, kVectors };
+// Rows of the output that come of the next `chunks`: one for a token, or of a pooled output for a
+// chunk. Valid until it returns.
+using ProbeVisit = std::function<Status(std::size_t chunks, std::span<const float> rows)>;
 
-  static Result<std::unique_ptr<Probe>> create(std::shared_ptr<const Model> model,
-                                               const ProbeOptions& options);
-  virtual ~Probe() = default;
-
-  // Tokens that fit one run().
-  virtual std::int64_t batch() const = 0;
-  virtual Output output() const = 0;
-  virtual std::int64_t width() const = 0;  // columns of the outputs
-  // Outputs of the chunks, one after another: a row for a token (decoders, taggers) or a chunk.
-  // Valid until the next call.
-  virtual Result<std::span<const float>> run(std::span<const std::vector<TokenId>> chunks) = 0;
-};
-
-// How many of `chunks`, from the first on, fit one run().
-std::size_t chunks_at_once(const Probe& probe, std::span<const std::vector<TokenId>> chunks);
+// Runs the chunks, some at a time. Errors: chunks longer than the model takes (kUsage); those of
+// `visit`, which may end it.
+Status run_probe(const std::shared_ptr<const Model>& model, const ProbeOptions& options,
+                 std::span<const std::vector<TokenId>> chunks, const ProbeVisit& visit);
 
 }  // namespace tack

@@ -7,7 +7,7 @@
 
 #include <fmt/ranges.h>
 
-#include "compress/graph_divergence.h"
+#include "compress/divergence.h"
 #include "compress/prune_vocabulary.h"
 #include "models/layers.h"
 
@@ -35,7 +35,7 @@ Status check_count(const Model& model, std::int64_t keep, std::int64_t unit) {
 }
 
 // The neighbours whose loss harms least, of those that are left.
-Result<LayerPruning::Step> least_harm(const Model& model, GraphDivergence& divergence,
+Result<LayerPruning::Step> least_harm(const Model& model, const GraphDivergence& divergence,
                                       const std::vector<bool>& dropped, std::int64_t unit) {
   const std::vector<std::int64_t> left = kept_layers(dropped);
   std::optional<LayerPruning::Step> best;
@@ -58,11 +58,11 @@ Status choose(const Model& model, std::span<const std::string> texts, const Laye
   const std::int64_t unit = layer_unit(model);
   if (choice.drop.empty()) TACK_RETURN_IF_ERROR(check_count(model, choice.keep, unit));
   if (texts.empty() && !choice.drop.empty()) return {};
-  TACK_TRY(const auto probe,
-           GraphProbe::create(model, probe_inputs(model, texts, {.most = divergence_tokens(model)}),
-                              choice.threads));
-  result.tokens = probe->tokens();
-  TACK_TRY(GraphDivergence divergence, GraphDivergence::create(model, *probe));
+  TACK_TRY(const CalibrationTokens tokens,
+           draw_tokens(model, texts, {.most = divergence_tokens(model)}));
+  TACK_TRY(const auto probe, GraphProbe::create(model, choice.threads));
+  result.tokens = tokens.tokens();
+  TACK_TRY(const GraphDivergence divergence, GraphDivergence::create(model, *probe, tokens));
   const auto report = [&](const LayerPruning::Step& step) {
     if (choice.message)
       choice.message(fmt::format("without layer{} {}: {} {:.5f}", step.layers.size() > 1 ? "s" : "",

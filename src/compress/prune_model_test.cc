@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "compress/graph_divergence.h"
+#include "compress/divergence.h"
 #include "compress/made_up_model.h"
 #include "compress/prune_layers.h"
 #include "compress/prune_width.h"
@@ -73,9 +73,10 @@ double kl(std::span<const float> base, std::span<const float> other) {
 TEST_F(PruneModel, TheLayerOfLeastHarmGoes) {
   const auto model = llama({.layers = 4});
   const std::vector<std::string> texts = {"my card has not arrived yet, please help"};
-  const auto inputs = probe_inputs(*model, texts, {.most = 60, .piece = 60});
-  ASSERT_EQ(inputs.size(), 1U);
-  const auto whole = logits(model, inputs[0].ids);
+  const auto tokens = *draw_tokens(*model, texts, {.most = 60, .piece = 60});
+  ASSERT_EQ(tokens.chunks.size(), 1U);
+  const std::vector<TokenId>& ids = tokens.chunks[0];
+  const auto whole = logits(model, ids);
   const auto width = static_cast<std::size_t>(model->vocab_size());
   std::vector<double> harm;
   for (std::int64_t gone = 0; gone < 4; ++gone) {
@@ -85,15 +86,15 @@ TEST_F(PruneModel, TheLayerOfLeastHarmGoes) {
     const auto draft = with_layers(*model, keep);
     ASSERT_TRUE(draft) << draft.error().message;
     ASSERT_TRUE(draft->write(out()));
-    const auto rest = logits(*Model::open(out()), inputs[0].ids);
+    const auto rest = logits(*Model::open(out()), ids);
     double sum = 0;
-    for (std::size_t t = 0; t < inputs[0].ids.size(); ++t)
+    for (std::size_t t = 0; t < ids.size(); ++t)
       sum +=
           kl(std::span(whole).subspan(t * width, width), std::span(rest).subspan(t * width, width));
-    harm.push_back(sum / static_cast<double>(inputs[0].ids.size()));
+    harm.push_back(sum / static_cast<double>(ids.size()));
   }
-  auto probe = *GraphProbe::create(*model, inputs, 2);
-  auto divergence = *GraphDivergence::create(*model, *probe);
+  auto probe = *GraphProbe::create(*model, 2);
+  const auto divergence = *GraphDivergence::create(*model, *probe, tokens);
   for (std::size_t gone = 0; gone < 4; ++gone) {
     std::vector<bool> dropped(4);
     dropped[gone] = true;
@@ -163,8 +164,9 @@ TEST_F(PruneModel, FeedForwardLayersOfADecoder) {
   EXPECT_EQ(layer_width(*pruned).ffn, 64);
   EXPECT_EQ(*pruned->gguf()->integer("llama.feed_forward_length"), 64);
   // Its own predictions are as far from the whole model's as was said.
-  auto probe = *GraphProbe::create(*model, probe_inputs(*model, texts, {.most = 4096}), 1);
-  auto whole = *GraphDivergence::create(*model, *probe);
+  const auto tokens = *draw_tokens(*model, texts, {.most = 4096});
+  auto probe = *GraphProbe::create(*model, 1);
+  const auto whole = *GraphDivergence::create(*model, *probe, tokens);
   EXPECT_GT(pruning->harm, 0);
   EXPECT_NEAR(*whole.of(model->graph()), 0, 1e-6);
   const std::vector<TokenId> ids = model->tokenizer().encode(texts[2]).ids;

@@ -4,7 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "compress/graph_divergence.h"
+#include "base/interrupt.h"
+#include "compress/divergence.h"
 #include "compress/prune_columns.h"
 #include "compress/prune_layers.h"
 #include "compress/prune_vocabulary.h"
@@ -63,8 +64,9 @@ Status check_choice(const Model& model, const WidthChoice& choice, bool& in_bloc
 
 class WidthPruner {
  public:
-  WidthPruner(const Model& model, const WidthChoice& choice, GraphProbe& probe)
-      : model_(model), choice_(choice), probe_(probe) {}
+  WidthPruner(const Model& model, const WidthChoice& choice, const CalibrationTokens& tokens,
+              GraphProbe& probe)
+      : model_(model), choice_(choice), tokens_(tokens), probe_(probe) {}
 
   Status run(WidthPruning& result) {
     const std::int64_t layers = layer_count(model_);
@@ -107,8 +109,9 @@ class WidthPruner {
     const std::int64_t cols = model_.graph().value(reader.input).cols;
     SecondMoments moments(cols);
     TACK_RETURN_IF_ERROR(
-        probe_.run(model_.graph(), {&reader.input, 1},
-                   [&](std::int64_t, std::span<const std::span<const float>> x) -> Status {
+        probe_.run(model_.graph(), {&reader.input, 1}, tokens_.chunks,
+                   [&](std::size_t, std::span<const std::span<const float>> x) -> Status {
+                     if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
                      moments.add(x[0], probe_.pool());
                      return {};
                    }));
@@ -138,6 +141,7 @@ class WidthPruner {
 
   const Model& model_;
   const WidthChoice& choice_;
+  const CalibrationTokens& tokens_;
   GraphProbe& probe_;
   WidthCut cut_;
 };
@@ -150,11 +154,11 @@ Result<WidthPruning> prune_width(const Model& model, std::span<const std::string
   TACK_RETURN_IF_ERROR(check_choice(model, choice, result.refit_as_f16));
   // Second moments of n columns want a few times n tokens.
   const std::int64_t most = std::clamp<std::int64_t>(4 * layer_width(model).ffn, 4096, 16384);
-  TACK_TRY(const auto probe,
-           GraphProbe::create(model, probe_inputs(model, texts, {.most = most}), choice.threads));
-  result.tokens = probe->tokens();
-  TACK_TRY(GraphDivergence divergence, GraphDivergence::create(model, *probe));
-  WidthPruner pruner(model, choice, *probe);
+  TACK_TRY(const CalibrationTokens tokens, draw_tokens(model, texts, {.most = most}));
+  TACK_TRY(const auto probe, GraphProbe::create(model, choice.threads));
+  result.tokens = tokens.tokens();
+  TACK_TRY(const GraphDivergence divergence, GraphDivergence::create(model, *probe, tokens));
+  WidthPruner pruner(model, choice, tokens, *probe);
   TACK_RETURN_IF_ERROR(pruner.run(result));
   TACK_TRY(result.harm, divergence.of(model.graph()));
   TACK_TRY(GgufDraft draft, with_width(model, pruner.cut()));

@@ -145,16 +145,14 @@ Result<GgufWriter> Quantizable::writer(const QuantizationPlan& plan, const Sourc
   for (const Tensor& tensor : tensors_) {
     const graph::Weight& weight = *tensor.weight;
     const DType type = plan.types.find(weight.name)->second;
-    GgufWriter::Source bytes = [](const GgufWriter::Sink&) -> Status { return {}; };
-    if (source)
-      bytes = [source, &tensor, type](const GgufWriter::Sink& sink) -> Status {
-        Status status = source(tensor, type, sink);
-        if (!status)
-          return std::unexpected(
-              std::move(status).error().in(fmt::format("tensor '{}'", tensor.weight->name)));
-        return {};
-      };
-    writer.add_tensor_source(weight.name, type, weight.shape, std::move(bytes));
+    writer.add_tensor_source(weight.name, type, weight.shape,
+                             [source, &tensor, type](const GgufWriter::Sink& sink) -> Status {
+                               Status status = source(tensor, type, sink);
+                               if (!status)
+                                 return std::unexpected(std::move(status).error().in(
+                                     fmt::format("tensor '{}'", tensor.weight->name)));
+                               return {};
+                             });
   }
   for (const auto& [name, values] : model_->constants()) {
     const auto bytes = std::as_bytes(std::span(values));
@@ -162,6 +160,28 @@ Result<GgufWriter> Quantizable::writer(const QuantizationPlan& plan, const Sourc
                       {bytes.begin(), bytes.end()});
   }
   return writer;
+}
+
+Result<std::uint64_t> Quantizable::bytes_beside() const {
+  if (!beside_) {
+    const QuantizationPlan any = mixed({});
+    TACK_TRY(const GgufWriter unwritten, writer(any, nullptr));
+    TACK_TRY(const std::uint64_t bytes, unwritten.file_bytes());
+    beside_ = bytes - weight_bytes(any);
+  }
+  return *beside_;
+}
+
+Result<std::uint64_t> Quantizable::file_bytes(const QuantizationPlan& plan) const {
+  TACK_TRY(const std::uint64_t beside, bytes_beside());
+  return beside + weight_bytes(plan);
+}
+
+std::uint64_t Quantizable::weight_bytes(const QuantizationPlan& plan) const {
+  std::uint64_t bytes = 0;
+  for (const Tensor& tensor : tensors_)
+    bytes += stored_bytes(plan.types.find(tensor.weight->name)->second, tensor.weight->shape);
+  return bytes;
 }
 
 }  // namespace tack

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,21 +49,28 @@ class Quantizable {
 
   // How a tensor's bytes are made: gives them to the sink.
   using Source = std::function<Status(const Tensor& tensor, DType type, const GgufWriter::Sink&)>;
-  // Everything but bytes that `source` makes when the file is written. `source` may be null to
-  // learn the size of the file.
+  // Everything but bytes that `source` makes when the file is written.
   Result<GgufWriter> writer(const QuantizationPlan& plan, const Source& source) const;
+  // Bytes of the file that it writes. Cheap but for the first after a set().
+  Result<std::uint64_t> file_bytes(const QuantizationPlan& plan) const;
+  // Of these, all that are not the weights': the same whatever the types are.
+  Result<std::uint64_t> bytes_beside() const;
 
   // Keys set in the file beside the model's own.
   void set(std::string key, GgufValue value) {
     extra_.emplace_back(std::move(key), std::move(value));
+    beside_.reset();
   }
 
  private:
+  std::uint64_t weight_bytes(const QuantizationPlan& plan) const;
+
   std::filesystem::path path_;
   std::shared_ptr<const Model> model_;
   const Architecture* architecture_ = nullptr;
   std::vector<Tensor> tensors_;
   std::vector<std::pair<std::string, GgufValue>> extra_;
+  mutable std::optional<std::uint64_t> beside_;  // bytes_beside(), once it was asked for
 };
 
 // Bytes of a tensor in a file, with what fills it up.

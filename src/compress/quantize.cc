@@ -1,7 +1,6 @@
 #include "compress/quantize.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <numeric>
@@ -312,17 +311,12 @@ class Quantization {
     return {};
   }
 
-  Result<std::uint64_t> bytes_of(const QuantizationPlan& plan) const {
-    TACK_TRY(const GgufWriter writer, quantizable_->writer(plan, nullptr));
-    return writer.file_bytes();
-  }
-
   // What files of one type would take.
   Status list_uniform() {
     for (const char* type : {"q4_0", "q4_k", "q5_k", "q6_k", "q8_0", "f16"}) {
       std::int64_t others = 0;
       TACK_TRY(const QuantizationPlan plan, quantizable_->uniform(type, others));
-      TACK_TRY(const std::uint64_t bytes, bytes_of(plan));
+      TACK_TRY(const std::uint64_t bytes, quantizable_->file_bytes(plan));
       report_.uniform_bytes.emplace_back(type, bytes);
     }
     return {};
@@ -451,7 +445,7 @@ class Quantization {
     TACK_RETURN_IF_ERROR(check_budget());
     TACK_TRY(const auto sensitivity, measure_sensitivities());
     TACK_TRY(const auto all, choices(sensitivity));
-    TACK_TRY(const std::uint64_t fixed, bytes_beside(all));
+    TACK_TRY(const std::uint64_t fixed, quantizable_->bytes_beside());
     const auto chosen = allocate(all, budget() - fixed);
     if (!chosen) return fail("no types fit {} bytes", budget());  // check_budget() saw that they do
     Types open;
@@ -473,7 +467,7 @@ class Quantization {
         smallest[tensor.weight->name] = std::ranges::min(tensor.possible, {}, [&](DType type) {
           return stored_bytes(type, tensor.weight->shape);
         });
-    TACK_TRY(const std::uint64_t least, bytes_of(quantizable_->mixed(smallest)));
+    TACK_TRY(const std::uint64_t least, quantizable_->file_bytes(quantizable_->mixed(smallest)));
     if (least > budget())
       return fail(
           ErrorCode::kUsage,
@@ -482,18 +476,6 @@ class Quantization {
           budget(), least, static_cast<double>(least) / 1e6,
           8 * static_cast<double>(least) / static_cast<double>(report_.weights));
     return {};
-  }
-
-  // Bytes of the file that no choice changes.
-  Result<std::uint64_t> bytes_beside(std::span<const TensorChoices> all) const {
-    Types first;
-    std::uint64_t chosen = 0;
-    for (std::size_t t = 0; t < all.size(); ++t) {
-      if (quantizable_->tensors()[t].open) first[all[t].name] = all[t].types.front().dtype;
-      chosen += all[t].types.front().bytes;
-    }
-    TACK_TRY(const std::uint64_t bytes, bytes_of(quantizable_->mixed(first)));
-    return bytes - chosen;
   }
 
   // --- the end
@@ -505,7 +487,7 @@ class Quantization {
                                  element_count(tensor.weight->shape),
                                  stored_bytes(to, tensor.weight->shape)});
     }
-    TACK_TRY(report_.bytes, bytes_of(plan_));
+    TACK_TRY(report_.bytes, quantizable_->file_bytes(plan_));
     return {};
   }
 
@@ -594,24 +576,6 @@ Result<QuantizeMethod> parse_quantize_method(std::string_view name) {
        {QuantizeMethod::kRtn, QuantizeMethod::kImportance, QuantizeMethod::kGptq})
     if (name == method_name(method)) return method;
   return fail(ErrorCode::kUsage, "unknown method '{}': choose rtn, importance or gptq", name);
-}
-
-Result<std::uint64_t> parse_size(std::string_view text) {
-  const auto wrong = [&] {
-    return fail(ErrorCode::kUsage, "'{}' is no size: write 4.2MB, 4200000 or 1.5GiB", text);
-  };
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || !(number > 0)) return wrong();
-  std::string unit(end, text.data() + text.size());
-  std::erase(unit, ' ');
-  std::ranges::transform(unit, unit.begin(), [](unsigned char c) { return std::tolower(c); });
-  const std::map<std::string, double> units = {
-      {"", 1},    {"b", 1},    {"k", 1e3},       {"kb", 1e3},      {"m", 1e6},      {"mb", 1e6},
-      {"g", 1e9}, {"gb", 1e9}, {"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}};
-  const auto found = units.find(unit);
-  if (found == units.end() || number * found->second > 1e18) return wrong();
-  return static_cast<std::uint64_t>(number * found->second);
 }
 
 double QuantizeReport::bits_per_weight() const {

@@ -81,7 +81,4 @@ Result<QuantizeReport> quantize_model(const std::filesystem::path& from,
                                       const std::filesystem::path& to,
                                       const QuantizeOptions& options);
 
-// "4.2MB", "4200000", "1.5GiB": bytes.
-Result<std::uint64_t> parse_size(std::string_view text);
-
 }  // namespace tack

@@ -230,7 +230,7 @@ class Search {
   }
 
   Status make_kind() {
-    CompressKindOptions kind{.original = options_.model,
+    CompressKindOptions kind{.original = model_,
                              .training = task_.training,
                              .temperature = task_.teacher.temperature,
                              .labels = task_.teacher.labels,

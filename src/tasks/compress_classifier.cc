@@ -53,8 +53,8 @@ class Classifier : public CompressKind {
                const std::string& quantized, const std::string& label,
                const std::filesystem::path& out) override {
     if (!teaching_) {
-      TACK_TRY(teaching_, ask_teachers({options_.original}, data_.train.label_names, data_.train,
-                                       {}, options_.temperature, options_.threads));
+      TACK_TRY(teaching_, ask_teachers({options_.original->path()}, data_.train.label_names,
+                                       data_.train, {}, options_.temperature, options_.threads));
       teaching_->labels = options_.labels;
     }
     const TemporaryFile cut(out, ".cut"), encoder(out, ".encoder");
@@ -81,22 +81,28 @@ class Classifier : public CompressKind {
 
 Result<std::unique_ptr<CompressKind>> compress_classifier(const Task& task, const Data& data,
                                                           const CompressKindOptions& options) {
-  TACK_TRY(auto predictor, TaskPredictor::open(options.original, {.threads = 1}));
-  std::vector<std::string> theirs = predictor->labels(), ours = data.train.label_names;
+  const Model& original = *options.original;
+  const std::string path = original.path().string();
+  if (original.labels().empty())
+    return fail(ErrorCode::kUsage,
+                "{} is an encoder without labels: make a task model of it with `tack build`", path);
+  TACK_TRY(const auto heads, task_heads(original));
+  TACK_RETURN_IF_ERROR(find_head(heads, "", path));
+  std::vector<std::string> theirs = original.labels(), ours = data.train.label_names;
   std::ranges::sort(theirs);
   std::ranges::sort(ours);
   if (theirs != ours) {
     std::vector<std::string> apart;
     std::ranges::set_symmetric_difference(theirs, ours, std::back_inserter(apart));
     return fail(ErrorCode::kUsage,
-                "{}: its labels are not those of the rows: '{}' is in one of them only",
-                options.original.string(), apart.front());
+                "{}: its labels are not those of the rows: '{}' is in one of them only", path,
+                apart.front());
   }
-  if (predictor->multilabel() == data.train.label_sets.empty())
-    return fail(ErrorCode::kUsage, "{}: it gives {} a text, the rows have {}",
-                options.original.string(),
-                predictor->multilabel() ? "any number of labels" : "one label",
-                predictor->multilabel() ? "one" : "any number");
+  const bool any_number = heads.front().calibration.multilabel;
+  if (any_number == data.train.label_sets.empty())
+    return fail(ErrorCode::kUsage, "{}: it gives {} a text, the rows have {}", path,
+                any_number ? "any number of labels" : "one label",
+                any_number ? "one" : "any number");
   return std::make_unique<Classifier>(task, data, options);
 }
 

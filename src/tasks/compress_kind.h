@@ -26,7 +26,7 @@ struct Trial {
 };
 
 struct CompressKindOptions {
-  std::filesystem::path original;
+  std::shared_ptr<const Model> original;
   TrainSettings training;
   double temperature = 2, labels = 0.3;  // TeacherSettings
   int threads = 1;

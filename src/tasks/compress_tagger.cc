@@ -27,7 +27,6 @@ class SpanTagger : public CompressKind {
   Status teach(const std::filesystem::path& start, const StudentShape& shape,
                const std::string& quantized, const std::string& label,
                const std::filesystem::path& out) override {
-    TACK_TRY(const auto teacher, Model::open(options_.original));
     const TemporaryFile cut(out, ".cut"), encoder(out, ".encoder");
     TACK_TRY(const Lesson lesson, prepare(start, shape, quantized, label, out, cut.path()));
     TeacherSettings teaching = task_.teacher;
@@ -35,9 +34,10 @@ class SpanTagger : public CompressKind {
     teaching.temperature = options_.temperature;
     teaching.labels = options_.labels;
     const TagRules rules = bio_rules(data_.train.span_names);
-    TACK_TRY(const TrainedTagger trained,
-             train_tagger(lesson.student.model, rules, data_.train, data_.validation,
-                          lesson.settings, teacher, teaching, encoder.path(), lesson.tuning));
+    TACK_TRY(
+        const TrainedTagger trained,
+        train_tagger(lesson.student.model, rules, data_.train, data_.validation, lesson.settings,
+                     options_.original, teaching, encoder.path(), lesson.tuning));
     Json calibration = Json::object();
     BuildResult ignored;
     if (trained.label)
@@ -57,10 +57,11 @@ class SpanTagger : public CompressKind {
 
 Result<std::unique_ptr<CompressKind>> compress_tagger(const Task& task, const Data& data,
                                                       const CompressKindOptions& options) {
-  TACK_RETURN_IF_ERROR(Tagger::open(options.original, {.threads = 1}));
+  const std::string path = options.original->path().string();
+  if (options.original->tags().empty()) return fail(ErrorCode::kUsage, "{}: is no tagger", path);
   if (data.train.spans.empty())
     return fail(ErrorCode::kUsage, "{} marks spans, and the rows have none: name their column",
-                options.original.string());
+                path);
   return std::make_unique<SpanTagger>(task, data, options);
 }
 

@@ -338,7 +338,8 @@ BlockParts fit_line_block(const Values& values) {
 }
 
 // Blocks of 256 in groups whose scales, and offsets, are codes times those of the block. Which
-// codes is decided by the error that is left when the values take their nearest codes.
+// codes is decided by the error that is left when the values take their nearest codes. Two kinds of
+// groups say how one is fitted and chosen, fit_groups() searches.
 
 // A block whose codes are not given yet, and its error.
 struct Draft {
@@ -347,9 +348,12 @@ struct Draft {
 };
 
 // Q3_K, Q6_K, IQ4_XS.
-template <typename Codes, int kGroup, int kLeastScale, int kMostScale>
+template <typename ItsCodes, int kGroupSize, int kLeastScale, int kMostScale>
 struct ScaleGroups {
-  static constexpr int kGroups = kMostValues / kGroup;
+  using Codes = ItsCodes;
+  using Wanted = float;  // a group's scale
+  static constexpr int kGroup = kGroupSize, kGroups = kMostValues / kGroup;
+  static constexpr int kStarts = 6;
   // Scale codes that are tried for a group: around the one wanted.
   static constexpr std::size_t kNear = 4;
 
@@ -370,10 +374,13 @@ struct ScaleGroups {
     return tried.error[best];
   }
 
-  static void choose_all(const Values& values, const float* wanted, Draft& draft) {
-    draft.error = 0;
+  // The largest gets the code furthest from zero, or one a little nearer: the others then round
+  // better or worse.
+  static void begin(int start, const float* wanted, BlockParts& parts) {
+    float most = 0;
     for (int g = 0; g < kGroups; ++g)
-      draft.error += choose(values.from(g * kGroup), wanted[g], g, draft.parts);
+      if (std::fabs(wanted[g]) > std::fabs(most)) most = wanted[g];
+    parts.scale = rounded_to_f16(most / static_cast<float>(kLeastScale + start));
   }
 
   // The block's scale of least error for the codes it has.
@@ -388,39 +395,17 @@ struct ScaleGroups {
     }
     if (squares > 0) parts.scale = rounded_to_f16(products / squares);
   }
-
-  static BlockParts fit(const Values& values) {
-    constexpr int kStarts = 6, kRounds = 3;
-    float wanted[kGroups], most = 0;
-    for (int g = 0; g < kGroups; ++g) {
-      wanted[g] = fit_group(values.from(g * kGroup));
-      if (std::fabs(wanted[g]) > std::fabs(most)) most = wanted[g];
-    }
-    // The largest gets the code furthest from zero, or one a little nearer: the others then round
-    // better or worse.
-    Draft best;
-    for (int start = 0; start < kStarts; ++start) {
-      Draft draft{.parts = {.values = kMostValues, .group = kGroup}};
-      draft.parts.scale = rounded_to_f16(most / static_cast<float>(kLeastScale + start));
-      choose_all(values, wanted, draft);
-      if (draft.error < best.error) best = draft;
-    }
-    for (int round = 0; round < kRounds; ++round) {
-      Draft draft = best;
-      improve(values, draft.parts);
-      choose_all(values, wanted, draft);
-      if (!(draft.error < best.error)) break;
-      best = draft;
-    }
-    give_codes<Codes>(values.x, best.parts);
-    return best.parts;
-  }
 };
 
 // Q2_K, Q4_K, Q5_K. Codes of scales and offsets go from 0 to kMostScale.
-template <int kMost, int kGroup, int kMostScale>
+template <int kMost, int kGroupSize, int kMostScale>
 struct LineGroups {
-  static constexpr int kGroups = kMostValues / kGroup;
+  using Codes = Even<0, kMost>;
+  using Wanted = Line;
+  static constexpr int kGroup = kGroupSize, kGroups = kMostValues / kGroup;
+  static constexpr int kScaleStarts = kMostScale > 15 ? 4 : 3,
+                       kOffsetStarts = kMostScale > 15 ? 1 : 2,
+                       kStarts = kScaleStarts * kOffsetStarts;
   static constexpr int kAway = kMostScale > 15 ? 1 : 2;  // to either side of the code wanted
   static constexpr int kSide = 2 * kAway + 1;
   static constexpr std::size_t kNear = std::size_t{kSide} * kSide;
@@ -449,16 +434,21 @@ struct LineGroups {
     return errors[best];
   }
 
-  static void choose_all(const Values& values, const Line* wanted, Draft& draft) {
-    draft.error = 0;
-    for (int g = 0; g < kGroups; ++g)
-      draft.error += choose(values.from(g * kGroup), wanted[g], g, draft.parts);
+  // The largest scale and offset get the largest codes, or some a little smaller.
+  static void begin(int start, const Line* wanted, BlockParts& parts) {
+    float scale = 0, offset = 0;
+    for (int g = 0; g < kGroups; ++g) {
+      scale = std::max(scale, wanted[g].scale);
+      offset = std::min(offset, wanted[g].offset);
+    }
+    parts.scale = rounded_to_f16(scale / static_cast<float>(kMostScale - start % kScaleStarts));
+    parts.offset = rounded_to_f16(offset / static_cast<float>(kMostScale - start / kScaleStarts));
   }
 
   // The block's scale and offset of least error for the codes it has: a regression on two
   // variables.
   static void improve(const Values& values, BlockParts& parts) {
-    give_codes<Even<0, kMost>>(values.x, parts);
+    give_codes<Codes>(values.x, parts);
     double aa = 0, ab = 0, bb = 0, xa = 0, xb = 0;
     for (int i = 0; i < kMostValues; ++i) {
       const int g = i / kGroup;
@@ -479,38 +469,40 @@ struct LineGroups {
     parts.scale = rounded_to_f16(scale);
     parts.offset = rounded_to_f16(offset);
   }
-
-  static BlockParts fit(const Values& values) {
-    constexpr int kScaleStarts = kMostScale > 15 ? 4 : 3, kOffsetStarts = kMostScale > 15 ? 1 : 2,
-                  kRounds = 3;
-    Line wanted[kGroups];
-    float scale = 0, offset = 0;
-    for (int g = 0; g < kGroups; ++g) {
-      wanted[g] = fit_group(values.from(g * kGroup));
-      scale = std::max(scale, wanted[g].scale);
-      offset = std::min(offset, wanted[g].offset);
-    }
-    Draft best;
-    for (int start = 0; start < kScaleStarts * kOffsetStarts; ++start) {
-      Draft draft{.parts = {.values = kMostValues, .group = kGroup}};
-      draft.parts.scale =
-          rounded_to_f16(scale / static_cast<float>(kMostScale - start % kScaleStarts));
-      draft.parts.offset =
-          rounded_to_f16(offset / static_cast<float>(kMostScale - start / kScaleStarts));
-      choose_all(values, wanted, draft);
-      if (draft.error < best.error) best = draft;
-    }
-    for (int round = 0; round < kRounds; ++round) {
-      Draft draft = best;
-      improve(values, draft.parts);
-      choose_all(values, wanted, draft);
-      if (!(draft.error < best.error)) break;
-      best = draft;
-    }
-    give_codes<Even<0, kMost>>(values.x, best.parts);
-    return best.parts;
-  }
 };
+
+// The codes of all groups for a block's scale and offset.
+template <typename Groups>
+void choose_all(const Values& values, const typename Groups::Wanted* wanted, Draft& draft) {
+  draft.error = 0;
+  for (int g = 0; g < Groups::kGroups; ++g)
+    draft.error += Groups::choose(values.from(g * Groups::kGroup), wanted[g], g, draft.parts);
+}
+
+// The best of several beginnings, improved while that helps.
+template <typename Groups>
+BlockParts fit_groups(const Values& values) {
+  constexpr int kRounds = 3;
+  typename Groups::Wanted wanted[Groups::kGroups];
+  for (int g = 0; g < Groups::kGroups; ++g)
+    wanted[g] = Groups::fit_group(values.from(g * Groups::kGroup));
+  Draft best;
+  for (int start = 0; start < Groups::kStarts; ++start) {
+    Draft draft{.parts = {.values = kMostValues, .group = Groups::kGroup}};
+    Groups::begin(start, wanted, draft.parts);
+    choose_all<Groups>(values, wanted, draft);
+    if (draft.error < best.error) best = draft;
+  }
+  for (int round = 0; round < kRounds; ++round) {
+    Draft draft = best;
+    Groups::improve(values, draft.parts);
+    choose_all<Groups>(values, wanted, draft);
+    if (!(draft.error < best.error)) break;
+    best = draft;
+  }
+  give_codes<typename Groups::Codes>(values.x, best.parts);
+  return best.parts;
+}
 
 using GroupsQ2K = LineGroups<3, 16, 15>;
 using GroupsQ3K = ScaleGroups<Even<-4, 3>, 16, -32, 31>;
@@ -552,19 +544,19 @@ BlockParts fit_block(DType dtype, const float* x, const float* importance) {
     case DType::kQ8_0:
       return fit_scale_block<Even<-127, 127>>(values);
     case DType::kQ2_K:
-      return GroupsQ2K::fit(values);
+      return fit_groups<GroupsQ2K>(values);
     case DType::kQ3_K:
-      return GroupsQ3K::fit(values);
+      return fit_groups<GroupsQ3K>(values);
     case DType::kQ4_K:
-      return GroupsQ4K::fit(values);
+      return fit_groups<GroupsQ4K>(values);
     case DType::kQ5_K:
-      return GroupsQ5K::fit(values);
+      return fit_groups<GroupsQ5K>(values);
     case DType::kQ6_K:
-      return GroupsQ6K::fit(values);
+      return fit_groups<GroupsQ6K>(values);
     case DType::kIQ4_NL:
       return fit_scale_block<Uneven>(values);
     case DType::kIQ4_XS:
-      return GroupsIQ4XS::fit(values);
+      return fit_groups<GroupsIQ4XS>(values);
     default:
       return {};
   }
