@@ -99,6 +99,13 @@ killed_at_checkpoint embedk.gguf.checkpoint "$tack" build embed.toml -o embedk.g
 good 'continued from a checkpoint' "$tack" build embed.toml -o embedk.gguf --threads 1
 vectors() { "$tack" embed "$1" few.csv | sha256sum; }
 same 'a killed training of an encoder' "$(vectors embedk.gguf)" "$(vectors embed.gguf)"
+# Made smaller: what its texts need, in fewer bits, half as wide and taught again.
+good 'wrote' "$tack" build embed.toml -o wide.gguf --set model.type=f16
+good 'chosen: 1 layer, ffn 768, q4_0, .*gate passed: MRR .*against the original passed: MRR .*wrote narrow.gguf' \
+  one_line "$tack" compress wide.gguf --task embed.toml --layers 1 --ffn 768 --types q4_0 --budget 2.5MB --margin 60 -o narrow.gguf
+good '^\[-?0\.' sh -c "echo hello | $tack embed narrow.gguf"
+good 'MRR .*before .*after ' one_line "$tack" show narrow.gguf
+bad 2 'is no task model: a task file of kind embed' "$tack" compress wide.gguf --data marks.csv --budget 3MB -o x.gguf
 awk 'BEGIN { print "text,positive,wrong,score"; for (i = 0; i < 60; ++i) printf "question %d about item %d,answer to question %d,item %d is blue,%d\n", i, i, i, i, i % 6 }' >pairs.csv
 printf '[task]\nkind = "embed"\n[data]\ntrain = "pairs.csv"\n[train]\nmethod = "full"\nepochs = 1\nbatch = 16\n' >pairs.toml
 printf '[student]\nlayers = 1\n' | cat pairs.toml - >small.toml

@@ -47,6 +47,12 @@ Result<Task> task_from_flags(const Options& options, const std::string& path) {
     return fail(ErrorCode::kUsage,
                 "compress needs labelled rows: --data FILE, or a task file: --task TASK.toml");
   TACK_TRY(const auto model, Model::open(path));
+  if (model->labels().empty() && model->tags().empty())
+    return fail(
+        ErrorCode::kUsage,
+        "{} is no task model: a task file of kind embed (--task) says what an encoder is "
+        "measured by; without a task tack quantize, tack prune and tack heal make it smaller",
+        path);
   Task task;
   task.name = model->name();
   TACK_TRY(task.train.format, parse_row_format(options.format));
@@ -98,10 +104,9 @@ Status run(Options& options) {
                     *flag);
     TACK_TRY(task, read_task(options.task_file, options.set));
   }
-  if (task.kind != TaskKind::kClassify && task.kind != TaskKind::kMultilabel &&
-      task.kind != TaskKind::kTag)
+  if (task.kind == TaskKind::kSpan || task.kind == TaskKind::kGenerate)
     return fail(ErrorCode::kUsage,
-                "compress takes tasks of kind classify, multilabel and tag, not {}",
+                "compress takes tasks of kind classify, multilabel, tag and embed, not {}",
                 task_kind_name(task.kind));
   if (!task.heads.empty())
     return fail(ErrorCode::kUsage, "compress takes models that answer one question");

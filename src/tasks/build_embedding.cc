@@ -17,10 +17,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-struct PairData {
-  PairSet train, validation, test;
-};
-
 // Texts of one label are measured against each other: some label must have two.
 Status check_measurable(const PairSet& pairs, const char* which, const char* remedy) {
   if (pairs.kind != PairKind::kLabel) return {};
@@ -30,6 +26,29 @@ Status check_measurable(const PairSet& pairs, const char* which, const char* rem
   return fail("{}: no label has two {} rows, so that one could find the other; {}", pairs.name,
               which, remedy);
 }
+
+const char* rows_name(PairKind kind) {
+  return kind == PairKind::kLabel ? "labelled texts" : "pairs";
+}
+
+Status ask_gate(const Task& task, const PairSet& test, int threads, BuildResult& result) {
+  const PairEvaluation& mine = *result.pairs;
+  // A correlation sorts the rows of every resample; its bound needs fewer of them.
+  const int resamples = mine.retrieval ? 10000 : 2000;
+  if (task.gate.floor)
+    result.gate = gate_statistic(mine.quality_name(), mine.rows(), mine.statistic(), nullptr,
+                                 {.floor = *task.gate.floor, .resamples = resamples});
+  if (task.gate.baseline) {
+    TACK_TRY(const auto path, resolve_model(*task.gate.baseline));
+    TACK_TRY(const PairEvaluation baseline, evaluate_pairs(path, test, threads));
+    result.gate =
+        gate_statistic(mine.quality_name(), mine.rows(), mine.statistic(), baseline.statistic(),
+                       {.margin = task.gate.margin, .resamples = resamples});
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<PairData> read_pair_data(const Task& task, BuildResult& result) {
   TACK_TRY(PairSet all, read_pairs(task.train));
@@ -62,11 +81,7 @@ Result<PairData> read_pair_data(const Task& task, BuildResult& result) {
   return data;
 }
 
-const char* rows_name(PairKind kind) {
-  return kind == PairKind::kLabel ? "labelled texts" : "pairs";
-}
-
-std::string describe(const Task& task, const PairData& data, const BuildResult& result) {
+std::string describe_pairs(const Task& task, const PairData& data, const BuildResult& result) {
   std::string line =
       fmt::format("data: {} {} to learn from, {} for validation, {} for the test{}",
                   result.train_rows, rows_name(data.train.kind), result.validation_rows,
@@ -76,32 +91,13 @@ std::string describe(const Task& task, const PairData& data, const BuildResult& 
   return line;
 }
 
-Status ask_gate(const Task& task, const PairSet& test, int threads, BuildResult& result) {
-  const PairEvaluation& mine = *result.pairs;
-  // A correlation sorts the rows of every resample; its bound needs fewer of them.
-  const int resamples = mine.retrieval ? 10000 : 2000;
-  if (task.gate.floor)
-    result.gate = gate_statistic(mine.quality_name(), mine.rows(), mine.statistic(), nullptr,
-                                 {.floor = *task.gate.floor, .resamples = resamples});
-  if (task.gate.baseline) {
-    TACK_TRY(const auto path, resolve_model(*task.gate.baseline));
-    TACK_TRY(const PairEvaluation baseline, evaluate_pairs(path, test, threads));
-    result.gate =
-        gate_statistic(mine.quality_name(), mine.rows(), mine.statistic(), baseline.statistic(),
-                       {.margin = task.gate.margin, .resamples = resamples});
-  }
-  return {};
-}
-
-}  // namespace
-
 Result<BuildResult> build_embedding(const Task& task, const BuildOptions& options) {
   const auto start = Clock::now();
   const int threads = options.threads > 0 ? options.threads : cpu_info().logical_cores;
   BuildResult result;
   result.task = task;
   TACK_TRY(const PairData data, read_pair_data(task, result));
-  say(options, describe(task, data, result));
+  say(options, describe_pairs(task, data, result));
 
   TACK_TRY(const auto base_path, resolve_model(task.base));
   TACK_TRY(const auto base, Model::open(base_path));

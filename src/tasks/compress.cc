@@ -207,12 +207,9 @@ class Search {
                   "{}: its matrices are in blocks already, and what that lost stays lost; take the "
                   "model in f16 or f32 (build it with [model] type = \"f16\"), or say --requantize",
                   options_.model.string());
-    BuildResult rows;
-    TACK_TRY(data_, read_data(task_, rows));
-    say(describe_data(task_, rows));
-    result_.validation_rows = data_.validation.size();
-    result_.gate_rows = data_.test.size();
     TACK_RETURN_IF_ERROR(make_kind());
+    result_.validation_rows = kind_->summary().validation.rows;
+    result_.gate_rows = kind_->summary().test.rows;
     TACK_RETURN_IF_ERROR(open_journal());
     TACK_RETURN_IF_ERROR(make_plan());
     if (options_.dry_run) {
@@ -236,10 +233,17 @@ class Search {
                              .labels = task_.teacher.labels,
                              .threads = threads_,
                              .message = options_.message};
-    if (task_.kind == TaskKind::kTag) {
-      TACK_TRY(kind_, compress_tagger(task_, data_, kind));
+    if (task_.kind == TaskKind::kEmbed) {
+      TACK_TRY(kind_, compress_embedder(task_, kind));
     } else {
-      TACK_TRY(kind_, compress_classifier(task_, data_, kind));
+      BuildResult rows;
+      TACK_TRY(data_, read_data(task_, rows));
+      say(describe_data(task_, rows));
+      if (task_.kind == TaskKind::kTag) {
+        TACK_TRY(kind_, compress_tagger(task_, data_, kind));
+      } else {
+        TACK_TRY(kind_, compress_classifier(task_, data_, kind));
+      }
     }
     result_.measure = kind_->measure_name();
     return {};
@@ -247,9 +251,10 @@ class Search {
 
   Status open_journal() {
     TACK_TRY(const auto file, MappedFile::open(options_.model));
+    const DataSummary& rows = kind_->summary();
     const std::string inputs = sha256_hex(
-        fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", sha256_hex(file.text()), data_.train.sha256,
-                    data_.validation.sha256, task_.name, task_.false_alarms, threads_,
+        fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", sha256_hex(file.text()), rows.train.sha256,
+                    rows.validation.sha256, task_.name, task_.false_alarms, threads_,
                     to_text(task_.training.to_json()), to_text(task_.teacher.to_json())));
     TACK_TRY(journal_, Journal::open(work_, inputs));
     result_.resumed = journal_->resumed();
@@ -259,7 +264,7 @@ class Search {
 
   // Sizes of vocabularies: all, twice what the texts need, what they need.
   Status choose_tokens() {
-    counts_ = count_tokens(model_->tokenizer(), data_.train.texts);
+    counts_ = count_tokens(model_->tokenizer(), kind_->texts());
     tokens_ = {0};
     TACK_TRY(const KeptVocabulary least, choose_vocabulary(*model_, {.counts = counts_}));
     const auto tight = static_cast<std::int64_t>(least.ids.size());
@@ -326,7 +331,7 @@ class Search {
     TACK_TRY(const auto model, Model::open(wide));
     const TemporaryFile narrow(path, ".narrow");
     TACK_RETURN_IF_ERROR(prune_width(
-        *model, data_.train.texts,
+        *model, kind_->texts(),
         {.ffn = shape.ffn, .threads = threads_, .command = options_.command}, narrow.path()));
     TACK_RETURN_IF_ERROR(kind_->teach(narrow.path(), {}, "", shape.shape_text(), path));
     return path;
@@ -357,8 +362,8 @@ class Search {
     QuantizeOptions quantize;
     // Sizes are the same whatever the values are.
     quantize.method = options_.dry_run ? QuantizeMethod::kRtn : QuantizeMethod::kGptq;
-    if (!options_.dry_run) quantize.text = fmt::format("{}", fmt::join(data_.train.texts, "\n"));
-    quantize.text_name = data_.train.name;
+    if (!options_.dry_run) quantize.text = fmt::format("{}", fmt::join(kind_->texts(), "\n"));
+    quantize.text_name = task_.train.path;
     quantize.requantize = options_.requantize;
     quantize.threads = threads_;
     quantize.command = options_.command;
@@ -556,19 +561,31 @@ class Search {
     TACK_TRY(const fs::path path, made(chosen->recipe));
     TACK_TRY(result_.before, kind_->measure(options_.model, CompressKind::Rows::kGate));
     TACK_TRY(result_.after, kind_->measure(path, CompressKind::Rows::kGate));
-    GateOptions gate{.margin = task_.gate.margin, .confidence = task_.gate.confidence};
-    result_.gate = gate_against_baseline(result_.after.right, result_.before.right, gate);
-    if (task_.gate.floor && result_.gate->accepted) {
-      gate.floor = *task_.gate.floor;
-      const std::string compared = result_.gate->text;
-      result_.gate = gate_against_floor(result_.after.right, gate);
-      result_.gate->text += "; against the original " + compared;
-    }
+    ask_gate();
     if (!result_.accepted()) return {};
     TACK_RETURN_IF_ERROR(write_result(path));
     std::error_code ignored;
     if (!options_.keep) fs::remove_all(work_, ignored);
     return {};
+  }
+
+  // Against the original; where that passes, against the task's floor too.
+  void ask_gate() {
+    const Trial &after = result_.after, &before = result_.before;
+    GateOptions gate{.margin = task_.gate.margin, .confidence = task_.gate.confidence};
+    const bool shares = after.statistic == nullptr;
+    // A correlation sorts the rows of every resample.
+    if (!shares) gate.resamples = 2000;
+    result_.gate = shares ? gate_against_baseline(after.right, before.right, gate)
+                          : gate_statistic(result_.measure, after.rows, after.statistic,
+                                           before.statistic, gate);
+    if (!task_.gate.floor || !result_.gate->accepted) return;
+    gate.floor = *task_.gate.floor;
+    const std::string compared = result_.gate->text;
+    result_.gate =
+        shares ? gate_against_floor(after.right, gate)
+               : gate_statistic(result_.measure, after.rows, after.statistic, nullptr, gate);
+    result_.gate->text += "; against the original " + compared;
   }
 
   // The chosen file with what is known about it.
@@ -581,15 +598,16 @@ class Search {
     for (const GgufTensor& tensor : file.tensors())
       writer.add_tensor_view(tensor.name, tensor.view);
     Json metrics = result_.after.details;
-    const auto compared = [](const char* name, std::size_t bytes, const Trial& trial) {
+    const auto compared = [&](const char* name, std::size_t bytes, const Trial& trial) {
       return Json{{"name", name},
                   {"bytes", bytes},
-                  {"accuracy", trial.quality},
+                  {kind_->quality_key(), trial.quality},
                   {"p50_us", trial.p50_us},
                   {"texts_per_second", trial.texts_per_second}};
     };
     metrics["compared"] = {compared("before", result_.original.bytes, result_.before),
                            compared("after", result_.chosen->bytes, result_.after)};
+    const DataSummary& rows = kind_->summary();
     const Json* before = model_->tack_metadata("lineage");
     Json lineage = before != nullptr && before->is_object() ? *before : Json::object();
     lineage["compressed"] = {{"recipe", result_.chosen->recipe.text()},
@@ -598,9 +616,9 @@ class Search {
                                {"bytes", result_.original.bytes},
                                {"sha256", sha256_hex(original.text())}}},
                              {"data",
-                              {{"train", data_.train.sha256},
-                               {"validation", data_.validation.sha256},
-                               {"gate", data_.test.sha256}}},
+                              {{"train", rows.train.sha256},
+                               {"validation", rows.validation.sha256},
+                               {"gate", rows.test.sha256}}},
                              {"limits", options_.limits.to_json()},
                              {"gate", result_.gate->text},
                              {"command", options_.command}};

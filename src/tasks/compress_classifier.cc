@@ -26,10 +26,10 @@ std::vector<bool> right_of(const Answers& answers) {
   return right;
 }
 
-class Classifier : public CompressKind {
+class Classifier : public LabelledKind {
  public:
   Classifier(const Task& task, const Data& data, CompressKindOptions options)
-      : CompressKind(task, data, std::move(options)) {}
+      : LabelledKind(task, data, std::move(options)) {}
 
   std::string measure_name() const override {
     if (!data_.test.label_sets.empty()) return "texts with all labels right";

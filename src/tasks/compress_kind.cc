@@ -10,7 +10,7 @@
 
 namespace tack {
 
-double CompressKind::share(const std::vector<bool>& right) {
+double LabelledKind::share(const std::vector<bool>& right) {
   const auto count = static_cast<double>(std::ranges::count(right, true));
   return right.empty() ? 0 : count / static_cast<double>(right.size());
 }
@@ -29,7 +29,7 @@ Result<CompressKind::Lesson> CompressKind::prepare(const std::filesystem::path& 
                                                    const std::filesystem::path& cut) const {
   TACK_TRY(const auto model, Model::open(start));
   Lesson lesson{.settings = options_.training};
-  TACK_TRY(lesson.student, make_student(model, shape, data_.train.texts, cut, options_.threads));
+  TACK_TRY(lesson.student, make_student(model, shape, texts_, cut, options_.threads));
   TACK_TRY(const auto file, MappedFile::open(start));
   const std::string depends =
       fmt::format("start {}\nstudent {}\nquantized {}\n", sha256_hex(file.text()),
@@ -39,7 +39,7 @@ Result<CompressKind::Lesson> CompressKind::prepare(const std::filesystem::path& 
       .threads = options_.threads,
       .type = quantized.empty() ? "f16" : quantized,
       .checkpoint = out.string() + ".checkpoint",
-      .description = describe_training(task_, lesson.settings, *model, summary_of(data_), depends),
+      .description = describe_training(task_, lesson.settings, *model, summary_, depends),
       .label = label};
   return lesson;
 }
@@ -52,7 +52,9 @@ Status CompressKind::finish(const std::string& label, const TrainingResult& trai
   artifact.metrics = Json::object();
   artifact.lineage = Json::object();
   artifact.name = task_.name;
-  TACK_RETURN_IF_ERROR(write_task_model(encoder, artifact, out));
+  const bool has_head = artifact.head != nullptr || artifact.tag_head != nullptr;
+  TACK_RETURN_IF_ERROR(has_head ? write_task_model(encoder, artifact, out)
+                                : write_task_encoder(encoder, artifact, out));
   forget_checkpoint(out);
   return {};
 }

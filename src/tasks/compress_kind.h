@@ -3,12 +3,15 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
+#include "eval/gate.h"
 #include "models/model.h"
 #include "tasks/build_steps.h"
 #include "tasks/finetune.h"
@@ -18,9 +21,11 @@ namespace tack {
 
 // How a model did on some rows.
 struct Trial {
-  std::vector<bool> right;  // of each row
-  double quality = 0;       // the share of them
-  double p50_us = 0;        // of a single text
+  std::vector<bool> right;  // of each row, where quality is the share of them
+  RowStatistic statistic;   // quality as one of `rows`, where it is not
+  std::int64_t rows = 0;
+  double quality = 0;
+  double p50_us = 0;  // of a single text
   double texts_per_second = 0;
   Json details;  // everything that was measured
 };
@@ -40,6 +45,8 @@ class CompressKind {
   virtual ~CompressKind() = default;
   // What `quality` is, in words: "accuracy".
   virtual std::string measure_name() const = 0;
+  // Its key where a result stands beside the original.
+  virtual const char* quality_key() const { return "accuracy"; }
   virtual Result<Trial> measure(const std::filesystem::path& model, Rows rows) = 0;
   // Teaches the part `shape` of the task model `start` what the original answers to the training
   // rows, and writes the task model in f16, or in the block type `quantized` with which it was
@@ -48,23 +55,18 @@ class CompressKind {
                        const std::string& quantized, const std::string& label,
                        const std::filesystem::path& out) = 0;
 
- protected:
-  CompressKind(const Task& task, const Data& data, CompressKindOptions options)
-      : task_(task), data_(data), options_(std::move(options)) {}
+  // The training texts, and how many rows of each part there are.
+  std::span<const std::string> texts() const { return texts_; }
+  const DataSummary& summary() const { return summary_; }
 
-  const Dataset& rows_of(Rows rows) const {
-    return rows == Rows::kGate ? data_.test : data_.validation;
-  }
+ protected:
+  // `texts` outlive it.
+  CompressKind(const Task& task, CompressKindOptions options, std::span<const std::string> texts,
+               DataSummary summary)
+      : task_(task), options_(std::move(options)), texts_(texts), summary_(std::move(summary)) {}
+
   // Intervals are for the gate's rows alone.
   static EvaluateOptions evaluating(Rows rows);
-  template <class AnyEvaluation>
-  static Trial trial_of(const AnyEvaluation& measured, std::vector<bool> right, Json details) {
-    return {.right = right,
-            .quality = share(right),
-            .p50_us = static_cast<double>(percentile(measured.latency_us, 0.5)),
-            .texts_per_second = measured.texts_per_second,
-            .details = std::move(details)};
-  }
 
   // What a training of any kind begins with: the student, which `cut` holds when it is a part of
   // `start`, the settings, and what a checkpoint must have been made of.
@@ -76,15 +78,40 @@ class CompressKind {
   Result<Lesson> prepare(const std::filesystem::path& start, const StudentShape& shape,
                          const std::string& quantized, const std::string& label,
                          const std::filesystem::path& out, const std::filesystem::path& cut) const;
-  // Says how the training went, writes the task model and drops its checkpoint. `artifact` has
-  // heads, labels and calibration.
+  // Says how the training went, writes the task model (without a head the encoder) and drops its
+  // checkpoint. `artifact` has heads, labels and calibration.
   Status finish(const std::string& label, const TrainingResult& training,
                 std::int64_t trained_parameters, const Model& encoder, TaskArtifact artifact,
                 const std::filesystem::path& out) const;
 
   const Task& task_;
-  const Data& data_;
   const CompressKindOptions options_;
+
+ private:
+  const std::span<const std::string> texts_;
+  const DataSummary summary_;
+};
+
+// One whose rows are right or wrong.
+class LabelledKind : public CompressKind {
+ protected:
+  LabelledKind(const Task& task, const Data& data, CompressKindOptions options)
+      : CompressKind(task, std::move(options), data.train.texts, summary_of(data)), data_(data) {}
+
+  const Dataset& rows_of(Rows rows) const {
+    return rows == Rows::kGate ? data_.test : data_.validation;
+  }
+  template <class AnyEvaluation>
+  static Trial trial_of(const AnyEvaluation& measured, std::vector<bool> right, Json details) {
+    return {.right = right,
+            .rows = static_cast<std::int64_t>(right.size()),
+            .quality = share(right),
+            .p50_us = static_cast<double>(percentile(measured.latency_us, 0.5)),
+            .texts_per_second = measured.texts_per_second,
+            .details = std::move(details)};
+  }
+
+  const Data& data_;
 
  private:
   static double share(const std::vector<bool>& right);
@@ -97,5 +124,10 @@ Result<std::unique_ptr<CompressKind>> compress_classifier(const Task& task, cons
 // Named spans, and perhaps a label.
 Result<std::unique_ptr<CompressKind>> compress_tagger(const Task& task, const Data& data,
                                                       const CompressKindOptions& options);
+
+// An encoder, by texts that belong together. It reads the task's rows itself. Errors: those of
+// reading them; a model that is no plain encoder.
+Result<std::unique_ptr<CompressKind>> compress_embedder(const Task& task,
+                                                        const CompressKindOptions& options);
 
 }  // namespace tack

@@ -9,10 +9,10 @@
 namespace tack {
 namespace {
 
-class SpanTagger : public CompressKind {
+class SpanTagger : public LabelledKind {
  public:
   SpanTagger(const Task& task, const Data& data, CompressKindOptions options)
-      : CompressKind(task, data, std::move(options)) {}
+      : LabelledKind(task, data, std::move(options)) {}
 
   std::string measure_name() const override { return "texts right as a whole"; }
 
