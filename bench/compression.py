@@ -4,7 +4,8 @@
     bench/compression.py DIR [--tasks banking77 clinc150] [--seeds 1 2 3] [--tack build/tack]
 
 For the first seed: a teacher (all-MiniLM-L6 with all weights trained, f16), then `tack compress
---all` with 6, 3, 2 and 1 layers, whose choice is the best within --budget. For each seed: the models
+--all` with 6, 3, 2 and 1 layers, whose choice is the best within
+the task's budget. For each seed: the models
 of one point, three layers in q4_0 with the tokens that the task needs, each without one of the
 techniques. Every candidate of the frontier and every model of that point is measured on the test
 rows, after all choices were made on the validation rows. Models and results stay in DIR; what is
@@ -21,7 +22,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEST = {"banking77": "banking77/test.csv", "clinc150": "clinc150/data_oos_plus.json#test+oos_test"}
 LABELS = {"banking77": ["--text", "text", "--label", "category"],
           "clinc150": ["--text", "text", "--label", "label", "--oos-label", "oos"]}
-POINT = 3  # layers
+BUDGET = {"banking77": "8MB", "clinc150": "10MB"}
+POINT = 3    # layers
+REFUSED = 5  # the exit code of a gate that refused
 
 
 class Runs:
@@ -30,7 +33,7 @@ class Runs:
     def __init__(self, arguments, task, seed, whole):
         self.tack = str(pathlib.Path(arguments.tack).resolve())
         self.dir = pathlib.Path(arguments.dir).resolve()
-        self.task, self.seed, self.budget = task, seed, arguments.budget
+        self.task, self.seed, self.budget = task, seed, BUDGET[task]
         self.whole = whole  # the frontier, not only the point
         self.test = f"{os.environ['TACK_DATA']}/{TEST[task]}"
         self.toml = str(ROOT / "tasks" / f"{task}-student.toml")
@@ -39,8 +42,10 @@ class Runs:
         self.search = pathlib.Path(f"{self.prefix}.small.gguf.search")
 
     def output(self, *arguments):
-        return subprocess.run([self.tack, *map(str, arguments)], check=True, text=True,
-                              stdout=subprocess.PIPE).stdout
+        done = subprocess.run([self.tack, *map(str, arguments)], text=True, stdout=subprocess.PIPE)
+        if done.returncode not in (0, REFUSED):
+            sys.exit(f"tack {' '.join(map(str, arguments))}: exit code {done.returncode}")
+        return done.stdout
 
     def make(self, path, *arguments):
         """`arguments` make `path`."""
@@ -198,7 +203,6 @@ def main():
     parser.add_argument("--tasks", nargs="+", default=["banking77", "clinc150"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--tack", default=ROOT / "build" / "tack")
-    parser.add_argument("--budget", default="8MB")
     arguments = parser.parse_args()
     os.environ.setdefault("TACK_DATA", str(ROOT.parent / "shared" / "data"))
     os.environ.setdefault("TACK_HOME", str(ROOT))

@@ -234,7 +234,8 @@ void Executor::apply(const AttentionStep& step, const Tile& tile) {
     args.k = floats(step.k, tile, start);
     args.v = floats(step.v, tile, start);
     args.q_stride = stride(step.q);
-    args.kv_stride = stride(step.k);
+    args.k_stride = stride(step.k);
+    args.v_stride = stride(step.v);
     // The result may live in the tile's own memory, which begins at the tile's first row: point at
     // where row 0 of the sequence would be.
     args.out_stride = stride(step.out);

@@ -17,7 +17,7 @@ struct AttentionArgs {
   const float* q = nullptr;
   const float* k = nullptr;
   const float* v = nullptr;
-  std::int64_t q_stride = 0, kv_stride = 0;
+  std::int64_t q_stride = 0, k_stride = 0, v_stride = 0;
   float* out = nullptr;
   std::int64_t out_stride = 0;
   float scale = 1.0F;

@@ -264,10 +264,11 @@ TEST(Attention, FollowsTheDefinition) {
          {AttentionCase{1, 2, 2, 32, 0, false}, AttentionCase{13, 3, 3, 32, 0, false},
           AttentionCase{70, 2, 2, 64, 0, false}, AttentionCase{21, 4, 2, 20, 0, true},
           AttentionCase{40, 2, 1, 7, 5, true}, AttentionCase{33, 2, 2, 16, 4, false}}) {
-      const std::int64_t q_stride = c.heads * c.dim + 3, kv_stride = c.kv_heads * c.dim + 5;
+      const std::int64_t q_stride = c.heads * c.dim + 3, k_stride = c.kv_heads * c.dim + 5,
+                         v_stride = 2 * c.kv_heads * c.dim;
       const auto q = normals(random, c.length * q_stride),
-                 kk = normals(random, c.length * kv_stride),
-                 v = normals(random, c.length * kv_stride);
+                 kk = normals(random, c.length * k_stride),
+                 v = normals(random, c.length * v_stride);
       std::vector<float> out(static_cast<std::size_t>(c.length * q_stride), -7.0F);
       AlignedBuffer scratch(attention_scratch_floats(c.length, c.dim) * sizeof(float));
       AttentionArgs args{.length = c.length,
@@ -280,7 +281,8 @@ TEST(Attention, FollowsTheDefinition) {
                          .k = kk.data(),
                          .v = v.data(),
                          .q_stride = q_stride,
-                         .kv_stride = kv_stride,
+                         .k_stride = k_stride,
+                         .v_stride = v_stride,
                          .out = out.data(),
                          .out_stride = q_stride,
                          .scale = 0.3F,
@@ -305,14 +307,14 @@ TEST(Attention, FollowsTheDefinition) {
             for (std::int64_t d = 0; d < c.dim; ++d)
               dot +=
                   static_cast<double>(q[static_cast<std::size_t>(i * q_stride + h * c.dim + d)]) *
-                  kk[static_cast<std::size_t>(j * kv_stride + g * c.dim + d)];
+                  kk[static_cast<std::size_t>(j * k_stride + g * c.dim + d)];
             sum += p[static_cast<std::size_t>(j)] = std::exp(0.3 * dot);
           }
           for (std::int64_t d = 0; d < c.dim; ++d) {
             double want = 0;
             for (std::int64_t j = 0; j < c.length; ++j)
               want += p[static_cast<std::size_t>(j)] / sum *
-                      v[static_cast<std::size_t>(j * kv_stride + g * c.dim + d)];
+                      v[static_cast<std::size_t>(j * v_stride + g * c.dim + d)];
             ASSERT_NEAR(out[static_cast<std::size_t>(i * q_stride + h * c.dim + d)], want, 2e-5)
                 << isa_name(k->isa) << " length " << c.length << " dim " << c.dim;
           }
@@ -362,7 +364,8 @@ TEST(Levels, GiveTheSameBits) {
                          .k = k.data(),
                          .v = v.data(),
                          .q_stride = stride,
-                         .kv_stride = stride,
+                         .k_stride = stride,
+                         .v_stride = stride,
                          .out = want.data(),
                          .out_stride = stride,
                          .scale = 0.2F,

@@ -137,7 +137,7 @@ void Tape::Impl::run(const Node& node, std::size_t, const graph::Attention& op, 
   args.kv_heads = 1;
   args.head_dim = op.head_dim;
   args.q_stride = args.out_stride = op.heads * op.head_dim;
-  args.kv_stride = op.kv_heads * op.head_dim;
+  args.k_stride = args.v_stride = op.kv_heads * op.head_dim;
   args.scale = op.scale;
   args.causal = op.causal;
   args.window = op.window;
@@ -146,7 +146,7 @@ void Tape::Impl::run(const Node& node, std::size_t, const graph::Attention& op, 
     const std::int64_t first = batch_.starts[at(s)];
     args.length = args.q_end = batch_.starts[at(s) + 1] - first;
     const std::int64_t q_at = first * args.q_stride + h * group * op.head_dim;
-    const std::int64_t kv_at = first * args.kv_stride + h * op.head_dim;
+    const std::int64_t kv_at = first * args.k_stride + h * op.head_dim;
     args.q = value(node.inputs[0]) + q_at;
     args.k = value(node.inputs[1]) + kv_at;
     args.v = value(node.inputs[2]) + kv_at;

@@ -97,9 +97,9 @@ void attention(const AttentionArgs& args) {
 
   for (std::int64_t kv = 0; kv < args.kv_heads; ++kv) {
     const float* const k = args.k + kv * dim;
-    V::transpose(k, args.kv_stride, n, dim, args.scale, transposed, padded);
+    V::transpose(k, args.k_stride, n, dim, args.scale, transposed, padded);
     const float* v = args.v + kv * dim;
-    std::int64_t v_stride = args.kv_stride;
+    std::int64_t v_stride = args.v_stride;
     if (wide != dim) {
       for (std::int64_t j = 0; j < n; ++j)
         for (std::int64_t d = 0; d < wide; ++d)
