@@ -4,9 +4,9 @@
 . "$(dirname "$0")/checks.sh"
 
 for model in banking-intent financial-sentiment snips-slots; do
-  good "side by side.*teacher .*student .*trained on" one_line "$tack" show "$model"
-  size=$(stat -c %s "$root/models/$model.int8.gguf")
-  same "$model is larger than 20 MB" "$((size < 20000000))" 1
+  good "side by side.*before .*after .*trained on.*gate +passed" one_line "$tack" show "$model"
+  size=$(stat -c %s "$root/models/$model.gguf")
+  same "$model is larger than 14 MB" "$((size < 14000000))" 1
 done
 says() { printf '%s\n' "$3" | "$tack" "$1" "$2"; }
 good '^card_arrival	' says classify banking-intent 'my card still has not come'

@@ -84,6 +84,17 @@ Result<Task> task_from_flags(const Options& options, const std::string& path) {
   return task;
 }
 
+// What more bytes would buy: the smallest candidate that did better on the validation rows.
+std::string better_than_chosen(const CompressResult& result) {
+  const Candidate* smallest = nullptr;
+  for (const Candidate& one : result.candidates)
+    if (one.quality > result.chosen->quality && (!smallest || one.bytes < smallest->bytes))
+      smallest = &one;
+  if (smallest == nullptr) return "";
+  return fmt::format("; better on the validation rows was {}, in {:.2f} MB",
+                     smallest->recipe.text(), static_cast<double>(smallest->bytes) / 1e6);
+}
+
 Status run(Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
   options.search.model = path;
@@ -150,8 +161,8 @@ Status run(Options& options) {
   }
   if (!result.accepted())
     return fail(ErrorCode::kRefused,
-                "the gate refused {}; nothing was written ({} has the candidates)",
-                result.chosen->recipe.text(), options.out + ".search");
+                "the gate refused {}; nothing was written ({} has the candidates){}",
+                result.chosen->recipe.text(), options.out + ".search", better_than_chosen(result));
   return {};
 }
 

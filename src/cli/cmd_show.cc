@@ -95,7 +95,13 @@ void print_lineage(const Json& lineage) {
     fmt::print("base          {}\n", text_of((*base)["name"]));
   if (lineage.contains("train") && lineage["train"].is_object())
     fmt::print("trained on    {}\n", to_text(lineage["train"]));
-  if (lineage.contains("gate")) fmt::print("gate          {}\n", text_of(lineage["gate"]));
+  const auto compressed = lineage.find("compressed");
+  if (compressed == lineage.end() || !compressed->is_object()) {
+    if (lineage.contains("gate")) fmt::print("gate          {}\n", text_of(lineage["gate"]));
+    return;
+  }
+  for (const auto& [key, title] : {std::pair{"recipe", "compressed"}, std::pair{"gate", "gate"}})
+    if (compressed->contains(key)) fmt::print("{:<13} {}\n", title, text_of((*compressed)[key]));
 }
 
 void print_labels(std::string_view title, const std::vector<std::string>& labels) {

@@ -35,7 +35,7 @@ class PruneModel : public ::testing::Test {
   // The encoder that ships, in f32: its own numbers.
   std::shared_ptr<const Model> encoder(const std::string& type) {
     const fs::path path = directory_ / "encoder.gguf";
-    EXPECT_TRUE(convert_model(std::string(TACK_SOURCE_DIR) + "/models/banking-intent.int8.gguf",
+    EXPECT_TRUE(convert_model(std::string(TACK_SOURCE_DIR) + "/models/banking-intent.gguf",
                               path, {.type = type}));
     return *Model::open(path);
   }
@@ -253,7 +253,7 @@ TEST_F(PruneModel, Refusals) {
   EXPECT_TRUE(message(prune_width(*decoder, texts, {.ffn = 50}, out())).contains("multiple of 32"));
   EXPECT_TRUE(message(prune_width(*decoder, texts, {.heads = 2}, out())).contains("BERT"));
   EXPECT_TRUE(message(prune_width(*decoder, {}, {.ffn = 64}, out())).contains("no texts"));
-  const auto int8 = Model::open(std::string(TACK_SOURCE_DIR) + "/models/banking-intent.int8.gguf");
+  const auto int8 = Model::open(std::string(TACK_SOURCE_DIR) + "/models/banking-intent.gguf");
   ASSERT_TRUE(int8);
   EXPECT_TRUE(message(prune_width(**int8, texts, {.ffn = 256}, out())).contains("--requantize"));
   const auto halves =

@@ -623,6 +623,8 @@ class Search {
                              {"gate", result_.gate->text},
                              {"command", options_.command}};
     const Json* task = model_->tack_metadata("task");
+    // The original may be called a teacher.
+    writer.set("general.name", GgufValue::string(task_.name));
     writer.set("tack.task", GgufValue::string(to_text(task != nullptr ? *task : task_.to_json())));
     writer.set("tack.metrics", GgufValue::string(to_text(metrics)));
     writer.set("tack.lineage", GgufValue::string(to_text(lineage)));
