@@ -94,8 +94,9 @@ class Runs:
 
     def file_of(self, candidate):
         """The file that the search left of a candidate."""
-        words = candidate["recipe"].replace(" trained", "-trained").replace(",", "").split()
-        name = f"{words[0]}-{words[2]}" + (f"-{words[3]}" if len(words) > 3 else "")
+        name = (f"{candidate['layers']}" + (f"-ffn{candidate['ffn']}" if candidate["ffn"] else "") +
+                f"-{candidate['type']}" + ("-trained" if candidate["trained_type"] else "") +
+                (f"-{candidate['tokens']}" if candidate["tokens"] else ""))
         return next(iter(sorted(self.search.glob(name + "*.gguf"), key=lambda p: len(p.name))), None)
 
     def measure(self, model, size):
