@@ -59,7 +59,7 @@ bad 2 'needs labelled rows' "$tack" compress m.gguf --budget 2MB -o x.gguf
 sed "s/,charged_twice/,charged_thrice/" few.csv >other.csv
 bad 2 "labels are not those of the rows" "$tack" compress m.gguf --data other.csv --label intent --oos-label oos -o x.gguf
 bad 2 "'soon' is no time" "$tack" compress m.gguf "${columns[@]}" --latency soon -o x.gguf
-bad 2 'an encoder without labels' "$tack" compress "$base" --requantize "${columns[@]}" -o x.gguf
+bad 2 'is no task model' "$tack" compress "$base" --requantize "${columns[@]}" -o x.gguf
 bad 2 "'little' is no size" "$tack" compress m.gguf "${columns[@]}" --budget little -o x.gguf
 bad 2 'unknown type' "$tack" compress m.gguf "${columns[@]}" --types int8,q9 -o x.gguf
 bad 5 'the gate refused 2 layers, q4_0.*nothing was written' \

@@ -28,8 +28,8 @@ TEST(Divergence, WhatIsComparedIsWhatAModelIsFor) {
   };
   using Names = std::pair<std::string_view, std::string_view>;
   EXPECT_EQ(names("all-minilm-l6-v2.int8.gguf"), Names("embedding", "embedding"));
-  EXPECT_EQ(names("banking-intent.int8.gguf"), Names("logits", "embedding"));
-  EXPECT_EQ(names("snips-slots.int8.gguf"), Names("logits", "hidden"));
+  EXPECT_EQ(names("banking-intent.gguf"), Names("logits", "embedding"));
+  EXPECT_EQ(names("snips-slots.gguf"), Names("logits", "hidden"));
 }
 
 // Against the definition, on logits of the engine; more chunks than one call takes.

@@ -35,8 +35,8 @@ class PruneModel : public ::testing::Test {
   // The encoder that ships, in f32: its own numbers.
   std::shared_ptr<const Model> encoder(const std::string& type) {
     const fs::path path = directory_ / "encoder.gguf";
-    EXPECT_TRUE(convert_model(std::string(TACK_SOURCE_DIR) + "/models/banking-intent.gguf",
-                              path, {.type = type}));
+    EXPECT_TRUE(convert_model(std::string(TACK_SOURCE_DIR) + "/models/banking-intent.gguf", path,
+                              {.type = type}));
     return *Model::open(path);
   }
   fs::path out() const { return directory_ / "pruned.gguf"; }

@@ -219,8 +219,7 @@ TEST(PrunedFiles, LogitsOfKeptTokensAreBitEqual) {
 }
 
 TEST_F(PruneVocabulary, AnEncoderKeepsItsVectors) {
-  const auto before =
-      Model::open(std::string(TACK_SOURCE_DIR) + "/models/banking-intent.gguf");
+  const auto before = Model::open(std::string(TACK_SOURCE_DIR) + "/models/banking-intent.gguf");
   ASSERT_TRUE(before) << before.error().message;
   const std::vector<std::string> texts = {"Why was I charged twice for my top-up?",
                                           "my card hasn't arrived yet", "Kartenz\u00e4hlung"};

@@ -145,7 +145,8 @@ TEST_F(Generator, LearnsATextByHeartAndSaysWhatItCosts) {
     ASSERT_TRUE(evaluation) << evaluation.error().message;
     EXPECT_EQ(evaluation->all_tokens(), trained->tokens);
     const double nats = std::log(evaluation->perplexity.value);
-    EXPECT_NEAR(nats, -trained->training.best_validation, 1e-5 * nats);
+    // Sums in other orders; what is learned, and so how far they are apart, depends on the level.
+    EXPECT_NEAR(nats, -trained->training.best_validation, 1e-4 * nats);
     double bytes = 0;
     for (const std::string& text : documents_.texts) bytes += static_cast<double>(text.size());
     EXPECT_NEAR(evaluation->bits_per_byte.value,
