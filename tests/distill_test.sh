@@ -52,6 +52,9 @@ same 'a killed training' "$(answers k.gguf)" "$(answers s.gguf)"
 good 'correlation with the teacher.s cosines.*wrote' \
   one_line "$tack" distill --teacher "$base" --width 192 --layers 2 --hidden 1 --relations 1 --data few.csv -o e.gguf --epochs 1
 good '^\[-?0\.' sh -c "echo hello | $tack embed e.gguf"
+size=$(du --apparent-size -B 100000 e.gguf | cut -f 1)
+good "would be about $((size / 10)).$((size % 10)) MB|would be about $(((size - 1) / 10)).$(((size - 1) % 10)) MB" \
+  "$tack" distill --teacher "$base" --width 192 --layers 2 --data few.csv -o dry.gguf --dry-run
 good "the teacher.s answer in" \
   "$tack" distill --teacher m.gguf --width 96 --relations 1 --relation-heads 6 --data few.csv -o t.gguf --epochs 1
 good '^[a-z_]+.*I was charged twice$' sh -c "echo 'I was charged twice' | $tack classify t.gguf"
@@ -61,5 +64,5 @@ bad 2 'do not divide' "$tack" distill --teacher "$base" --layers 2 --relations 1
 bad 2 'for a student of 2: name one for each' "$tack" distill --teacher "$base" --layers 2 --hidden 1 --hidden-layers 5 --data few.csv -o x.gguf
 bad 2 'are for kind = "classify"' "$tack" build task.toml -o x.gguf --set task.kind=tag
 
-[ -z "$(ls | grep -E 'student|encoder|candidate|checkpoint|narrow')" ] || fail "left behind: $(ls)"
+[ -z "$(ls | grep -E 'dry|sized|student|encoder|candidate|checkpoint|narrow')" ] || fail "left behind: $(ls)"
 finish

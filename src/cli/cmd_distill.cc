@@ -19,7 +19,7 @@ struct Options {
   double temperature = 2;
   TrainerOptions loop{.epochs = 5, .rate = 1e-4};
   int threads = 0;
-  bool json = false;
+  bool dry_run = false, json = false;
 };
 
 Status run(Options& options) {
@@ -44,6 +44,7 @@ Status run(Options& options) {
   distillation.temperature = options.temperature;
   distillation.training.method = TrainMethod::kFull;
   distillation.training.loop = options.loop;
+  distillation.dry_run = options.dry_run;
   distillation.threads = options.threads;
   distillation.command =
       fmt::format("tack distill --teacher {} --data {}", options.teacher, options.data);
@@ -60,6 +61,15 @@ Status run(Options& options) {
     }
   }
   TACK_TRY(const DistillResult result, distill(texts, distillation));
+  if (options.dry_run && options.json)
+    return print_line(to_text(
+        {{"teacher_bytes", result.teacher_bytes}, {"student_bytes", result.student_bytes}}, 2));
+  if (options.dry_run) {
+    fmt::print("would be about {:.1f} MB, the teacher {:.1f} MB\n",
+               static_cast<double>(result.student_bytes) / 1e6,
+               static_cast<double>(result.teacher_bytes) / 1e6);
+    return {};
+  }
   if (options.json)
     return print_line(to_text({{"model", options.out},
                                {"texts", result.texts},
@@ -124,6 +134,7 @@ Verb make_distill(Command& root) {
   verb.option("--batch", options->loop.batch, "Texts per step").range(1, 4096).show_default();
   verb.option("--rate", options->loop.rate, "Learning rate").range(1e-8, 1.0).show_default();
   verb.option("--seed", options->loop.seed, "").show_default();
+  verb.flag("--dry-run", options->dry_run, "Only predict the size");
   add_threads_option(verb, options->threads);
   verb.flag("--json", options->json, "Print the result as JSON");
   verb.footer("Example: tack distill --teacher t.gguf --layers 3 --data texts.txt -o small.gguf");

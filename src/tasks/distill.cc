@@ -251,6 +251,16 @@ Result<DistillResult> distill(const std::vector<std::string>& given,
            make_student(whole, shape, std::span(texts).first(training), cut.path(), threads));
   const std::shared_ptr<const Model>& base = student.model;
   say(student.description);
+  if (options.dry_run) {
+    const TemporaryFile sized(options.out, ".sized");
+    TACK_RETURN_IF_ERROR(
+        convert_model(base->path(), sized.path(), {.type = options.type, .threads = threads}));
+    std::error_code ignored;
+    result.student_bytes =
+        std::filesystem::file_size(sized.path(), ignored) +
+        teacher->labels().size() * static_cast<std::size_t>(base->embedding_dim()) * sizeof(float);
+    return result;
+  }
   TACK_TRY(const Calibration calibration, Calibration::of(*teacher));
   const Target target = result.of_task
                             ? calibration.multilabel ? Target::kLabelSets : Target::kLogits

@@ -25,6 +25,7 @@ struct DistillOptions {
   double temperature = 2;
   double held_out = 0.05;  // share of the texts, at most 2,000: chooses the epoch
   TrainSettings training;
+  bool dry_run = false;  // only student_bytes, about, and nothing is written
   int threads = 0;
   std::string command;
   std::function<void(const std::string&)> message;  // may be empty
