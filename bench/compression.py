@@ -4,12 +4,11 @@
     bench/compression.py DIR [--tasks banking77 clinc150] [--seeds 1 2 3] [--tack build/tack]
 
 For the first seed: a teacher (all-MiniLM-L6 with all weights trained, f16), then `tack compress
---all` with 6, 3, 2 and 1 layers, whose choice is the best within
-the task's budget. For each seed: the models
-of one point, three layers in q4_0 with the tokens that the task needs, each without one of the
-techniques. Every candidate of the frontier and every model of that point is measured on the test
-rows, after all choices were made on the validation rows. Models and results stay in DIR; what is
-there is not made again. Prints Markdown tables.
+--all` with 6, 3, 2 and 1 layers, whose choice is the best within the task's budget. For each seed:
+the models of one point, three layers in q4_0 with the tokens that the task needs, each without one
+of the techniques. Every candidate of the frontier and every model of that point is measured on the
+test rows, after all choices were made on the validation rows. Models and results stay in DIR; what
+is there is not made again. Prints Markdown tables.
 """
 import argparse
 import json
@@ -88,9 +87,14 @@ class Runs:
             f"{self.prefix}.small.gguf", *seed)
         self.points = {one["recipe"]: self.measure(name, one["bytes"]) for one in
                        self.found["candidates"] if (name := self.file_of(one)) and
-                       (one["frontier"] or one["recipe"].startswith(f"{POINT} layers"))}
+                       (one["frontier"] or self.at_point(one))}
         self.original = self.measure(self.teacher, self.teacher.stat().st_size)
         self.ablation = self.ablate(seed)
+
+    @staticmethod
+    def at_point(candidate):
+        """Whether it is of the point that the ablation is about: the layers there, all as wide."""
+        return candidate["layers"] == POINT and not candidate["ffn"]
 
     def file_of(self, candidate):
         """The file that the search left of a candidate."""
@@ -106,8 +110,7 @@ class Runs:
         return {"bytes": size, "quality": scope["accuracy"]["value"] if scope else json_["accuracy"]}
 
     def ablate(self, seed):
-        tokens = min(int(one["recipe"].split()[-2]) for one in self.found["candidates"]
-                     if one["recipe"].endswith("tokens") and one["recipe"].startswith(f"{POINT} layers"))
+        tokens = min(one["tokens"] for one in self.found["candidates"] if self.at_point(one) and one["tokens"])
         student = self.search / f"{POINT}.gguf"
 
         def made(name, start, kind):
