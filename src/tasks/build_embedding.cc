@@ -33,8 +33,7 @@ const char* rows_name(PairKind kind) {
 
 Status ask_gate(const Task& task, const PairSet& test, int threads, BuildResult& result) {
   const PairEvaluation& mine = *result.pairs;
-  // A correlation sorts the rows of every resample; its bound needs fewer of them.
-  const int resamples = mine.retrieval ? 10000 : 2000;
+  const int resamples = mine.gate_resamples();
   if (task.gate.floor)
     result.gate = gate_statistic(mine.quality_name(), mine.rows(), mine.statistic(), nullptr,
                                  {.floor = *task.gate.floor, .resamples = resamples});

@@ -572,10 +572,10 @@ class Search {
   // Against the original; where that passes, against the task's floor too.
   void ask_gate() {
     const Trial &after = result_.after, &before = result_.before;
-    GateOptions gate{.margin = task_.gate.margin, .confidence = task_.gate.confidence};
+    GateOptions gate{.margin = task_.gate.margin,
+                     .confidence = task_.gate.confidence,
+                     .resamples = after.resamples};
     const bool shares = after.statistic == nullptr;
-    // A correlation sorts the rows of every resample.
-    if (!shares) gate.resamples = 2000;
     result_.gate = shares ? gate_against_baseline(after.right, before.right, gate)
                           : gate_statistic(result_.measure, after.rows, after.statistic,
                                            before.statistic, gate);

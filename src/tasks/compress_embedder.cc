@@ -36,6 +36,7 @@ class Embedder : public CompressKind {
     // The statistic reads the evaluation that it is of.
     return Trial{.statistic = [measured, of_rows = measured->statistic()](
                                   std::span<const std::int64_t> picked) { return of_rows(picked); },
+                 .resamples = measured->gate_resamples(),
                  .rows = measured->rows(),
                  .quality = measured->quality().value,
                  .p50_us = static_cast<double>(percentile(measured->latency_us, 0.5)),

@@ -21,8 +21,9 @@ namespace tack {
 
 // How a model did on some rows.
 struct Trial {
-  std::vector<bool> right;  // of each row, where quality is the share of them
-  RowStatistic statistic;   // quality as one of `rows`, where it is not
+  std::vector<bool> right;                  // of each row, where quality is the share of them
+  RowStatistic statistic;                   // quality as one of `rows`, where it is not
+  int resamples = GateOptions{}.resamples;  // of the gate's bound
   std::int64_t rows = 0;
   double quality = 0;
   double p50_us = 0;  // of a single text

@@ -63,6 +63,9 @@ struct PairEvaluation {
   const char* quality_name() const { return retrieval ? "MRR" : "Spearman"; }
   // The same of some rows.
   RowStatistic statistic() const;
+  // How often the gate draws rows of it: a correlation sorts those of every draw, and its bound
+  // needs fewer.
+  int gate_resamples() const { return retrieval ? 10000 : 2000; }
   Json to_json() const;
 };
 
