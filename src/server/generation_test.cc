@@ -12,7 +12,7 @@
 #include "models/made_up_tokenizer.h"
 #include "net/client.h"
 #include "net/server.h"
-#include "server/api.h"
+#include "server/app.h"
 #include "server/fake_model.h"
 
 namespace tack::server {
@@ -39,7 +39,8 @@ class GenerationApi : public ::testing::Test {
     encoders_.emplace(std::move(encoders), QueueLimits{}, &lane_);
     decoders_.emplace(std::move(served));
     net::Router router;
-    add_routes(router, *encoders_, *decoders_);
+    app_.emplace(config_, *encoders_, *decoders_);
+    app_->add_routes(router);
     auto started = net::HttpServer::start({}, std::move(router));
     ASSERT_TRUE(started) << started.error().message;
     server_ = std::move(*started);
@@ -90,6 +91,8 @@ class GenerationApi : public ::testing::Test {
   fs::path directory_;
   PriorityLane lane_;
   FakeState state_;
+  const gateway::GatewayConfig config_;
+  std::optional<App> app_;
   std::unique_ptr<net::HttpServer> server_;
   std::optional<EncoderService> encoders_;
   std::optional<GenerationService> decoders_;

@@ -1,0 +1,31 @@
+// What `tack serve` serves: the models of this process and the gateway before them, put together.
+#pragma once
+
+#include "gateway/gateway.h"
+#include "net/router.h"
+#include "server/served_models.h"
+
+namespace tack::server {
+
+// Outlives the HTTP server whose handlers it gives: coroutines that still wait are destroyed with
+// the server, and write their records then.
+class App {
+ public:
+  // All three outlive it.
+  App(const gateway::GatewayConfig& config, EncoderService& encoders, GenerationService& decoders,
+      gateway::RecordSink record = {});
+
+  // All endpoints: those of add_routes() (server/api.h) and those that routes and upstreams share
+  // (POST /v1/chat/completions, /v1/completions, /v1/embeddings).
+  void add_routes(net::Router& router);
+
+  gateway::Gateway& gateway() { return gateway_; }
+
+ private:
+  EncoderService& encoders_;
+  GenerationService& decoders_;
+  ServedModels locals_;
+  gateway::Gateway gateway_;
+};
+
+}  // namespace tack::server
