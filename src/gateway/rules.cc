@@ -61,9 +61,9 @@ Verdict check_conditions(const RuleConfig& rule, const CallFacts& facts) {
     all.check(true, sent != nullptr && *sent == value, "{} is '{}'", name,
               sent != nullptr ? *sent : "");
   }
-  all.check(rule.min_chars.has_value(), facts.chars >= rule.min_chars.value_or(0), "{} characters",
-            facts.chars);
-  all.check(rule.max_chars.has_value(), facts.chars <= rule.max_chars.value_or(0), "{} characters",
+  const bool long_enough = facts.chars >= rule.min_chars.value_or(0);
+  const bool short_enough = facts.chars <= rule.max_chars.value_or(facts.chars);
+  all.check(rule.min_chars || rule.max_chars, long_enough && short_enough, "{} characters",
             facts.chars);
   all.check(rule.tools.has_value(), facts.tools == rule.tools.value_or(false), "{} tools",
             facts.tools ? "has" : "no");
