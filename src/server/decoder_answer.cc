@@ -46,7 +46,7 @@ class DecoderEvents final : public gateway::EventStream {
       const Json json =
           writer_.whole(reply, outcome_.finish_reason, usage_of(*update->end),
                         logprobs_ ? logprobs_json(tokens, tokenizer(), chat_) : Json());
-      co_return Reply{.body = to_text(json), .outcome = outcome_};
+      co_return Reply{.body = to_text(json), .outcome = outcome()};
     }
   }
 
@@ -64,7 +64,11 @@ class DecoderEvents final : public gateway::EventStream {
     events_.pop_front();
     co_return event;
   }
-  Outcome outcome() const override { return outcome_; }
+  Outcome outcome() const override {
+    Outcome so_far = outcome_;
+    so_far.cpu_seconds = stream_->cpu_seconds();
+    return so_far;
+  }
 
  private:
   const Tokenizer& tokenizer() const { return decoder_.model->tokenizer(); }

@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "base/cpu_clock.h"
 #include "server/served_model.h"
 
 namespace tack::server {
@@ -23,6 +24,7 @@ struct GenerationService::Mailbox {
   bool admitted = false;
   std::optional<GenerationUpdate> news;
   std::optional<Error> error;
+  double cpu_seconds = 0;
   std::move_only_function<void()> resume;  // of a coroutine that waits
 
   bool has_news() const { return news || error; }
@@ -77,7 +79,10 @@ struct GenerationService::Worker {
 
   // One step of the generator; what it throws (no memory) ends the requests, not the server.
   void step() try {
-    for (const GenerationUpdate& update : decoder->generator->step()) {
+    const double start = thread_cpu_seconds();
+    const auto updates = decoder->generator->step();
+    charge(thread_cpu_seconds() - start);
+    for (const GenerationUpdate& update : updates) {
       const auto found = running.find(update.id);
       if (found == running.end()) continue;
       found->second->add(update);
@@ -87,6 +92,17 @@ struct GenerationService::Worker {
     decoder->generator->clear();
     for (const auto& [id, box] : running) box->fail({ErrorCode::kFailed, error.what()});
     running.clear();
+  }
+
+  // Who runs together shares the step; all workers are busy while one is.
+  void charge(double seconds) {
+    if (running.empty()) return;
+    const double share =
+        seconds * decoder->generator->decoder().threads() / static_cast<double>(running.size());
+    for (const auto& [id, box] : running) {
+      const std::lock_guard lock(box->mutex);
+      box->cpu_seconds += share;
+    }
   }
 
   // False when the service is stopped. Waits when there is nothing to do.
@@ -176,6 +192,11 @@ net::Async<Result<GenerationUpdate>> GenerationService::Stream::next() {
     co_return update;
   }
   co_return std::unexpected(*mailbox_->error);
+}
+
+double GenerationService::Stream::cpu_seconds() const {
+  const std::lock_guard lock(mailbox_->mutex);
+  return mailbox_->cpu_seconds;
 }
 
 GenerationService::GenerationService(std::vector<std::unique_ptr<ServedDecoder>> decoders) {

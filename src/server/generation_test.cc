@@ -39,7 +39,10 @@ class GenerationApi : public ::testing::Test {
     encoders_.emplace(std::move(encoders), QueueLimits{}, &lane_);
     decoders_.emplace(std::move(served));
     net::Router router;
-    app_.emplace(config_, *encoders_, *decoders_);
+    app_.emplace(config_, *encoders_, *decoders_, [this](store::CallRecord record) {
+      const std::lock_guard lock(records_mutex_);
+      records_.push_back(std::move(record));
+    });
     app_->add_routes(router);
     auto started = net::HttpServer::start({}, std::move(router));
     ASSERT_TRUE(started) << started.error().message;
@@ -91,6 +94,8 @@ class GenerationApi : public ::testing::Test {
   fs::path directory_;
   PriorityLane lane_;
   FakeState state_;
+  std::mutex records_mutex_;
+  std::vector<store::CallRecord> records_;
   const gateway::GatewayConfig config_;
   std::optional<App> app_;
   std::unique_ptr<net::HttpServer> server_;
@@ -178,6 +183,25 @@ TEST_F(GenerationApi, ATaskModelAnswersAChatWithItsLabel) {
   const auto all = events("/v1/chat/completions", chat("tickets"));
   ASSERT_EQ(all.size(), 3U);
   EXPECT_EQ(all[1]["choices"][0]["delta"]["content"], "two \"quoted\"");
+}
+
+TEST_F(GenerationApi, WhatARequestUsedIsOnRecord) {
+  const Json whole = ok("/v1/chat/completions", chat());
+  events("/v1/chat/completions", chat());
+  ok("/v1/chat/completions", chat("tickets"));
+  server_->stop(std::chrono::seconds(5));  // a stream's record may come after its last byte
+  ASSERT_EQ(records_.size(), 3U);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(records_[i].attempts.size(), 1U);
+    const store::Attempt& attempt = records_[i].attempts[0];
+    EXPECT_EQ(attempt.tokens.prompt, whole["usage"]["prompt_tokens"].get<std::int64_t>());
+    EXPECT_EQ(attempt.tokens.completion, 12);
+    EXPECT_GT(attempt.cpu_seconds, 0);
+    EXPECT_EQ(records_[i].model, "made-up");
+    EXPECT_EQ(records_[i].streamed, i == 1);
+  }
+  EXPECT_EQ(records_[2].attempts.at(0).tokens.completion, 1);
+  EXPECT_GT(records_[2].attempts[0].tokens.prompt, 0);
 }
 
 TEST_F(GenerationApi, SaysWhatCannotBe) {

@@ -52,12 +52,14 @@ Async<Expected<Reply>> embeddings(EncoderService& encoders, std::size_t model,
   if (const auto valid = check(*request, info); !valid)
     co_return std::unexpected(to_failure(valid.error()));
   Result<Embedded> result;
+  double cpu_seconds = 0;
   if (request->input.tokens.empty())
-    result = co_await encoders.embed(model, std::move(request->input.texts));
+    result = co_await encoders.embed(model, std::move(request->input.texts), &cpu_seconds);
   else
-    result = co_await encoders.embed_tokens(model, std::move(request->input.tokens));
+    result = co_await encoders.embed_tokens(model, std::move(request->input.tokens), &cpu_seconds);
   if (!result) co_return std::unexpected(to_failure(to_api_error(result.error())));
-  Reply reply{.body = embeddings_json(*result, info, request->base64), .outcome = {}};
+  Reply reply{.body = embeddings_json(*result, info, request->base64),
+              .outcome = {.cpu_seconds = cpu_seconds}};
   for (const EncodedText& text : result->info) reply.outcome.tokens.prompt += text.tokens;
   co_return reply;
 }

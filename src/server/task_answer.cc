@@ -44,14 +44,15 @@ Async<ApiResult<TaskAnswer>> ask_task(EncoderService& encoders, std::size_t inde
   std::vector<std::string> texts{*last->content};
   TaskAnswer answer{
       .outcome = {.tokens = {.completion = 1}, .finish_reason = "stop", .whole_prompt = false}};
+  double& cpu_seconds = answer.outcome.cpu_seconds;
   if (model.tags) {
-    const auto tagged = co_await encoders.tag(index, std::move(texts));
+    const auto tagged = co_await encoders.tag(index, std::move(texts), &cpu_seconds);
     if (!tagged) co_return std::unexpected(to_api_error(tagged.error()));
     answer.content = to_text(tagged->front().answer);
     answer.outcome.tokens.prompt = tagged->front().tokens;
     co_return answer;
   }
-  const auto predicted = co_await encoders.classify(index, std::move(texts));
+  const auto predicted = co_await encoders.classify(index, std::move(texts), &cpu_seconds);
   if (!predicted) co_return std::unexpected(to_api_error(predicted.error()));
   const Prediction& first = predicted->front();
   answer.outcome.tokens.prompt = first.tokens;
