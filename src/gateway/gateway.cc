@@ -119,6 +119,19 @@ Gateway::Gateway(Services services)
       decider_(services_.locals, services_.learned),
       cache_(services_.config.cache) {}
 
+Gateway::AccountPtr Gateway::begin(const Request& request, std::string_view endpoint) const {
+  if (services_.metrics != nullptr) services_.metrics->begin();
+  RecordSink sink = [this](store::CallRecord record) {
+    if (services_.metrics != nullptr) services_.metrics->end(record);
+    if (services_.record) services_.record(std::move(record));
+  };
+  auto account = std::make_shared<Account>(services_.config, std::move(sink));
+  account->record.id = request_id(request.headers);
+  account->record.endpoint = endpoint;
+  account->record.status = 499;  // unless there is an answer: the client has gone
+  return account;
+}
+
 Expected<Gateway::CallPtr> Gateway::open(Operation operation, const Request& request,
                                          Account& account) const {
   auto body = parse_json(request.body, "request body");
@@ -329,6 +342,7 @@ Response Gateway::respond(std::shared_ptr<Exchange> exchange, Answer answer) {
 Response Gateway::answer_from_cache(const Exchange& exchange, const CachedAnswer& cached) const {
   Account& account = *exchange.account;
   account.record.from_cache = true;
+  account.record.status = 200;
   account.record.reason += "; the answer was in the cache";
   account.set_answer(cached.model, cached.outcome);
   Response response;
@@ -372,12 +386,31 @@ Async<void> Gateway::run_shadow(std::shared_ptr<Exchange> exchange, std::string 
   exchange->account->add(std::move(attempt));
 }
 
+Async<Response> Gateway::serve_local(std::string endpoint, Request request, LocalHandler handler) {
+  const AccountPtr account = begin(request, endpoint);
+  LocalUse use;
+  const AttemptClock clock;
+  Response response = co_await handler(std::move(request), use);
+  account->record.status = response.status;
+  account->record.model = use.model;
+  account->record.workload = use.model;
+  if (!use.model.empty())
+    account->add({.model = use.model,
+                  .local = true,
+                  .purpose = response.status < 400 ? Purpose::kAnswer : Purpose::kFailed,
+                  .status = response.status,
+                  .tokens = use.tokens,
+                  .cpu_seconds = use.cpu_seconds,
+                  .first_byte_ms = clock.ms(),
+                  .total_ms = clock.ms()});
+  describe(response, account->record);
+  co_return response;
+}
+
 Async<Response> Gateway::handle(Operation operation, Request request) {
   auto exchange = std::make_shared<Exchange>();
-  exchange->account = std::make_shared<Account>(services_.config, services_.record);
+  exchange->account = begin(request, endpoint(operation));
   Account& account = *exchange->account;
-  account.record.id = request_id(request.headers);
-  account.record.endpoint = endpoint(operation);
   auto call = open(operation, request, account);
   if (!call) co_return refuse(account, call.error());
   exchange->call = *call;

@@ -10,6 +10,7 @@
 #include "gateway/cache.h"
 #include "gateway/config.h"
 #include "gateway/local_models.h"
+#include "gateway/metrics.h"
 #include "gateway/policy.h"
 #include "gateway/route.h"
 
@@ -18,6 +19,14 @@ namespace tack::gateway {
 // An upstream, by its send().
 using SendUpstream = std::function<net::Async<Expected<Reply>>(ClearedCall)>;
 
+// What a local endpoint that no route or upstream has (/v1/classify) used.
+struct LocalUse {
+  std::string model;
+  store::TokenUse tokens;
+  double cpu_seconds = 0;
+};
+using LocalHandler = std::function<net::Async<net::Response>(net::Request, LocalUse&)>;
+
 // What the gateway works with; all of it outlives the gateway.
 struct Services {
   const GatewayConfig& config;
@@ -25,6 +34,7 @@ struct Services {
   std::map<std::string, SendUpstream, std::less<>> upstreams;  // by the upstream's name
   AskLearned learned;                                          // may be empty
   RecordSink record;                                           // may be empty
+  Metrics* metrics = nullptr;                                  // may be null
 };
 
 // Outlives the server whose handlers it runs. Any strand.
@@ -35,6 +45,10 @@ class Gateway {
   // Answers one of the operations that models, routes and upstreams share.
   net::Async<net::Response> handle(Operation operation, net::Request request);
 
+  // Answers by `handler`, with the same admission and accounts.
+  net::Async<net::Response> serve_local(std::string endpoint, net::Request request,
+                                        LocalHandler handler);
+
   const AnswerCache& cache() const { return cache_; }
 
  private:
@@ -43,6 +57,7 @@ class Gateway {
   struct Exchange;
   struct Answer;
 
+  AccountPtr begin(const net::Request& request, std::string_view endpoint) const;
   Expected<CallPtr> open(Operation operation, const net::Request& request, Account& account) const;
   net::Async<Expected<Plan>> plan(const Call& call, const CallFacts& facts) const;
   net::Async<Expected<Reply>> send(const Exchange& exchange, const std::string& model) const;

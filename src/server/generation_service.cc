@@ -62,6 +62,7 @@ struct GenerationService::Worker {
   std::condition_variable wake;
   std::deque<std::shared_ptr<Mailbox>> starts, cancels;
   bool stopping = false;
+  Load load;
   std::unordered_map<GenerationId, std::shared_ptr<Mailbox>> running;  // of the thread alone
   std::thread thread;
 
@@ -72,9 +73,17 @@ struct GenerationService::Worker {
       for (const auto& box : ended)
         if (running.erase(box->id) > 0) decoder->generator->cancel(box->id);
       step();
+      report_load();
     }
     for (const auto& [id, box] : running) box->fail(stopped());
     running.clear();
+  }
+
+  void report_load() {
+    const Generator& generator = *decoder->generator;
+    const std::lock_guard lock(mutex);
+    load = {generator.running(), generator.waiting(), generator.kv_tokens(),
+            generator.kv_capacity()};
   }
 
   // One step of the generator; what it throws (no memory) ends the requests, not the server.
@@ -214,6 +223,13 @@ GenerationService::~GenerationService() {
 
 const ServedDecoder& GenerationService::model(std::size_t index) const {
   return *workers_[index]->decoder;
+}
+
+GenerationService::Load GenerationService::load(std::size_t model) const {
+  const std::lock_guard lock(workers_[model]->mutex);
+  Load now = workers_[model]->load;
+  now.waiting += workers_[model]->starts.size();
+  return now;
 }
 
 net::Async<Result<std::unique_ptr<GenerationService::Stream>>> GenerationService::start(

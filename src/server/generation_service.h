@@ -70,6 +70,13 @@ class GenerationService {
   // Errors: those of Generator::add().
   net::Async<Result<std::unique_ptr<Stream>>> start(std::size_t model, GenerationRequest request);
 
+  // As of the last step. Any thread.
+  struct Load {
+    std::size_t running = 0, waiting = 0;
+    std::int64_t kv_tokens = 0, kv_capacity = 0;
+  };
+  Load load(std::size_t model) const;
+
   // Breaks off what runs; what waits ends with kInterrupted. As EncoderService::stop().
   void stop();
 
