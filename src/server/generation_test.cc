@@ -204,6 +204,19 @@ TEST_F(GenerationApi, WhatARequestUsedIsOnRecord) {
   EXPECT_GT(records_[2].attempts[0].tokens.prompt, 0);
 }
 
+TEST_F(GenerationApi, MetricsTellWhatRuns) {
+  ok("/v1/chat/completions", chat());
+  const auto got =
+      net::fetch_blocking({.url = fmt::format("http://127.0.0.1:{}/metrics", server_->port())});
+  ASSERT_TRUE(got);
+  for (const char* line :
+       {"tack_decoder_running{model=\"made-up\"} 0", "tack_kv_capacity_tokens{model=\"made-up\"} ",
+        "tack_encoder_queue_texts 0",
+        "tack_tokens_total{kind=\"completion\",model=\"made-up\"} 12"})
+    EXPECT_NE(got->body.find(line), std::string::npos) << line << "\n" << got->body;
+  EXPECT_EQ(got->body.find("tack_kv_tokens{model=\"made-up\"} 0\n"), std::string::npos);
+}
+
 TEST_F(GenerationApi, SaysWhatCannotBe) {
   EXPECT_NE(
       refusal("/v1/completions", {{"prompt", "x"}, {"model", "tickets"}}).find("does not generate"),
