@@ -27,6 +27,11 @@ App::App(const gateway::GatewayConfig& config, EncoderService& encoders,
   watch_services();
 }
 
+Result<std::unique_ptr<App>> App::create(const gateway::GatewayConfig& config,
+                                         EncoderService& encoders, GenerationService& decoders) {
+  return std::make_unique<App>(config, encoders, decoders);
+}
+
 void App::watch_services() {
   const auto encoder = [this](auto read) {
     return [this, read] { return static_cast<double>(read(encoders_.counters())); };

@@ -18,6 +18,10 @@ class App {
   App(const gateway::GatewayConfig& config, EncoderService& encoders, GenerationService& decoders,
       gateway::RecordSink record = {});
 
+  // Opens what the configuration names besides models. Errors: of the first that does not open.
+  static Result<std::unique_ptr<App>> create(const gateway::GatewayConfig& config,
+                                             EncoderService& encoders, GenerationService& decoders);
+
   // All endpoints: those of add_routes() (server/api.h), those that routes and upstreams share
   // (POST /v1/chat/completions, /v1/completions, /v1/embeddings), and /metrics.
   void add_routes(net::Router& router);
