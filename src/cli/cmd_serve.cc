@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include <fmt/ranges.h>
@@ -12,7 +13,7 @@
 #include "cli/verb.h"
 #include "models/model.h"
 #include "net/server.h"
-#include "server/api.h"
+#include "server/app.h"
 
 namespace tack {
 namespace {
@@ -85,12 +86,16 @@ bool is_local(const std::string& host) {
 Status run(const Options& options) {
   PriorityLane lane;
   TACK_TRY(Models models, open_models(options, lane));
-  // Declared first, destroyed last: the server holds the coroutines that the service may resume.
+  // Destroyed in the opposite order: the services resume coroutines that live in the server, and
+  // those end in records that the app writes.
+  const gateway::GatewayConfig config;
+  std::optional<server::App> app;
   std::unique_ptr<net::HttpServer> http;
   server::EncoderService service(std::move(models.encoders), {}, &lane);
   server::GenerationService decoders(std::move(models.decoders));
+  app.emplace(config, service, decoders);
   net::Router router;
-  server::add_routes(router, service, decoders);
+  app->add_routes(router);
   const net::ServerOptions server_options{
       .host = options.host, .port = options.port, .body_limit = options.max_body};
   TACK_TRY(http, net::HttpServer::start(server_options, std::move(router)));

@@ -24,8 +24,9 @@ struct Call {
   Operation operation = Operation::kChat;
   Json body;  // the client's, an object; its "model" is what the client wrote
   bool stream = false, include_usage = false;
-  std::string id;      // x-request-id
-  std::string client;  // the key's name; "" without keys
+  bool want_confidence = false;  // Outcome::confidence is needed, also where it costs something
+  std::string id;                // x-request-id
+  std::string client;            // the key's name; "" without keys
 };
 
 // Why a model gave no answer, in the terms of the OpenAI API's error object.
@@ -37,6 +38,11 @@ struct Failure {
   std::optional<std::chrono::milliseconds> retry_after;
   store::TokenUse tokens = {};  // that may be charged all the same
 };
+// {"error": {"message", "type", "param", "code"}}, with Retry-After where a later try may work.
+net::Response failure_response(const Failure& failure);
+// The same as the JSON text of an event: how a stream says that it failed.
+std::string failure_event(const Failure& failure);
+
 template <class T>
 using Expected = std::expected<T, Failure>;
 
@@ -48,6 +54,8 @@ struct Outcome {
   // mean probability of the tokens. NaN: unknown.
   double confidence = std::numeric_limits<double>::quiet_NaN();
   double cpu_seconds = 0;
+  // False: `tokens.prompt` counts the text that was classified, not all that a chat model reads.
+  bool whole_prompt = true;
 };
 
 // A streamed answer. Destroyed before its end it is cancelled.

@@ -2,7 +2,6 @@
 
 #include <fmt/ranges.h>
 
-#include "server/generation_api.h"
 #include "server/openai.h"
 
 namespace tack::server {
@@ -12,9 +11,6 @@ using net::Async;
 using net::Request;
 using net::Response;
 
-bool embeds(const ModelInfo& model) {
-  return model.embedding_dim > 0;
-}
 bool classifies(const ModelInfo& model) {
   return !model.labels.empty();
 }
@@ -95,23 +91,6 @@ Async<Response> one_model(const EncoderService& service, const GenerationService
   co_return no_such_model(service, id).response();
 }
 
-Async<Response> embeddings(EncoderService& service, Request request) {
-  auto parsed = parse_embedding_request(request.body);
-  if (!parsed) co_return parsed.error().response();
-  const auto model = choose(service, parsed->model, embeds, "give embeddings");
-  if (!model) co_return model.error().response();
-  const ModelInfo& info = service.model(*model);
-  if (const auto valid = check(*parsed, info); !valid) co_return valid.error().response();
-  const bool tokens = !parsed->input.tokens.empty();
-  Result<Embedded> result;
-  if (tokens)
-    result = co_await service.embed_tokens(*model, std::move(parsed->input.tokens));
-  else
-    result = co_await service.embed(*model, std::move(parsed->input.texts));
-  if (!result) co_return to_api_error(result.error()).response();
-  co_return Response::json_text(200, embeddings_json(*result, info, parsed->base64));
-}
-
 Async<Response> classify(EncoderService& service, Request request) {
   auto parsed = parse_classify_request(request.body);
   if (!parsed) co_return parsed.error().response();
@@ -157,15 +136,12 @@ void add_routes(net::Router& router, EncoderService& service, GenerationService&
   router.add("GET", "/v1/models", [&](Request) { return list_models(service, decoders); });
   router.add("GET", "/v1/models/{id}",
              [&](Request request) { return one_model(service, decoders, std::move(request)); });
-  router.add("POST", "/v1/embeddings",
-             [&service](Request request) { return embeddings(service, std::move(request)); });
   router.add("POST", "/v1/classify",
              [&service](Request request) { return classify(service, std::move(request)); });
   router.add("POST", "/v1/tag",
              [&service](Request request) { return tag(service, std::move(request)); });
   router.add("POST", "/v1/extract",
              [&service](Request request) { return extract(service, std::move(request)); });
-  add_generation_routes(router, service, decoders);
 }
 
 }  // namespace tack::server

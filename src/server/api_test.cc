@@ -1,6 +1,4 @@
 // The endpoints over HTTP, with a fake model behind them.
-#include "server/api.h"
-
 #include <future>
 #include <optional>
 #include <thread>
@@ -9,6 +7,7 @@
 
 #include "net/client.h"
 #include "net/server.h"
+#include "server/app.h"
 #include "server/fake_model.h"
 #include "server/openai.h"
 
@@ -28,7 +27,8 @@ class ApiTest : public ::testing::Test {
   void start(std::vector<std::unique_ptr<ServedModel>> models, QueueLimits limits = {}) {
     service.emplace(std::move(models), limits);
     net::Router router;
-    add_routes(router, *service, decoders);
+    app.emplace(config, *service, decoders);
+    app->add_routes(router);
     auto started = net::HttpServer::start({.body_limit = 100'000}, std::move(router));
     ASSERT_TRUE(started) << started.error().message;
     server = std::move(*started);
@@ -66,7 +66,9 @@ class ApiTest : public ::testing::Test {
   }
 
   FakeState state;
-  std::unique_ptr<net::HttpServer> server;  // destroyed after the service
+  const gateway::GatewayConfig config;
+  std::optional<App> app;
+  std::unique_ptr<net::HttpServer> server;  // destroyed after the service, before the app
   std::optional<EncoderService> service;
   GenerationService decoders{{}};
 };

@@ -1,8 +1,10 @@
 #include "server/completions.h"
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cmath>
+#include <ctime>
 #include <numeric>
 #include <random>
 
@@ -163,12 +165,10 @@ Json token_entry(const std::string& text, float logprob) {
 
 }  // namespace
 
-ApiResult<CompletionRequest> parse_completion_request(std::string_view body) {
-  const auto json = parse_object(body);
-  if (!json) return std::unexpected(json.error());
+ApiResult<CompletionRequest> parse_completion_request(const Json& body) {
   CompletionRequest request;
-  if (auto read = read_common(*json, request); !read) return std::unexpected(read.error());
-  const Json* prompt = member(*json, "prompt");
+  if (auto read = read_common(body, request); !read) return std::unexpected(read.error());
+  const Json* prompt = member(body, "prompt");
   const char* const what = "'prompt' must be a string or an array of token ids, one a request";
   if (prompt == nullptr) return bad("prompt", "'prompt' is missing");
   if (prompt->is_array() && prompt->size() == 1 && !prompt->front().is_number())
@@ -184,10 +184,10 @@ ApiResult<CompletionRequest> parse_completion_request(std::string_view body) {
   } else {
     return bad("prompt", what);
   }
-  const auto most = optional_count(*json, "max_tokens", 0);
+  const auto most = optional_count(body, "max_tokens", 0);
   if (!most) return std::unexpected(most.error());
   request.generation.max_tokens = most->value_or(kDefaultCompletion);
-  const auto logprobs = optional_count(*json, "logprobs", 0);
+  const auto logprobs = optional_count(body, "logprobs", 0);
   if (!logprobs) return std::unexpected(logprobs.error());
   if (logprobs->value_or(0) > kMostLogprobs)
     return bad("logprobs", fmt::format("'logprobs' is at most {}", kMostLogprobs));
@@ -195,31 +195,29 @@ ApiResult<CompletionRequest> parse_completion_request(std::string_view body) {
   return request;
 }
 
-ApiResult<CompletionRequest> parse_chat_request(std::string_view body) {
-  const auto json = parse_object(body);
-  if (!json) return std::unexpected(json.error());
+ApiResult<CompletionRequest> parse_chat_request(const Json& body) {
   CompletionRequest request;
   request.chat = true;
-  if (auto read = read_common(*json, request); !read) return std::unexpected(read.error());
-  const Json* messages = member(*json, "messages");
+  if (auto read = read_common(body, request); !read) return std::unexpected(read.error());
+  const Json* messages = member(body, "messages");
   if (messages == nullptr) return bad("messages", "'messages' is missing");
   auto parsed = chat::parse_messages(*messages);
   if (!parsed) return bad("messages", parsed.error().message);
   request.messages = *std::move(parsed);
-  if (auto read = read_tools(*json, request); !read) return std::unexpected(read.error());
-  if (const Json* variables = member(*json, "chat_template_kwargs")) {
+  if (auto read = read_tools(body, request); !read) return std::unexpected(read.error());
+  if (const Json* variables = member(body, "chat_template_kwargs")) {
     if (!variables->is_object())
       return bad("chat_template_kwargs", "'chat_template_kwargs' must be an object");
     request.variables = *variables;
   }
   for (const char* name : {"max_tokens", "max_completion_tokens"}) {
-    const auto most = optional_count(*json, name, 0);
+    const auto most = optional_count(body, name, 0);
     if (!most) return std::unexpected(most.error());
     if (*most) request.generation.max_tokens = **most;
   }
-  const auto logprobs = optional_flag(*json, "logprobs");
+  const auto logprobs = optional_flag(body, "logprobs");
   if (!logprobs) return std::unexpected(logprobs.error());
-  const auto top = optional_count(*json, "top_logprobs", 0);
+  const auto top = optional_count(body, "top_logprobs", 0);
   if (!top) return std::unexpected(top.error());
   if (*top && !*logprobs) return bad("top_logprobs", "'top_logprobs' needs 'logprobs': true");
   if (top->value_or(0) > kMostLogprobs)
@@ -227,6 +225,11 @@ ApiResult<CompletionRequest> parse_chat_request(std::string_view body) {
   if (*logprobs) request.generation.logprobs = top->value_or(0);
   request.generation.show_special = !request.tools.is_null();
   return request;
+}
+
+std::string new_completion_id(bool chat) {
+  static std::atomic<std::uint64_t> count{static_cast<std::uint64_t>(std::time(nullptr)) << 20U};
+  return fmt::format("{}-{:016x}", chat ? "chatcmpl" : "cmpl", count.fetch_add(1));
 }
 
 Json usage_json(const Usage& usage) {

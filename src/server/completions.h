@@ -32,8 +32,11 @@ struct CompletionRequest {
 
 // Members that are not known are ignored; those that would change the answer and are not supported
 // (n > 1, best_of, suffix, echo, images, a forced tool) are errors.
-ApiResult<CompletionRequest> parse_completion_request(std::string_view body);
-ApiResult<CompletionRequest> parse_chat_request(std::string_view body);
+ApiResult<CompletionRequest> parse_completion_request(const Json& body);
+ApiResult<CompletionRequest> parse_chat_request(const Json& body);
+
+// "chatcmpl-..." or "cmpl-...", another each time.
+std::string new_completion_id(bool chat);
 
 // What one answer is made of, besides its text.
 struct Usage {

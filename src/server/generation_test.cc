@@ -12,7 +12,7 @@
 #include "models/made_up_tokenizer.h"
 #include "net/client.h"
 #include "net/server.h"
-#include "server/api.h"
+#include "server/app.h"
 #include "server/fake_model.h"
 
 namespace tack::server {
@@ -39,7 +39,11 @@ class GenerationApi : public ::testing::Test {
     encoders_.emplace(std::move(encoders), QueueLimits{}, &lane_);
     decoders_.emplace(std::move(served));
     net::Router router;
-    add_routes(router, *encoders_, *decoders_);
+    app_.emplace(config_, *encoders_, *decoders_, [this](store::CallRecord record) {
+      const std::lock_guard lock(records_mutex_);
+      records_.push_back(std::move(record));
+    });
+    app_->add_routes(router);
     auto started = net::HttpServer::start({}, std::move(router));
     ASSERT_TRUE(started) << started.error().message;
     server_ = std::move(*started);
@@ -90,6 +94,10 @@ class GenerationApi : public ::testing::Test {
   fs::path directory_;
   PriorityLane lane_;
   FakeState state_;
+  std::mutex records_mutex_;
+  std::vector<store::CallRecord> records_;
+  const gateway::GatewayConfig config_;
+  std::optional<App> app_;
   std::unique_ptr<net::HttpServer> server_;
   std::optional<EncoderService> encoders_;
   std::optional<GenerationService> decoders_;
@@ -175,6 +183,38 @@ TEST_F(GenerationApi, ATaskModelAnswersAChatWithItsLabel) {
   const auto all = events("/v1/chat/completions", chat("tickets"));
   ASSERT_EQ(all.size(), 3U);
   EXPECT_EQ(all[1]["choices"][0]["delta"]["content"], "two \"quoted\"");
+}
+
+TEST_F(GenerationApi, WhatARequestUsedIsOnRecord) {
+  const Json whole = ok("/v1/chat/completions", chat());
+  events("/v1/chat/completions", chat());
+  ok("/v1/chat/completions", chat("tickets"));
+  server_->stop(std::chrono::seconds(5));  // a stream's record may come after its last byte
+  ASSERT_EQ(records_.size(), 3U);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(records_[i].attempts.size(), 1U);
+    const store::Attempt& attempt = records_[i].attempts[0];
+    EXPECT_EQ(attempt.tokens.prompt, whole["usage"]["prompt_tokens"].get<std::int64_t>());
+    EXPECT_EQ(attempt.tokens.completion, 12);
+    EXPECT_GT(attempt.cpu_seconds, 0);
+    EXPECT_EQ(records_[i].model, "made-up");
+    EXPECT_EQ(records_[i].streamed, i == 1);
+  }
+  EXPECT_EQ(records_[2].attempts.at(0).tokens.completion, 1);
+  EXPECT_GT(records_[2].attempts[0].tokens.prompt, 0);
+}
+
+TEST_F(GenerationApi, MetricsTellWhatRuns) {
+  ok("/v1/chat/completions", chat());
+  const auto got =
+      net::fetch_blocking({.url = fmt::format("http://127.0.0.1:{}/metrics", server_->port())});
+  ASSERT_TRUE(got);
+  for (const char* line :
+       {"tack_decoder_running{model=\"made-up\"} 0", "tack_kv_capacity_tokens{model=\"made-up\"} ",
+        "tack_encoder_queue_texts 0",
+        "tack_tokens_total{kind=\"completion\",model=\"made-up\"} 12"})
+    EXPECT_NE(got->body.find(line), std::string::npos) << line << "\n" << got->body;
+  EXPECT_EQ(got->body.find("tack_kv_tokens{model=\"made-up\"} 0\n"), std::string::npos);
 }
 
 TEST_F(GenerationApi, SaysWhatCannotBe) {

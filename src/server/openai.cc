@@ -158,6 +158,15 @@ net::Response ApiError::response() const {
   return response;
 }
 
+gateway::Failure to_failure(const ApiError& error) {
+  return {.status = error.status,
+          .message = error.message,
+          .type = error.status >= 500 ? "server_error" : "invalid_request_error",
+          .code = error.code,
+          .param = error.param,
+          .another_may_answer = error.status >= 500};
+}
+
 ApiError to_api_error(const Error& error) {
   switch (error.code) {
     case ErrorCode::kUsage:
@@ -173,18 +182,16 @@ ApiError to_api_error(const Error& error) {
   }
 }
 
-ApiResult<EmbeddingRequest> parse_embedding_request(std::string_view body) {
-  const auto json = parse_object(body);
-  if (!json) return std::unexpected(json.error());
-  auto model = optional_string(*json, "model");
+ApiResult<EmbeddingRequest> parse_embedding_request(const Json& body) {
+  auto model = optional_string(body, "model");
   if (!model) return std::unexpected(model.error());
-  auto input = inputs(*json, true);
+  auto input = inputs(body, true);
   if (!input) return std::unexpected(input.error());
-  const auto format = optional_string(*json, "encoding_format");
+  const auto format = optional_string(body, "encoding_format");
   if (!format) return std::unexpected(format.error());
   if (!format->empty() && *format != "float" && *format != "base64")
     return bad("encoding_format", "'encoding_format' must be \"float\" or \"base64\"");
-  const auto dimensions = optional_count(*json, "dimensions");
+  const auto dimensions = optional_count(body, "dimensions");
   if (!dimensions) return std::unexpected(dimensions.error());
   return EmbeddingRequest{*std::move(model), *std::move(input), *format == "base64", *dimensions};
 }

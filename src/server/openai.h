@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "gateway/call.h"
 #include "net/http.h"
 #include "server/served_model.h"
 
@@ -24,6 +25,9 @@ struct ApiError {
 };
 template <class T>
 using ApiResult = std::expected<T, ApiError>;
+
+// The same in the terms of the gateway. Errors of the request are errors at every model.
+gateway::Failure to_failure(const ApiError& error);
 
 // The HTTP status an Error of the layers below stands for.
 ApiError to_api_error(const Error& error);
@@ -42,7 +46,7 @@ struct EmbeddingRequest {
   bool base64 = false;
   std::optional<std::int64_t> dimensions;
 };
-ApiResult<EmbeddingRequest> parse_embedding_request(std::string_view body);
+ApiResult<EmbeddingRequest> parse_embedding_request(const Json& body);
 // What only the model can tell: token ids in range and not too many, dimensions.
 ApiResult<void> check(const EmbeddingRequest& request, const ModelInfo& model);
 

@@ -15,7 +15,8 @@ ModelInfo describe(const Model& model, const TextEncoder& encoder, std::string i
           .vocab_size = model.tokenizer().vocab_size(),
           .embedding_dim = encoder.output_dim("embedding"),
           .labels = {},
-          .heads = {}};
+          .heads = {},
+          .threads = encoder.threads()};
 }
 
 constexpr std::string_view kEmbedding[] = {"embedding"};

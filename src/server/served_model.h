@@ -28,6 +28,7 @@ struct ModelInfo {
   bool tags = false;                // finds spans
   bool multilabel = false;          // a text has any number of labels
   bool extracts = false;            // answers questions
+  int threads = 1;                  // that compute
 };
 
 // What a tagger or an extractor said, as JSON (tag_json() of tasks/tagger.h, extraction_json() of
