@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <set>
 
 #include <fcntl.h>
@@ -143,7 +145,11 @@ Result<std::vector<Key>> parse_keys(std::string_view text, std::string_view file
 Result<std::vector<Key>> read_keys(const std::filesystem::path& path) {
   constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
   TACK_RETURN_IF_ERROR(check_key_file(path));
-  TACK_TRY(const std::string text, read_file(path, kMaxBytes));
+  // Not mapped: a running server reads what an editor may cut short at the same moment.
+  std::ifstream in(path, std::ios::binary);
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  if (!in) return fail("{}: cannot be read", path.string());
+  if (text.size() > kMaxBytes) return fail("{}: is longer than 16 MiB", path.string());
   return parse_keys(text, path.string());
 }
 
@@ -153,6 +159,7 @@ Status write_keys(const std::filesystem::path& path, const std::vector<Key>& key
       "drops\n"
       "# comments added here. docs/config.md says what each setting means.\n";
   for (const Key& key : keys) text += to_toml(key);
+  TACK_RETURN_IF_ERROR(parse_keys(text, path.string()));  // a name or model that no file can hold
   TACK_TRY(auto file, AtomicFile::create(path, 0600));
   TACK_RETURN_IF_ERROR(file.write(text));
   return file.commit();
