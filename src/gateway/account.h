@@ -38,6 +38,7 @@ class Account {
   Account& operator=(const Account&) = delete;
 
   store::CallRecord record;
+  net::Headers headers;  // for the answer: what is left of the client's limits
 
   // Prices it.
   void add(store::Attempt attempt);

@@ -21,6 +21,12 @@ using net::Response;
 using store::Attempt;
 using store::Purpose;
 
+struct Gateway::Entry {
+  AccountPtr account;
+  std::shared_ptr<const Key> key;  // null where none is asked for
+  std::optional<Failure> refused;
+};
+
 // One request on its way.
 struct Gateway::Exchange {
   AccountPtr account;
@@ -91,7 +97,9 @@ bool begins_answer(std::string_view event) {
   return false;
 }
 
-void describe(Response& response, const store::CallRecord& record) {
+void describe(Response& response, const Account& account) {
+  const store::CallRecord& record = account.record;
+  for (const auto& [name, value] : account.headers) response.headers.set(name, value);
   response.headers.set("x-request-id", record.id);
   if (!record.model.empty()) response.headers.set("x-tack-model", record.model);
   if (!record.route.empty()) response.headers.set("x-tack-route", record.route);
@@ -101,11 +109,36 @@ void describe(Response& response, const store::CallRecord& record) {
 Response refuse(Account& account, const Failure& failure) {
   account.record.status = failure.status;
   Response response = failure_response(failure);
-  describe(response, account.record);
+  describe(response, account);
   return response;
 }
 
-// A thousandth of what they would need tells whether to run one.
+std::int64_t tokens_of(const store::CallRecord& record) {
+  std::int64_t sum = 0;
+  for (const Attempt& attempt : record.attempts)
+    sum += attempt.tokens.prompt + attempt.tokens.completion;
+  return sum;
+}
+
+Failure not_allowed(const Key& key, std::string_view model) {
+  return {.status = 403,
+          .message = fmt::format("the key '{}' may not ask for '{}'", key.name, model),
+          .type = "permission_error",
+          .code = "model_not_allowed",
+          .param = "model",
+          .another_may_answer = false};
+}
+
+Egress egress_of(const Key* key, const net::Headers& headers) {
+  const std::string* local_only = headers.find("x-tack-local-only");
+  Egress egress{.local_only = local_only != nullptr && *local_only == "true"};
+  if (key == nullptr) return egress;
+  egress.local_only = egress.local_only || key->local_only;
+  egress.allowed = key->upstreams;
+  return egress;
+}
+
+// Whether a request is among those that are run beside: always the same for the same id.
 bool in_share(double share, const std::string& id) {
   constexpr double kParts = 1e6;
   return static_cast<double>(std::hash<std::string>{}(id) % static_cast<std::size_t>(kParts)) <
@@ -119,17 +152,33 @@ Gateway::Gateway(Services services)
       decider_(services_.locals, services_.learned),
       cache_(services_.config.cache) {}
 
-Gateway::AccountPtr Gateway::begin(const Request& request, std::string_view endpoint) const {
+// The account of a request is opened, and its key looked at.
+Gateway::Entry Gateway::enter(const Request& request, std::string_view endpoint) const {
   if (services_.metrics != nullptr) services_.metrics->begin();
-  RecordSink sink = [this](store::CallRecord record) {
+  Entry entry;
+  Expected<std::shared_ptr<const Key>> key = nullptr;
+  if (services_.keys != nullptr) key = services_.keys->find(bearer_of(request.headers));
+  if (key) entry.key = *key;
+  RecordSink sink = [this, key = entry.key](store::CallRecord record) {
     if (services_.metrics != nullptr) services_.metrics->end(record);
+    if (services_.limiter != nullptr && key) services_.limiter->charge(*key, tokens_of(record));
     if (services_.record) services_.record(std::move(record));
   };
-  auto account = std::make_shared<Account>(services_.config, std::move(sink));
+  entry.account = std::make_shared<Account>(services_.config, std::move(sink));
+  Account* account = entry.account.get();
   account->record.id = request_id(request.headers);
   account->record.endpoint = endpoint;
   account->record.status = 499;  // unless there is an answer: the client has gone
-  return account;
+  if (!key) {
+    entry.refused = key.error();
+  } else if (entry.key) {
+    account->record.client = entry.key->name;
+    if (services_.limiter == nullptr) return entry;
+    Admission admission = services_.limiter->admit(*entry.key);
+    account->headers = std::move(admission.headers);
+    entry.refused = std::move(admission.refused);
+  }
+  return entry;
 }
 
 Expected<Gateway::CallPtr> Gateway::open(Operation operation, const Request& request,
@@ -153,12 +202,17 @@ Expected<Gateway::CallPtr> Gateway::open(Operation operation, const Request& req
   return call;
 }
 
-Async<Expected<Plan>> Gateway::plan(const Call& call, const CallFacts& facts) const {
+Async<Expected<Plan>> Gateway::plan(const Call& call, const CallFacts& facts,
+                                    const Key* key) const {
   const auto at = call.body.find("model");
   const std::string name =
       at != call.body.end() && at->is_string() ? at->get<std::string>() : std::string();
   const RouteConfig* route = services_.config.route(name.empty() ? "auto" : name);
+  const auto may_ask = [&](const std::string& model) {
+    return key == nullptr || key->may_ask(model);
+  };
   if (route != nullptr) {
+    if (!may_ask(route->name)) co_return std::unexpected(not_allowed(*key, route->name));
     Plan plan = co_await decider_.decide(*route, facts);
     co_return plan;
   }
@@ -166,8 +220,10 @@ Async<Expected<Plan>> Gateway::plan(const Call& call, const CallFacts& facts) co
   if (name.empty()) {
     auto only = services_.locals.only_model(call.operation);
     if (!only) co_return std::unexpected(only.error());
+    if (!may_ask(*only)) co_return std::unexpected(not_allowed(*key, *only));
     co_return Plan{"", {*std::move(only)}, {}, "the only model that can do it"};
   }
+  if (!may_ask(name)) co_return std::unexpected(not_allowed(*key, name));
   if (services_.locals.serves(name) || split_upstream(services_.config, name))
     co_return Plan{"", {name}, {}, by_name};
   Failure failure = services_.locals.no_such_model(name);
@@ -320,7 +376,6 @@ Async<void> Gateway::pump(std::shared_ptr<Exchange> exchange, std::shared_ptr<An
 }
 
 Response Gateway::respond(std::shared_ptr<Exchange> exchange, Answer answer) {
-  const store::CallRecord& record = exchange->account->record;
   Response response;
   if (answer.reply.events) {
     auto shared = std::make_shared<Answer>(std::move(answer));
@@ -335,7 +390,7 @@ Response Gateway::respond(std::shared_ptr<Exchange> exchange, Answer answer) {
     for (const auto& [name, value] : answer.reply.headers) response.headers.set(name, value);
     finish(*exchange, answer, 200);
   }
-  describe(response, record);
+  describe(response, *exchange->account);
   return response;
 }
 
@@ -357,7 +412,7 @@ Response Gateway::answer_from_cache(const Exchange& exchange, const CachedAnswer
   } else {
     response = Response::json_text(200, cached.body);
   }
-  describe(response, account.record);
+  describe(response, account);
   response.headers.set("x-tack-cache", "hit");
   return response;
 }
@@ -387,7 +442,9 @@ Async<void> Gateway::run_shadow(std::shared_ptr<Exchange> exchange, std::string 
 }
 
 Async<Response> Gateway::serve_local(std::string endpoint, Request request, LocalHandler handler) {
-  const AccountPtr account = begin(request, endpoint);
+  const Entry entry = enter(request, endpoint);
+  const AccountPtr& account = entry.account;
+  if (entry.refused) co_return refuse(*account, *entry.refused);
   LocalUse use;
   const AttemptClock clock;
   Response response = co_await handler(std::move(request), use);
@@ -403,20 +460,25 @@ Async<Response> Gateway::serve_local(std::string endpoint, Request request, Loca
                   .cpu_seconds = use.cpu_seconds,
                   .first_byte_ms = clock.ms(),
                   .total_ms = clock.ms()});
-  describe(response, account->record);
+  if (entry.key && !use.model.empty() && !entry.key->may_ask(use.model))
+    co_return refuse(*account, not_allowed(*entry.key, use.model));
+  describe(response, *account);
   co_return response;
 }
 
 Async<Response> Gateway::handle(Operation operation, Request request) {
   auto exchange = std::make_shared<Exchange>();
-  exchange->account = begin(request, endpoint(operation));
+  const Entry entry = enter(request, endpoint(operation));
+  exchange->account = entry.account;
   Account& account = *exchange->account;
+  if (entry.refused) co_return refuse(account, *entry.refused);
+  exchange->egress = egress_of(entry.key.get(), request.headers);
   auto call = open(operation, request, account);
   if (!call) co_return refuse(account, call.error());
   exchange->call = *call;
   account.record.streamed = exchange->call->stream;
   exchange->facts = facts_of(*exchange->call, request.headers);
-  auto plan = co_await this->plan(*exchange->call, exchange->facts);
+  auto plan = co_await this->plan(*exchange->call, exchange->facts, entry.key.get());
   if (!plan) co_return refuse(account, plan.error());
   exchange->plan = *std::move(plan);
   account.record.route = exchange->plan.route;

@@ -9,9 +9,11 @@
 #include "gateway/account.h"
 #include "gateway/cache.h"
 #include "gateway/config.h"
+#include "gateway/keys.h"
 #include "gateway/local_models.h"
 #include "gateway/metrics.h"
 #include "gateway/policy.h"
+#include "gateway/rate_limiter.h"
 #include "gateway/route.h"
 
 namespace tack::gateway {
@@ -35,6 +37,8 @@ struct Services {
   AskLearned learned;                                          // may be empty
   RecordSink record;                                           // may be empty
   Metrics* metrics = nullptr;                                  // may be null
+  KeyRing* keys = nullptr;                                     // null: nobody is asked for a key
+  RateLimiter* limiter = nullptr;                              // with keys
 };
 
 // Outlives the server whose handlers it runs. Any strand.
@@ -57,9 +61,11 @@ class Gateway {
   struct Exchange;
   struct Answer;
 
-  AccountPtr begin(const net::Request& request, std::string_view endpoint) const;
+  struct Entry;
+
+  Entry enter(const net::Request& request, std::string_view endpoint) const;
   Expected<CallPtr> open(Operation operation, const net::Request& request, Account& account) const;
-  net::Async<Expected<Plan>> plan(const Call& call, const CallFacts& facts) const;
+  net::Async<Expected<Plan>> plan(const Call& call, const CallFacts& facts, const Key* key) const;
   net::Async<Expected<Reply>> send(const Exchange& exchange, const std::string& model) const;
   net::Async<Expected<Answer>> ask(const Exchange& exchange, const std::string& model,
                                    bool drain) const;

@@ -7,6 +7,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace tack::gateway {
 namespace {
@@ -140,7 +141,9 @@ class GatewayTest : public ::testing::Test {
                    .locals = locals_,
                    .upstreams = {{"big", send}},
                    .learned = {},
-                   .record = [this](CallRecord r) { records_.push_back(std::move(r)); }});
+                   .record = [this](CallRecord r) { records_.push_back(std::move(r)); },
+                   .keys = keys_.get(),
+                   .limiter = &limiter_});
     }
     if (!body.contains("messages"))
       body["messages"] = Json::array({{{"role", "user"}, {"content", "Is it a card?"}}});
@@ -179,6 +182,23 @@ class GatewayTest : public ::testing::Test {
     co_return reply;
   }
 
+  // A key, and the headers that bring it.
+  net::Headers with_key(Key key) {
+    const std::string secret = *make_key();
+    key.name = "shop";
+    key.hash = sha256(secret);
+    EXPECT_TRUE(write_keys(key_file_, {key}));
+    keys_ = *KeyRing::open(key_file_);
+    net::Headers headers;
+    headers.set("Authorization", "Bearer " + secret);
+    return headers;
+  }
+  ~GatewayTest() override { std::filesystem::remove(key_file_); }
+
+  const std::filesystem::path key_file_ =
+      std::filesystem::temp_directory_path() / ("tack_gateway_keys_" + std::to_string(::getpid()));
+  std::unique_ptr<KeyRing> keys_;
+  RateLimiter limiter_;
   GatewayConfig config_;
   Locals locals_;
   std::map<std::string, Script> upstream_;
@@ -409,6 +429,72 @@ TEST_F(GatewayTest, ContentsAreKeptOnlyWhenAskedFor) {
   EXPECT_EQ(whole["choices"][0]["message"]["content"], "yes");
   EXPECT_EQ(whole["choices"][0]["finish_reason"], "stop");
   EXPECT_EQ(Json::parse(*records_[1].request)["messages"][0]["content"], "Is it a card?");
+}
+
+TEST_F(GatewayTest, AKeyIsAskedFor) {
+  const net::Headers headers = with_key({});
+  const Response without = ask({{"model", "small"}});
+  EXPECT_EQ(without.status, 401);
+  EXPECT_EQ(Json::parse(without.body)["error"]["code"], "invalid_api_key");
+  EXPECT_TRUE(locals_.asked.empty());
+  EXPECT_EQ(ask({{"model", "small"}}, headers).status, 200);
+  EXPECT_EQ(records_.at(0).client, "");
+  EXPECT_EQ(records_.at(1).client, "shop");
+}
+
+TEST_F(GatewayTest, AKeyLimitsRequestsAndTokens) {
+  const net::Headers headers = with_key({.requests_per_minute = 2, .tokens_per_minute = 1000});
+  const Response first = ask({{"model", "small"}}, headers);
+  EXPECT_EQ(header(first, "x-ratelimit-limit-requests"), "2");
+  EXPECT_EQ(header(first, "x-ratelimit-remaining-requests"), "1");
+  const Response second = ask({{"model", "small"}}, headers);
+  EXPECT_EQ(header(second, "x-ratelimit-remaining-tokens"), "890");  // 110 of the first
+  const Response third = ask({{"model", "small"}}, headers);
+  EXPECT_EQ(third.status, 429);
+  EXPECT_FALSE(header(third, "Retry-After").empty());
+  EXPECT_EQ(records_.at(2).status, 429);
+}
+
+TEST_F(GatewayTest, AKeyMayBeKeptToModelsAndFromUpstreams) {
+  route({"big/one", "small"});
+  net::Headers headers = with_key({.local_only = true, .models = {"auto", "small"}});
+  const Response response = ask({{"model", "auto"}}, headers);
+  EXPECT_EQ(said(response), "yes");
+  EXPECT_EQ(locals_.asked, Names{"small"});  // nothing left
+  EXPECT_EQ(ask({{"model", "big/one"}}, headers).status, 403);
+  gateway_.reset();
+  keys_.reset();
+  headers.set("x-tack-local-only", "true");
+  EXPECT_EQ(said(ask({{"model", "auto"}}, headers)), "yes");
+  EXPECT_EQ(ask({{"model", "big/one"}}, headers).status, 403);
+  EXPECT_EQ(std::ranges::count(locals_.asked, "big/one"), 0);
+}
+
+TEST_F(GatewayTest, LocalEndpointsHaveAccountsToo) {
+  const net::Headers headers = with_key({.models = {"small"}});
+  ask({{"model", "small"}}, headers);
+  const auto serve = [&](std::string model, net::Headers sent) {
+    LocalHandler handler = [model](net::Request, LocalUse& use) -> Async<Response> {
+      use = {.model = model, .tokens = {.prompt = 7}, .cpu_seconds = 0.5};
+      co_return Response::json_text(200, "{}");
+    };
+    Response response;
+    const auto run = [&]() -> Async<void> {
+      net::Request request{.headers = sent};
+      response = co_await gateway_->serve_local("/v1/classify", std::move(request), handler);
+    };
+    boost::asio::io_context io;
+    boost::asio::co_spawn(io, run(), [](std::exception_ptr) {});
+    io.run();
+    return response;
+  };
+  EXPECT_EQ(serve("small", {}).status, 401);
+  EXPECT_EQ(serve("other", headers).status, 403);
+  const Response fine = serve("small", headers);
+  EXPECT_EQ(header(fine, "x-tack-model"), "small");
+  EXPECT_EQ(records_.back().endpoint, "/v1/classify");
+  EXPECT_EQ(records_.back().attempts.at(0).tokens.prompt, 7);
+  EXPECT_EQ(records_.back().attempts[0].cpu_seconds, 0.5);
 }
 
 TEST(Policy, RefusesWhatMayNotLeave) {
