@@ -1,13 +1,13 @@
 #include "server/generation_api.h"
 
 #include <algorithm>
-#include <atomic>
 #include <ctime>
 
 #include <fmt/ranges.h>
 
 #include "server/completions.h"
 #include "server/fields.h"
+#include "server/model_choice.h"
 
 namespace tack::server {
 namespace {
@@ -18,8 +18,7 @@ using net::Response;
 using net::ResponseStream;
 
 std::string new_id(bool chat) {
-  static std::atomic<std::uint64_t> count{static_cast<std::uint64_t>(std::time(nullptr)) << 20U};
-  return fmt::format("{}-{:016x}", chat ? "chatcmpl" : "cmpl", count.fetch_add(1));
+  return make_id(chat ? "chatcmpl" : "cmpl");
 }
 
 bool answers_chats(const ModelInfo& model) {
@@ -51,15 +50,10 @@ ApiResult<Place> choose(const EncoderService& encoders, const GenerationService&
     ids.push_back(id);
   }
   if (request.model.empty() && suitable.size() == 1) return suitable.front().second;
-  if (suitable.empty())
-    return std::unexpected(
-        ApiError{404, "no model that generates is served here", "model", "model_not_found"});
-  if (request.model.empty())
-    return bad("model", fmt::format("'model' is missing; one of: {}", fmt::join(ids, ", ")));
-  return std::unexpected(ApiError{404,
-                                  fmt::format("the model '{}' does not exist; served here: {}",
-                                              request.model, fmt::join(ids, ", ")),
-                                  "model", "model_not_found"});
+  if (!request.model.empty())
+    return std::unexpected(no_such_model(served_ids(encoders, decoders), request.model));
+  if (suitable.empty()) return std::unexpected(no_model_for("generate text"));
+  return bad("model", fmt::format("'model' is missing; one of: {}", fmt::join(ids, ", ")));
 }
 
 // --- task models
@@ -74,6 +68,8 @@ struct TaskAnswer {
 Async<ApiResult<TaskAnswer>> ask_task(EncoderService& encoders, std::size_t index,
                                       const CompletionRequest& request) {
   const ModelInfo& model = encoders.model(index);
+  if (request.must_call)
+    co_return bad("tool_choice", fmt::format("the model '{}' calls no tools", model.id));
   const auto last = std::find_if(request.messages.rbegin(), request.messages.rend(),
                                  [](const chat::Message& m) { return m.role == "user"; });
   if (last == request.messages.rend() || !last->content)
@@ -141,6 +137,7 @@ class Answer {
       : decoder_(decoder),
         chat_(request.chat),
         tools_(!request.tools.is_null()),
+        tool_format_(request.must_call ? chat::ToolFormat::kJson : decoder.format.tool_format()),
         logprobs_(request.generation.logprobs >= 0),
         include_usage_(request.include_usage),
         writer_(request.chat, new_id(request.chat), decoder.id, std::time(nullptr)),
@@ -193,7 +190,7 @@ class Answer {
   // Calls are looked for only where tools were offered.
   chat::Reply reply_of(const std::string& text) const {
     if (!tools_) return {text, {}};
-    chat::Reply reply = chat::parse_reply(text, decoder_.format.tool_format());
+    chat::Reply reply = chat::parse_reply(text, tool_format_);
     for (chat::ToolCall& call : reply.calls)
       if (call.id.empty()) call.id = chat::make_call_id(std::hash<std::string>{}(new_id(true)));
     return reply;
@@ -222,7 +219,7 @@ class Answer {
     if (update.end) {
       reply = reply_of(text_);
       certain = reply.text;
-    } else if (tools_ && chat::may_be_tool_call(text_, decoder_.format.tool_format())) {
+    } else if (tools_ && chat::may_be_tool_call(text_, tool_format_)) {
       certain = certain.substr(0, sent_);
     }
     const bool more = certain.size() > sent_;
@@ -237,7 +234,9 @@ class Answer {
   }
 
   const ServedDecoder& decoder_;
-  const bool chat_, tools_, logprobs_, include_usage_;
+  const bool chat_, tools_;
+  const chat::ToolFormat tool_format_;
+  const bool logprobs_, include_usage_;
   const CompletionWriter writer_;
   std::unique_ptr<GenerationService::Stream> stream_;
   std::string text_;

@@ -87,6 +87,12 @@ class GenerationApi : public ::testing::Test {
             {"logit_bias", {{"257", -100}}}};
   }
 
+  static Json weather_tools() {
+    return Json::parse(R"([{"type":"function","function":{"name":"weather","parameters":{
+        "type":"object","properties":{"day":{"enum":["today","tomorrow"]}},
+        "required":["day"]}}}])");
+  }
+
   fs::path directory_;
   PriorityLane lane_;
   FakeState state_;
@@ -160,6 +166,27 @@ TEST_F(GenerationApi, AnAnswerHasTheFormThatWasAsked) {
   EXPECT_TRUE(chosen == "left" || chosen == "right") << chosen;
 }
 
+TEST_F(GenerationApi, ACallIsMadeWhenItMust) {
+  Json body = chat();
+  body["max_tokens"] = 200;
+  body.erase("logit_bias");
+  body["tools"] = weather_tools();
+  body["tool_choice"] = "required";
+  const Json choice = ok("/v1/chat/completions", body)["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls") << choice;
+  EXPECT_TRUE(choice["message"]["content"].is_null());
+  ASSERT_EQ(choice["message"]["tool_calls"].size(), 1U);
+  const Json& call = choice["message"]["tool_calls"][0]["function"];
+  EXPECT_EQ(call["name"], "weather");
+  const Json arguments = Json::parse(call["arguments"].get<std::string>());
+  EXPECT_TRUE(arguments["day"] == "today" || arguments["day"] == "tomorrow") << arguments;
+
+  const auto all = events("/v1/chat/completions", body);
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[1]["choices"][0]["delta"]["tool_calls"][0]["function"], call);
+  EXPECT_EQ(all[2]["choices"][0]["finish_reason"], "tool_calls");
+}
+
 TEST_F(GenerationApi, ATaskModelAnswersAChatWithItsLabel) {
   Json body = chat("tickets");
   body["logprobs"] = true;
@@ -196,6 +223,11 @@ TEST_F(GenerationApi, SaysWhatCannotBe) {
   EXPECT_NE(with("top_p", 3).find("top_p"), std::string::npos);
   EXPECT_NE(with("stop", 3).find("stop"), std::string::npos);
   EXPECT_NE(with("tool_choice", "required").find("tool_choice"), std::string::npos);
+  EXPECT_NE(with("max_tokenz", 5).find("max_tokenz"), std::string::npos);
+  Json forced = chat("tickets");
+  forced["tools"] = weather_tools();
+  forced["tool_choice"] = "required";
+  EXPECT_NE(refusal("/v1/chat/completions", forced).find("calls no tools"), std::string::npos);
   EXPECT_NE(with("top_logprobs", 3).find("logprobs"), std::string::npos);
   EXPECT_NE(with("response_format", {{"type", "xml"}}).find("response_format"), std::string::npos);
   EXPECT_NE(with("guided_choice", 3).find("guided_choice"), std::string::npos);

@@ -1,13 +1,16 @@
 #include "server/openai.h"
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cmath>
+#include <ctime>
 #include <limits>
 #include <numeric>
 
 #include "server/base64.h"
 #include "server/fields.h"
+#include "server/request_fields.h"
 
 namespace tack::server {
 namespace {
@@ -146,15 +149,31 @@ void append_totals(std::string& out, const std::string& model, std::int64_t toke
 
 }  // namespace
 
+namespace {
+
+std::string_view usual_type(int status) {
+  if (status >= 500) return "server_error";
+  return status == 429 ? "requests" : "invalid_request_error";
+}
+std::string_view usual_code(int status) {
+  if (status == 429) return "rate_limit_exceeded";
+  return status == 401 ? "invalid_api_key" : "";
+}
+
+}  // namespace
+
 net::Response ApiError::response() const {
-  const auto or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
+  const auto or_null = [](std::string_view text) { return text.empty() ? Json() : Json(text); };
   Json error;
   error["message"] = message;
-  error["type"] = status >= 500 ? "server_error" : "invalid_request_error";
+  error["type"] = type.empty() ? usual_type(status) : std::string_view(type);
   error["param"] = or_null(param);
-  error["code"] = or_null(code);
+  error["code"] = or_null(code.empty() ? usual_code(status) : std::string_view(code));
   net::Response response = net::Response::json(status, Json{{"error", std::move(error)}});
-  if (status == 503) response.headers.set("Retry-After", "1");
+  if (status != 429 && status != 503) return response;
+  const auto wait = std::max<std::int64_t>(0, retry_after.count());
+  response.headers.set("Retry-After", fmt::format("{}", (wait + 999) / 1000));
+  response.headers.set("Retry-After-Ms", fmt::format("{}", wait));
   return response;
 }
 
@@ -173,8 +192,13 @@ ApiError to_api_error(const Error& error) {
   }
 }
 
+std::string make_id(std::string_view prefix) {
+  static std::atomic<std::uint64_t> count{static_cast<std::uint64_t>(std::time(nullptr)) << 20U};
+  return fmt::format("{}-{:016x}", prefix, count.fetch_add(1));
+}
+
 ApiResult<EmbeddingRequest> parse_embedding_request(std::string_view body) {
-  const auto json = parse_object(body);
+  const auto json = parse_object(body, fields::embeddings);
   if (!json) return std::unexpected(json.error());
   auto model = optional_string(*json, "model");
   if (!model) return std::unexpected(model.error());
@@ -205,8 +229,10 @@ ApiResult<void> check(const EmbeddingRequest& request, const ModelInfo& model) {
   return {};
 }
 
-ApiResult<ClassifyRequest> parse_classify_request(std::string_view body) {
-  const auto json = parse_object(body);
+namespace {
+
+ApiResult<ClassifyRequest> parse_texts(std::string_view body, std::span<const Field> known) {
+  const auto json = parse_object(body, known);
   if (!json) return std::unexpected(json.error());
   ClassifyRequest request;
   auto model = optional_string(*json, "model");
@@ -224,6 +250,16 @@ ApiResult<ClassifyRequest> parse_classify_request(std::string_view body) {
   return request;
 }
 
+}  // namespace
+
+ApiResult<ClassifyRequest> parse_classify_request(std::string_view body) {
+  return parse_texts(body, fields::classify);
+}
+
+ApiResult<ClassifyRequest> parse_tag_request(std::string_view body) {
+  return parse_texts(body, fields::tag);
+}
+
 ApiResult<void> check(const ClassifyRequest& request, const ModelInfo& model) {
   if (request.head.empty() ||
       std::ranges::find(model.heads, request.head, &TaskHead::name) != model.heads.end())
@@ -236,7 +272,7 @@ ApiResult<void> check(const ClassifyRequest& request, const ModelInfo& model) {
 }
 
 ApiResult<ExtractRequest> parse_extract_request(std::string_view body) {
-  const auto json = parse_object(body);
+  const auto json = parse_object(body, fields::extract);
   if (!json) return std::unexpected(json.error());
   ExtractRequest request;
   auto model = optional_string(*json, "model");
@@ -252,8 +288,13 @@ ApiResult<ExtractRequest> parse_extract_request(std::string_view body) {
   if (input->size() > kMaxInputs)
     return bad("input", fmt::format("'input' has {} entries; at most {} in one request",
                                     input->size(), kMaxInputs));
-  for (const Json& entry : *input)
+  for (std::size_t i = 0; i < input->size(); ++i) {
+    const Json& entry = (*input)[i];
+    if (entry.is_object())
+      if (auto known = only_members(entry, fields::question, fmt::format("input[{}].", i)); !known)
+        return std::unexpected(known.error());
     if (auto added = add_question(entry, request); !added) return std::unexpected(added.error());
+  }
   return request;
 }
 
