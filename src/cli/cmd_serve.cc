@@ -1,13 +1,15 @@
 // `tack serve`: models behind the OpenAI-compatible API.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
-#include <set>
+#include <ranges>
 
 #include <fmt/ranges.h>
 
 #include "base/log.h"
+#include "base/paths.h"
 #include "cli/kv_option.h"
 #include "cli/verb.h"
 #include "models/model.h"
@@ -20,7 +22,7 @@ namespace {
 constexpr std::chrono::seconds kGrace{10};
 
 struct Options {
-  std::vector<std::string> models;   // paths or short names; none: the default encoder
+  std::vector<std::string> models;   // paths or short names; none: all that are here
   std::vector<std::string> aliases;  // the names clients use, in the order of the models
   std::string host = "127.0.0.1";
   std::uint16_t port = 8080;                 // 0: any free one
@@ -37,38 +39,63 @@ struct Models {
   std::vector<std::string> ids;  // in the order they were given
 };
 
-Result<Models> open_models(const Options& options, const PriorityLane& lane) {
-  const std::vector<std::string> names =
-      options.models.empty() ? std::vector<std::string>{""} : options.models;
-  if (options.aliases.size() > names.size())
-    return fail(ErrorCode::kUsage, "{} times --alias for {} models: one a model, in their order",
-                options.aliases.size(), names.size());
-  Models models;
-  std::set<std::string> ids;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    TACK_TRY(const auto path, resolve_model(names[i]));
-    const std::string alias = i < options.aliases.size() ? options.aliases[i] : "";
-    TACK_TRY(const auto opened, Model::open(path));
-    std::string id;
-    if (opened->generates()) {
-      const GeneratorOptions generation{.decoder = {.threads = options.threads,
-                                                    .context = options.context,
-                                                    .sequences = options.parallel,
-                                                    .lane = &lane,
-                                                    .kv = kv_type(options.kv)}};
-      TACK_TRY(auto decoder, server::open_served_decoder(opened, alias, generation));
-      id = decoder->id;
-      models.decoders.push_back(std::move(decoder));
-    } else {
-      TACK_TRY(auto model, server::open_served_model(path, alias, {.threads = options.threads}));
-      id = model->info().id;
-      models.encoders.push_back(std::move(model));
-    }
-    if (!ids.insert(id).second)
-      return fail(ErrorCode::kUsage, "two models are called '{}': give them names with --alias",
-                  id);
-    models.ids.push_back(id);
+Status open_model(const std::filesystem::path& path, const std::string& alias,
+                  const Options& options, const PriorityLane& lane, Models& models) {
+  const auto is_new = [&](const std::string& id) -> Status {
+    if (std::ranges::find(models.ids, id) == models.ids.end()) return {};
+    return fail(ErrorCode::kUsage, "two models are called '{}': give them names with --alias", id);
+  };
+  TACK_TRY(const auto opened, Model::open(path));
+  if (opened->generates()) {
+    const GeneratorOptions generation{.decoder = {.threads = options.threads,
+                                                  .context = options.context,
+                                                  .sequences = options.parallel,
+                                                  .lane = &lane,
+                                                  .kv = kv_type(options.kv)}};
+    TACK_TRY(auto decoder, server::open_served_decoder(opened, alias, generation));
+    TACK_RETURN_IF_ERROR(is_new(decoder->id));
+    models.ids.push_back(decoder->id);
+    models.decoders.push_back(std::move(decoder));
+    return {};
   }
+  TACK_TRY(auto model, server::open_served_model(path, alias, {.threads = options.threads}));
+  TACK_RETURN_IF_ERROR(is_new(model->info().id));
+  models.ids.push_back(model->info().id);
+  models.encoders.push_back(std::move(model));
+  return {};
+}
+
+// Those that were named: each must load.
+Result<Models> open_named(const Options& options, const PriorityLane& lane) {
+  if (options.aliases.size() > options.models.size())
+    return fail(ErrorCode::kUsage, "{} times --alias for {} models: one a model, in their order",
+                options.aliases.size(), options.models.size());
+  Models models;
+  for (std::size_t i = 0; i < options.models.size(); ++i) {
+    TACK_TRY(const auto path, resolve_model(options.models[i]));
+    const std::string alias = i < options.aliases.size() ? options.aliases[i] : "";
+    TACK_RETURN_IF_ERROR(open_model(path, alias, options, lane, models));
+  }
+  return models;
+}
+
+// All that are here; a file that does not load is left out.
+Result<Models> open_all(const Options& options, const PriorityLane& lane) {
+  if (!options.aliases.empty())
+    return fail(ErrorCode::kUsage, "--alias needs the names of models to serve");
+  Models models;
+  for (const auto& path : models_here()) {
+    const auto opened = open_model(path, "", options, lane, models);
+    if (opened) continue;
+    if (opened.error().code == ErrorCode::kInterrupted) return std::unexpected(opened.error());
+    log_warn("left out: {}", opened.error().message);
+  }
+  if (models.ids.empty())
+    return fail(ErrorCode::kNotFound,
+                "no model to serve in {}: give a path to a .gguf file, or make one with tack build",
+                fmt::join(model_directories() |
+                              std::views::transform([](const auto& path) { return path.string(); }),
+                          ", "));
   return models;
 }
 
@@ -84,7 +111,8 @@ bool is_local(const std::string& host) {
 // Serves until SIGINT or SIGTERM, then lets requests in flight finish.
 Status run(const Options& options) {
   PriorityLane lane;
-  TACK_TRY(Models models, open_models(options, lane));
+  auto opened = options.models.empty() ? open_all(options, lane) : open_named(options, lane);
+  TACK_TRY(Models models, std::move(opened));
   // Declared first, destroyed last: the server holds the coroutines that the service may resume.
   std::unique_ptr<net::HttpServer> http;
   server::EncoderService service(std::move(models.encoders), {}, &lane);
@@ -115,7 +143,7 @@ Verb make_serve(Command& root) {
   auto options = std::make_shared<Options>();
   Command verb = root.add_verb("serve", "Serve models on an OpenAI-compatible HTTP API");
   verb.option("model,--model", options->models,
-              "Task models, encoders or decoders (paths or names); default: the default encoder");
+              "Task models, encoders or decoders (paths or names); default: all in models/");
   verb.option("--host", options->host, "Address to listen on")
       .environment("TACK_HOST")
       .show_default();

@@ -1,8 +1,12 @@
 #include "server/api.h"
 
+#include "server/decision_api.h"
 #include "server/generation_api.h"
 #include "server/model_choice.h"
 #include "server/openai.h"
+#include "server/openapi.h"
+#include "server/similarity.h"
+#include "server/tokens.h"
 
 namespace tack::server {
 namespace {
@@ -103,8 +107,12 @@ Async<Response> extract(EncoderService& service, const GenerationService& decode
 
 void add_routes(net::Router& router, EncoderService& service, GenerationService& decoders) {
   router.set_error_body([](int status, std::string_view message) {
-    return ApiError{status, std::string(message)}.response();
+    const char* const code = status == 404   ? "unknown_url"
+                             : status == 405 ? "method_not_supported"
+                                             : "";
+    return ApiError{status, std::string(message), {}, code}.response();
   });
+  router.add("GET", "/health", healthz);
   router.add("GET", "/healthz", healthz);
   router.add("GET", "/readyz", [&service](Request) { return readyz(service); });
   router.add("GET", "/v1/models", [&](Request) { return list_models(service, decoders); });
@@ -119,6 +127,10 @@ void add_routes(net::Router& router, EncoderService& service, GenerationService&
   router.add("POST", "/v1/extract",
              [&](Request request) { return extract(service, decoders, std::move(request)); });
   add_generation_routes(router, service, decoders);
+  add_decision_routes(router, service, decoders);
+  add_similarity_routes(router, service, decoders);
+  add_token_routes(router, service, decoders);
+  add_openapi_route(router);
 }
 
 }  // namespace tack::server

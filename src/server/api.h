@@ -7,9 +7,8 @@
 
 namespace tack::server {
 
-// GET /healthz, /readyz, /v1/models, /v1/models/{id}; POST /v1/embeddings, /v1/classify,
-// /v1/tag, /v1/extract, /v1/completions, /v1/chat/completions. All errors of the server get the
-// shape of the OpenAI API. The services outlive the server's handlers.
+// The endpoints of endpoints() in openapi.h. All errors of the server get the shape of the OpenAI
+// API. The services outlive the server's handlers.
 void add_routes(net::Router& router, EncoderService& service, GenerationService& decoders);
 
 }  // namespace tack::server

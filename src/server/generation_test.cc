@@ -204,6 +204,23 @@ TEST_F(GenerationApi, ATaskModelAnswersAChatWithItsLabel) {
   EXPECT_EQ(all[1]["choices"][0]["delta"]["content"], "two \"quoted\"");
 }
 
+TEST_F(GenerationApi, ShowsTheTokensOfPrompts) {
+  const Json text = ok("/tokenize", {{"model", "made-up"}, {"prompt", "hi"}});
+  EXPECT_EQ(text["count"], text["tokens"].size());
+  EXPECT_EQ(text["max_model_len"], 4096);
+  const Json bare =
+      ok("/tokenize", {{"model", "made-up"}, {"prompt", "hi"}, {"add_special_tokens", false}});
+  EXPECT_EQ(bare["tokens"], Json::parse("[104,105]"));
+  Json conversation = {{"model", "made-up"}, {"messages", chat()["messages"]}};
+  const Json whole = ok("/tokenize", conversation);
+  // As many as the chat reads.
+  EXPECT_EQ(whole["count"], ok("/v1/chat/completions", chat())["usage"]["prompt_tokens"]);
+  conversation["add_generation_prompt"] = false;
+  EXPECT_LT(ok("/tokenize", conversation)["count"], whole["count"]);
+  EXPECT_EQ(ok("/detokenize", {{"model", "made-up"}, {"tokens", bare["tokens"]}})["prompt"], "hi");
+  EXPECT_NE(refusal("/tokenize", {{"prompt", "hi"}}).find("'model' is missing"), std::string::npos);
+}
+
 TEST_F(GenerationApi, SaysWhatCannotBe) {
   EXPECT_NE(
       refusal("/v1/completions", {{"prompt", "x"}, {"model", "tickets"}}).find("does not generate"),

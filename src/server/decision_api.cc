@@ -1,0 +1,30 @@
+#include "server/decision_api.h"
+
+#include "server/decisions.h"
+#include "server/model_choice.h"
+
+namespace tack::server {
+namespace {
+
+net::Async<net::Response> decide(EncoderService& encoders, const GenerationService& decoders,
+                                 net::Request request) {
+  const auto parsed = parse_decision_request(request.body);
+  if (!parsed) co_return parsed.error().response();
+  const auto model =
+      choose_encoder(encoders, decoders, parsed->model, classifies, "answer decisions");
+  if (!model) co_return model.error().response();
+  std::vector<std::string> texts{parsed->text};
+  const auto said = co_await encoders.classify(*model, std::move(texts));
+  if (!said) co_return to_api_error(said.error()).response();
+  co_return net::Response::json(200, decision_json(*parsed, encoders.model(*model), *said));
+}
+
+}  // namespace
+
+void add_decision_routes(net::Router& router, EncoderService& encoders,
+                         const GenerationService& decoders) {
+  router.add("POST", "/v1/decisions",
+             [&](net::Request request) { return decide(encoders, decoders, std::move(request)); });
+}
+
+}  // namespace tack::server
