@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -67,6 +67,9 @@ for family in 4 5 6 7 10; do
 done
 seed task_toml tickets <tasks/tickets.toml
 printf '[data]\ntrain="a"\n[heads.b]\nlabel="c"\nweight=2\n[heads.d]\ntrain="e"\nfloor=0.5\n' | seed task_toml heads
+sed -n '/^## An example/,/^## How/p' docs/config.md | sed -n '/^```toml/,/^```$/p' | sed '/^```/d' | seed config document
+printf "[models.m]\npath='m'\n[upstreams.u]\nbase_url='http://u/v1'\nprices={'*'={input=1}}\n[routes.r]\nto=['m','u/x']\nmin_confidence=0.5\n[[routes.r.rules]]\nto='m'\nwhen={intent={model='m'},tools=true}\n" | seed config routes
+printf '[k]\nhash = "sha256:%064d"\nexpires = 2030-01-01T00:00:00+01:00\n' 0 | seed config keys
 
 fuzz_one() {
   log=build-sanitize/fuzz_$1.log

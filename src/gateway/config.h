@@ -66,7 +66,7 @@ struct TargetConfig {
   std::optional<double> min_confidence;
 };
 
-// [[routes.NAME.rules]]: the first whose conditions all hold decides.
+// [[routes.NAME.rules]]: the first whose conditions all hold decides, and only its `to` is asked.
 struct RuleConfig {
   std::string name;  // "rule 1" when it has none
   // Conditions; unset ones hold.
@@ -109,7 +109,7 @@ struct RouteConfig {
   std::string name;
   std::vector<RuleConfig> rules;
   std::optional<LearnedConfig> learned;  // after the rules
-  TargetConfig to;                       // when neither decides, and when what they chose fails
+  TargetConfig to;  // when neither decides, and when what the learned router chose fails
   std::optional<ShadowConfig> shadow;
   std::string baseline;  // what savings are counted against; default: the last model of `to`
   int line = 0;

@@ -9,6 +9,7 @@
 
 #include "gateway/config.h"
 #include "gateway/key_file.h"
+#include "gateway/toml_section.h"
 #include "models/model.h"
 
 namespace tack::gateway {
@@ -24,14 +25,15 @@ class Environment {
         say(line_of("models." + model.name + ".path", model.line), "[models.{}] path: {}",
             model.name, path.error().message);
     for (const UpstreamConfig& upstream : config_.upstreams) check_upstream(upstream);
-    for (const RouteConfig& route : config_.routes)
+    for (const RouteConfig& route : config_.routes) {
+      for (const RuleConfig& rule : route.rules)
+        if (rule.intent) check_intent(route, rule);
       if (route.learned)
         check_readable(line_of("routes." + route.name + ".learned.router", route.learned->line),
                        "[routes." + route.name + ".learned] router", route.learned->router,
                        "make it with `tack route train`");
-    if (!config_.keys.file.empty())
-      if (const Status status = check_key_file(config_.keys.file); !status)
-        say(line_of("keys.file", config_.keys.line), "[keys] file: {}", status.error().message);
+    }
+    if (!config_.keys.file.empty()) check_keys();
     std::ranges::stable_sort(mistakes_, {}, &ConfigMistake::line);
     return std::move(mistakes_);
   }
@@ -52,6 +54,44 @@ class Environment {
                       std::string_view advice) {
     if (::access(path.c_str(), R_OK) == 0) return;
     say(line, "{}: {}: {}; {}", what, path, std::strerror(errno), advice);
+  }
+
+  void check_keys() {
+    const auto keys = read_keys(config_.keys.file);
+    if (!keys)
+      return say(line_of("keys.file", config_.keys.line), "[keys] file: {}", keys.error().message);
+    std::vector<std::string> names;
+    for (const Key& key : *keys) names.push_back(key.name);
+    // A rule that is to keep a client's texts here must not fail for a typing error.
+    for (const RouteConfig& route : config_.routes)
+      for (const RuleConfig& rule : route.rules)
+        for (const std::string& name : rule.keys)
+          if (std::ranges::find(names, name) == names.end())
+            say(rule.line,
+                "[[routes.{}.rules]] when.key: there is no key '{}'{} (`tack keys list`)",
+                route.name, name, did_you_mean(name, names));
+  }
+
+  // Labels that the model does not have would never be met.
+  void check_intent(const RouteConfig& route, const RuleConfig& rule) {
+    const LocalModelConfig* named = config_.model(rule.intent->model);
+    const auto path = resolve_model(named->path);
+    if (!path) return;  // said already
+    const auto model = Model::open(*path, Model::Use::kWeights);
+    if (!model)
+      return say(rule.line, "[[routes.{}.rules]] when.intent model: {}", route.name,
+                 model.error().message);
+    if ((*model)->tack_metadata("heads") != nullptr) return;  // of several heads, each has its own
+    const std::vector<std::string>& labels = (*model)->labels();
+    if (labels.empty())
+      return say(rule.line, "[[routes.{}.rules]] when.intent model: '{}' gives no labels",
+                 route.name, named->name);
+    for (const std::string& label : rule.intent->labels)
+      if (std::ranges::find(labels, label) == labels.end())
+        say(rule.line,
+            "[[routes.{}.rules]] when.intent label: '{}' has no label '{}'{} (`tack show "
+            "{}` lists them)",
+            route.name, named->name, label, did_you_mean(label, labels), path->string());
   }
 
   void check_upstream(const UpstreamConfig& upstream) {

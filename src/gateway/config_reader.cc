@@ -31,13 +31,15 @@ store::Price read_price(TomlSection section) {
 }
 
 void read_base_url(TomlSection& section, UpstreamConfig& upstream) {
-  if (!section.read("base_url", upstream.base_url)) {
-    if (!section.has("base_url"))
-      section.mistake(
-          nullptr, "base_url is missing; for example base_url = \"{}\"",
-          upstream.name == "ollama" ? "http://127.0.0.1:11434/v1" : "https://api.openai.com/v1");
-    return;
-  }
+  section.read("base_url", upstream.base_url);
+  if (!section.has("base_url"))
+    section.mistake(
+        nullptr, "base_url is missing; for example base_url = \"{}\"",
+        upstream.name == "ollama" ? "http://127.0.0.1:11434/v1" : "https://api.openai.com/v1");
+}
+
+void check_base_url(TomlSection& section, UpstreamConfig& upstream) {
+  if (upstream.base_url.empty()) return;
   const auto url = net::parse_url(upstream.base_url);
   if (!url) return section.mistake("base_url", "is wrong: {}", url.error().message);
   if (upstream.base_url.find_first_of("?#") != std::string::npos)
@@ -99,21 +101,30 @@ void read_limits(TomlSection& section, UpstreamConfig& upstream) {
   section.read_duration("breaker_open", 1ms, kLongest, upstream.breaker_open);
 }
 
+// A path that a flag or variable gave is relative to where the program runs.
+void read_path(TomlSection& section, const char* key, const GatewayConfig& config,
+               std::string& path) {
+  if (section.read(key, path) && !section.is_override(key))
+    path = (directory_of(config) / path).lexically_normal().string();
+}
+
 }  // namespace
 
 std::filesystem::path directory_of(const GatewayConfig& config) {
   return std::filesystem::path(config.file).parent_path();
 }
 
+bool is_name(std::string_view name, bool slash) {
+  return !name.empty() && name.size() <= 128 && name.front() != '/' && name.back() != '/' &&
+         std::ranges::all_of(name, [&](char c) {
+           return is_letter_or_digit(c) || std::string_view("-_.:@+").contains(c) ||
+                  (slash && c == '/');
+         });
+}
+
 void check_name(TomlSection& section, bool slash) {
-  const std::string& name = section.name();
-  const bool right = !name.empty() && name.size() <= 128 && name.front() != '/' &&
-                     name.back() != '/' && std::ranges::all_of(name, [&](char c) {
-                       return is_letter_or_digit(c) || std::string_view("-_.:@+").contains(c) ||
-                              (slash && c == '/');
-                     });
-  if (right) return;
-  if (!slash && name.contains('/'))
+  if (is_name(section.name(), slash)) return;
+  if (!slash && section.name().contains('/'))
     section.mistake(nullptr,
                     "has a '/' in its name: that stands between an upstream and its model");
   else
@@ -168,7 +179,8 @@ void read_models(TomlSection& root, GatewayConfig& config) {
       model.path = (directory_of(config) / model.path).lexically_normal().string();
     section.read("context", 0, 1 << 30, model.context);
     section.read("parallel", 1, 256, model.parallel);
-    section.read_word("kv", {"f32", "f16", "q8_0"}, model.kv);
+    std::string kv = "f16";  // what "" stands for
+    if (section.read_word("kv", {"f32", "f16", "q8_0"}, kv)) model.kv = kv;
     model.price = read_price(section.section("price"));
     section.finish();
     config.models.push_back(std::move(model));
@@ -179,8 +191,9 @@ void read_upstreams(TomlSection& root, GatewayConfig& config) {
   for (TomlSection& section : root.sections("upstreams")) {
     UpstreamConfig upstream{.name = section.name(), .line = section.line()};
     check_name(section, /*slash=*/false);
-    read_key_env(section, upstream);
     read_base_url(section, upstream);
+    read_key_env(section, upstream);
+    check_base_url(section, upstream);
     if (section.read("ca_file", upstream.ca_file))
       upstream.ca_file = (directory_of(config) / upstream.ca_file).lexically_normal().string();
     read_headers(section, upstream);
@@ -196,18 +209,16 @@ void read_upstreams(TomlSection& root, GatewayConfig& config) {
   }
 }
 
+void read_keys_section(TomlSection& root, GatewayConfig& config) {
+  TomlSection section = root.section("keys");
+  if (!section.exists()) return;
+  config.keys.file = (tack_home() / "keys.toml").string();
+  config.keys.line = section.line();
+  read_path(section, "file", config, config.keys.file);
+  section.finish();
+}
+
 void read_storage(TomlSection& root, GatewayConfig& config) {
-  const auto absolute = [&](TomlSection& section, const char* key, std::string& path) {
-    if (section.read(key, path) && !section.is_override(key))
-      path = (directory_of(config) / path).lexically_normal().string();
-  };
-  TomlSection keys = root.section("keys");
-  if (keys.exists()) {
-    config.keys.file = (tack_home() / "keys.toml").string();
-    config.keys.line = keys.line();
-    absolute(keys, "file", config.keys.file);
-    keys.finish();
-  }
   TomlSection cache = root.section("cache");
   if (cache.exists()) config.cache.max_bytes = std::uint64_t{64} << 20;
   cache.read_size("max_bytes", 0, std::uint64_t{1} << 40, config.cache.max_bytes);
@@ -216,8 +227,9 @@ void read_storage(TomlSection& root, GatewayConfig& config) {
 
   TomlSection ledger = root.section("ledger");
   ledger.read("enabled", config.ledger.enabled);
-  config.ledger.path = (tack_home() / "ledger.db").string();
-  absolute(ledger, "path", config.ledger.path);
+  std::string path = (tack_home() / "ledger.db").string();  // what "" stands for
+  read_path(ledger, "path", config, path);
+  if (ledger.has("path")) config.ledger.path = path;
   ledger.read("content", config.ledger.content);
   milliseconds retention{0};
   if (ledger.read_duration("retention", 0ms, 24h * 36500, retention)) {

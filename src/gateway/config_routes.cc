@@ -24,9 +24,9 @@ class RouteReader {
     if (config_.model(route.name) != nullptr)
       section.mistake(nullptr, "has the name of a model: call one of them otherwise");
     read_target(section, route.to);
+    if (!route.to.models.empty()) route.baseline = route.to.models.back();
     if (section.read("baseline", route.baseline) && check(section, "baseline", route.baseline))
       warn_without_price(section, "baseline", route.baseline, "savings are not counted against it");
-    if (route.baseline.empty() && !route.to.models.empty()) route.baseline = route.to.models.back();
     for (TomlSection& rule : section.list("rules")) read_rule(rule, route.rules);
     if (TomlSection learned = section.section("learned"); learned.exists())
       route.learned = read_learned(learned);
@@ -119,7 +119,8 @@ class RouteReader {
   }
 
   void read_conditions(TomlSection& when, RuleConfig& rule) const {
-    when.read_texts("key", rule.keys);
+    if (when.read_texts("key", rule.keys) && config_.keys.file.empty())
+      when.mistake("key", "never holds: without a section [keys] no client has a key");
     when.read_texts("language", rule.languages);
     for (const std::string& language : rule.languages)
       if (language.size() != 2 || !std::islower(static_cast<unsigned char>(language[0])) ||

@@ -100,6 +100,10 @@ bool Key::may_ask(std::string_view model) const {
   return models.empty() || std::ranges::find(models, model) != models.end();
 }
 
+bool is_key_name(std::string_view name) {
+  return is_name(name, /*slash=*/false);
+}
+
 Result<std::string> make_key() {
   std::array<std::uint8_t, 32> bytes{};
   if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1)
@@ -167,11 +171,11 @@ Status write_keys(const std::filesystem::path& path, const std::vector<Key>& key
 
 Result<KeyFileLock> KeyFileLock::take(const std::filesystem::path& path) {
   const std::filesystem::path directory = path.has_parent_path() ? path.parent_path() : ".";
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
   // The directory is locked, since the file itself is replaced.
   const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return fail("{}: {}", directory.string(), std::strerror(errno));
+  if (fd < 0)
+    return fail(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kFailed, "{}: {}",
+                directory.string(), std::strerror(errno));
   KeyFileLock lock(fd);
   while (::flock(fd, LOCK_EX) != 0)
     if (errno != EINTR)

@@ -42,6 +42,8 @@ struct Key {
   bool may_ask(std::string_view model) const;
 };
 
+bool is_key_name(std::string_view name);  // letters, digits and -_.:@+
+
 // "tk-" and 64 hexadecimal digits, from the operating system's random numbers.
 Result<std::string> make_key();
 
@@ -50,11 +52,11 @@ Status check_key_file(const std::filesystem::path& path);
 // Checks the file and reads it. Errors say the line, and how many more mistakes there are.
 Result<std::vector<Key>> read_keys(const std::filesystem::path& path);
 Result<std::vector<Key>> parse_keys(std::string_view text, std::string_view file);
-// Replaces the file at once, with mode 0600; makes its directory. Comments in it are lost.
+// Replaces the file at once, with mode 0600. Comments in it are lost.
 Status write_keys(const std::filesystem::path& path, const std::vector<Key>& keys);
 
 // Held while a file of keys is read, changed and written, so that of two `tack keys add` none is
-// lost. Waits for the other process.
+// lost. Waits for the other process. The directory must be there.
 class KeyFileLock {
  public:
   static Result<KeyFileLock> take(const std::filesystem::path& path);
