@@ -1,8 +1,10 @@
 // `tack serve`: models behind the OpenAI-compatible API.
 
+#include <chrono>
 #include <cstdio>
 #include <deque>
 #include <memory>
+#include <optional>
 
 #include <fmt/ranges.h>
 
@@ -18,6 +20,8 @@
 
 namespace tack {
 namespace {
+
+constexpr std::chrono::seconds kLedgerTime{5};  // to write what waits when stopping
 
 struct Options {
   std::string config;                // tack.toml; empty: none
@@ -85,13 +89,14 @@ Status run(const Options& options) {
            open_serve_models(config.models, config.serve.threads, lane,
                              all ? WhatFails::kLeftOut : WhatFails::kIsAnError));
   if (models.ids.empty() && config.upstreams.empty()) return no_model_here();
+  TACK_TRY(auto parts, server::App::open(config));
   // Destroyed in the opposite order: the services resume coroutines that live in the server, and
   // those end in records that the app writes.
-  std::unique_ptr<server::App> app;
+  std::optional<server::App> app;
   std::unique_ptr<net::HttpServer> http;
   server::EncoderService service(std::move(models.encoders), {}, &lane);
   server::GenerationService decoders(std::move(models.decoders));
-  TACK_TRY(app, server::App::create(config, service, decoders));
+  app.emplace(config, std::move(parts), service, decoders);
   net::Router router;
   app->add_routes(router);
   const net::ServerOptions server_options{.host = config.serve.host,
@@ -109,6 +114,9 @@ Status run(const Options& options) {
     log_warn("broke off requests that took longer than {} s", config.serve.grace.count() / 1000);
   decoders.stop();
   service.stop();
+  http.reset();
+  if (!app->close(kLedgerTime))
+    log_error("the ledger could not be written: some requests are missing from it");
   return {};
 }
 

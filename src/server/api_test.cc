@@ -27,7 +27,7 @@ class ApiTest : public ::testing::Test {
   void start(std::vector<std::unique_ptr<ServedModel>> models, QueueLimits limits = {}) {
     service.emplace(std::move(models), limits);
     net::Router router;
-    app.emplace(config, *service, decoders);
+    app.emplace(config, App::Parts{}, *service, decoders);
     app->add_routes(router);
     auto started = net::HttpServer::start({.body_limit = 100'000}, std::move(router));
     ASSERT_TRUE(started) << started.error().message;

@@ -1,6 +1,8 @@
 #include "server/app.h"
 
+#include "base/paths.h"
 #include "server/api.h"
+#include "store/sqlite_store.h"
 
 namespace tack::server {
 namespace {
@@ -32,26 +34,71 @@ std::vector<Json> named_elsewhere(const gateway::GatewayConfig& config) {
   return all;
 }
 
+gateway::RecordSink ledger_sink(store::LedgerWriter* ledger) {
+  if (ledger == nullptr) return {};
+  return [ledger](store::CallRecord record) { ledger->submit(std::move(record)); };
+}
+
+// The writer tries again anyway.
+constexpr std::chrono::milliseconds kLedgerPatience{250};
+
 }  // namespace
 
-App::App(const gateway::GatewayConfig& config, EncoderService& encoders,
+Result<App::Parts> App::open(const gateway::GatewayConfig& config) {
+  Parts parts;
+  if (config.ledger.enabled) {
+    const std::filesystem::path path = config.ledger.path.empty()
+                                           ? tack_home() / "ledger.db"
+                                           : std::filesystem::path(config.ledger.path);
+    TACK_TRY(auto store, store::SqliteStore::open(path, store::Access::kWrite, kLedgerPatience));
+    parts.ledger = std::make_unique<store::LedgerWriter>(
+        std::move(store),
+        store::WriterOptions{.queue = static_cast<std::size_t>(config.ledger.queue),
+                             .retention_days = config.ledger.retention_days});
+  }
+  if (!config.keys.file.empty()) {
+    TACK_TRY(parts.keys, gateway::KeyRing::open(config.keys.file));
+  }
+  return parts;
+}
+
+App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& encoders,
          GenerationService& decoders, gateway::RecordSink record)
     : config_(config),
       encoders_(encoders),
       decoders_(decoders),
+      parts_(std::move(parts)),
       locals_(encoders, decoders),
       gateway_({.config = config,
                 .locals = locals_,
                 .upstreams = {},
                 .learned = {},
-                .record = std::move(record),
-                .metrics = &metrics_}) {
+                .record = record ? std::move(record) : ledger_sink(parts_.ledger.get()),
+                .metrics = &metrics_,
+                .keys = parts_.keys.get(),
+                .limiter = parts_.keys != nullptr ? &limiter_ : nullptr}) {
   watch_services();
+  if (parts_.ledger != nullptr) watch_ledger();
 }
 
-Result<std::unique_ptr<App>> App::create(const gateway::GatewayConfig& config,
-                                         EncoderService& encoders, GenerationService& decoders) {
-  return std::make_unique<App>(config, encoders, decoders);
+bool App::close(std::chrono::milliseconds time) {
+  if (parts_.ledger == nullptr) return true;
+  return parts_.ledger->stop(std::chrono::steady_clock::now() + time);
+}
+
+void App::watch_ledger() {
+  const auto ledger = [this](std::uint64_t store::WriterCounters::* member) {
+    return [this, member] { return static_cast<double>(parts_.ledger->counters().*member); };
+  };
+  using store::WriterCounters;
+  metrics_.counter("tack_ledger_written_total", "Requests written to the ledger", {},
+                   ledger(&WriterCounters::written));
+  metrics_.counter("tack_ledger_dropped_total", "Requests that are missing from the ledger", {},
+                   ledger(&WriterCounters::dropped));
+  metrics_.counter("tack_ledger_errors_total", "Failed attempts to write to the ledger", {},
+                   ledger(&WriterCounters::errors));
+  metrics_.gauge("tack_ledger_waiting", "Requests that wait to be written", {},
+                 ledger(&WriterCounters::waiting));
 }
 
 void App::watch_services() {

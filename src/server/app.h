@@ -2,11 +2,13 @@
 // as the configuration says.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "gateway/gateway.h"
 #include "net/router.h"
 #include "server/served_models.h"
+#include "store/ledger_writer.h"
 
 namespace tack::server {
 
@@ -14,26 +16,36 @@ namespace tack::server {
 // the server, and write their records then.
 class App {
  public:
-  // All three outlive the server too. `record` gets a copy of each record; for tests.
-  App(const gateway::GatewayConfig& config, EncoderService& encoders, GenerationService& decoders,
-      gateway::RecordSink record = {});
+  // What the configuration names besides models, opened.
+  struct Parts {
+    std::unique_ptr<store::LedgerWriter> ledger;  // null: nothing is written down
+    std::unique_ptr<gateway::KeyRing> keys;       // null: nobody is asked for a key
+  };
+  // Errors: of the first that does not open.
+  static Result<Parts> open(const gateway::GatewayConfig& config);
 
-  // Opens what the configuration names besides models. Errors: of the first that does not open.
-  static Result<std::unique_ptr<App>> create(const gateway::GatewayConfig& config,
-                                             EncoderService& encoders, GenerationService& decoders);
+  // Configuration and services outlive the server too. `record` gets all records in place of the
+  // ledger; for tests.
+  App(const gateway::GatewayConfig& config, Parts parts, EncoderService& encoders,
+      GenerationService& decoders, gateway::RecordSink record = {});
 
   // All endpoints: those of add_routes() (server/api.h), those that routes and upstreams share
   // (POST /v1/chat/completions, /v1/completions, /v1/embeddings), and /metrics.
   void add_routes(net::Router& router);
 
-  gateway::Gateway& gateway() { return gateway_; }
+  // Writes what waits for the ledger. When the HTTP server has been destroyed. False when some of
+  // it could not be written in this time.
+  bool close(std::chrono::milliseconds time);
 
  private:
   void watch_services();
+  void watch_ledger();
 
   const gateway::GatewayConfig& config_;
   EncoderService& encoders_;
   GenerationService& decoders_;
+  Parts parts_;
+  gateway::RateLimiter limiter_;
   ServedModels locals_;
   gateway::Metrics metrics_;
   gateway::Gateway gateway_;

@@ -39,7 +39,7 @@ class GenerationApi : public ::testing::Test {
     encoders_.emplace(std::move(encoders), QueueLimits{}, &lane_);
     decoders_.emplace(std::move(served));
     net::Router router;
-    app_.emplace(config_, *encoders_, *decoders_, [this](store::CallRecord record) {
+    app_.emplace(config_, App::Parts{}, *encoders_, *decoders_, [this](store::CallRecord record) {
       const std::lock_guard lock(records_mutex_);
       records_.push_back(std::move(record));
     });

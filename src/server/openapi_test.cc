@@ -16,7 +16,7 @@ TEST(OpenApi, DescribesWhatTheRouterServesAndNothingElse) {
   GenerationService decoders({});
   net::Router router;
   const gateway::GatewayConfig config;
-  App app(config, encoders, decoders);
+  App app(config, {}, encoders, decoders);
   app.add_routes(router);
   std::set<Route> served, described;
   for (const Route& route : router.routes()) served.insert(route);

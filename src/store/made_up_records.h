@@ -73,6 +73,10 @@ inline CallRecord made_up_record(Random& random, std::int64_t start_us, std::siz
   }
   if (random.below(5) != 0) {
     r.baseline = "big/strong";
+    r.baseline_tokens = {.prompt = static_cast<std::int64_t>(random.below(9000)),
+                         .completion = static_cast<std::int64_t>(random.below(900)),
+                         .cached = static_cast<std::int64_t>(random.below(90)),
+                         .estimated = random.below(2) == 1};
     r.baseline_cost = static_cast<Nano>(random.below(30'000'000));
   }
   if (random.below(2) == 0) {
@@ -95,6 +99,9 @@ inline void expect_equal(const CallRecord& a, const CallRecord& b) {
   EXPECT_EQ(a.time_us, b.time_us);
   EXPECT_EQ(std::tie(a.id, a.endpoint, a.client, a.workload, a.route, a.model, a.reason),
             std::tie(b.id, b.endpoint, b.client, b.workload, b.route, b.model, b.reason));
+  const store::TokenUse &s = a.baseline_tokens, &t = b.baseline_tokens;
+  EXPECT_EQ(std::tie(s.prompt, s.completion, s.cached, s.estimated),
+            std::tie(t.prompt, t.completion, t.cached, t.estimated));
   EXPECT_EQ(std::tie(a.status, a.streamed, a.from_cache, a.total_ms, a.baseline, a.baseline_cost),
             std::tie(b.status, b.streamed, b.from_cache, b.total_ms, b.baseline, b.baseline_cost));
   EXPECT_EQ(a.agreed, b.agreed);

@@ -25,6 +25,10 @@ constexpr const char* kSteps[] = {
   from_cache INTEGER NOT NULL,
   total_ms REAL NOT NULL,
   baseline TEXT NOT NULL,
+  baseline_prompt_tokens INTEGER NOT NULL,
+  baseline_completion_tokens INTEGER NOT NULL,
+  baseline_cached_tokens INTEGER NOT NULL,
+  baseline_estimated INTEGER NOT NULL,
   baseline_cost INTEGER NOT NULL,
   agreed INTEGER,
   request TEXT,
@@ -59,8 +63,11 @@ constexpr Schema kSchema{.application = 0x5441434b /* "TACK" */, .steps = kSteps
 
 constexpr const char* kInsertCall =
     "INSERT INTO calls (time_us, request_id, endpoint, client, workload, route, model, reason, "
-    "status, streamed, from_cache, total_ms, baseline, baseline_cost, agreed, request, response) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    "status, streamed, from_cache, total_ms, baseline, baseline_prompt_tokens, "
+    "baseline_completion_tokens, baseline_cached_tokens, baseline_estimated, baseline_cost, "
+    "agreed, "
+    "request, response) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 constexpr const char* kInsertAttempt =
     "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -68,12 +75,14 @@ constexpr const char* kInsertAttempt =
 // A row for each attempt of a call, and one for a call without attempts. {}: the contents or NULL.
 constexpr const char* kSelect =
     "SELECT c.id, c.time_us, c.request_id, c.endpoint, c.client, c.workload, c.route, c.model, "
-    "c.reason, c.status, c.streamed, c.from_cache, c.total_ms, c.baseline, c.baseline_cost, "
-    "c.agreed, a.model, a.local, a.purpose, a.status, a.prompt_tokens, a.completion_tokens, "
+    "c.reason, c.status, c.streamed, c.from_cache, c.total_ms, c.baseline, "
+    "c.baseline_prompt_tokens, c.baseline_completion_tokens, c.baseline_cached_tokens, "
+    "c.baseline_estimated, c.baseline_cost, c.agreed, a.model, a.local, a.purpose, a.status, "
+    "a.prompt_tokens, a.completion_tokens, "
     "a.cached_tokens, a.estimated, a.cost, a.cpu_seconds, a.first_byte_ms, a.total_ms{} "
     "FROM calls c LEFT JOIN attempts a ON a.call = c.id "
     "WHERE c.time_us >= ? AND c.time_us < ? ORDER BY c.time_us, c.id, a.number";
-constexpr int kAttemptColumn = 16, kContentColumn = 28;
+constexpr int kAttemptColumn = 20, kContentColumn = 32;
 
 int to_int(std::int64_t value) {
   return static_cast<int>(std::clamp<std::int64_t>(value, std::numeric_limits<int>::min(),
@@ -95,8 +104,12 @@ void read_call(const Statement& row, Contents contents, CallRecord& out) {
   out.from_cache = row.integer(11) != 0;
   out.total_ms = row.real(12);
   out.baseline = row.text(13);
-  out.baseline_cost = row.integer(14);
-  out.agreed = row.null(15) ? std::nullopt : std::optional(row.integer(15) != 0);
+  out.baseline_tokens = {.prompt = row.integer(14),
+                         .completion = row.integer(15),
+                         .cached = row.integer(16),
+                         .estimated = row.integer(17) != 0};
+  out.baseline_cost = row.integer(18);
+  out.agreed = row.null(19) ? std::nullopt : std::optional(row.integer(19) != 0);
   out.attempts.clear();
   const auto content = [&](int column) -> std::optional<std::string> {
     if (contents == Contents::kWithout || row.null(column)) return std::nullopt;
@@ -178,10 +191,11 @@ Status SqliteStore::append(std::span<const CallRecord> records) {
 }
 
 Status SqliteStore::insert(const CallRecord& r) {
-  TACK_RETURN_IF_ERROR(insert_call_.bind(r.time_us, r.id, r.endpoint, r.client, r.workload, r.route,
-                                         r.model, r.reason, r.status, r.streamed, r.from_cache,
-                                         r.total_ms, r.baseline, r.baseline_cost, r.agreed,
-                                         r.request, r.response));
+  TACK_RETURN_IF_ERROR(insert_call_.bind(
+      r.time_us, r.id, r.endpoint, r.client, r.workload, r.route, r.model, r.reason, r.status,
+      r.streamed, r.from_cache, r.total_ms, r.baseline, r.baseline_tokens.prompt,
+      r.baseline_tokens.completion, r.baseline_tokens.cached, r.baseline_tokens.estimated,
+      r.baseline_cost, r.agreed, r.request, r.response));
   TACK_RETURN_IF_ERROR(insert_call_.run());
   const std::int64_t call = database_->last_id();
   std::int64_t number = 0;
