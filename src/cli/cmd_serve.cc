@@ -7,10 +7,12 @@
 #include <fmt/ranges.h>
 
 #include "base/log.h"
+#include "base/paths.h"
 #include "cli/kv_option.h"
 #include "cli/serve_models.h"
 #include "cli/verb.h"
 #include "gateway/config.h"
+#include "models/model.h"
 #include "net/server.h"
 #include "server/app.h"
 
@@ -19,7 +21,7 @@ namespace {
 
 struct Options {
   std::string config;                // tack.toml; empty: none
-  std::vector<std::string> models;   // paths or short names; none: the default encoder
+  std::vector<std::string> models;   // paths or short names; none: all that are here
   std::vector<std::string> aliases;  // the names clients use, in the order of the models
   // Over the configuration's, where given.
   std::vector<gateway::ConfigOverride> flags;
@@ -39,10 +41,23 @@ Result<gateway::GatewayConfig> configuration(const Options& options) {
   return *std::move(config);
 }
 
-// Adds those of the command line to the file's.
+std::unexpected<Error> no_model_here() {
+  std::vector<std::string> places;
+  for (const auto& path : model_directories()) places.push_back(path.string());
+  return fail(ErrorCode::kNotFound,
+              "no model to serve in {}: give a path to a .gguf file, or make one with tack build",
+              fmt::join(places, ", "));
+}
+
+// Adds those of the command line to the file's; with neither, all that are here.
 Status add_models(const Options& options, gateway::GatewayConfig& config) {
   std::vector<std::string> names = options.models;
-  if (names.empty() && options.config.empty()) names.push_back("");
+  const bool all = names.empty() && options.config.empty();
+  if (all && !options.aliases.empty())
+    return fail(ErrorCode::kUsage, "--alias needs the names of models to serve");
+  if (all)
+    for (const auto& path : models_here()) names.push_back(path.string());
+  if (all && names.empty()) return no_model_here();
   if (options.aliases.size() > names.size())
     return fail(ErrorCode::kUsage, "{} times --alias for {} models: one a model, in their order",
                 options.aliases.size(), names.size());
@@ -65,8 +80,11 @@ Status run(const Options& options) {
   TACK_TRY(gateway::GatewayConfig config, configuration(options));
   TACK_RETURN_IF_ERROR(add_models(options, config));
   PriorityLane lane;
-  TACK_TRY(ServeModels models, open_serve_models(config.models, config.serve.threads, lane));
-  for (std::size_t i = 0; i < models.ids.size(); ++i) config.models[i].name = models.ids[i];
+  const bool all = options.models.empty() && options.config.empty();
+  TACK_TRY(ServeModels models,
+           open_serve_models(config.models, config.serve.threads, lane,
+                             all ? WhatFails::kLeftOut : WhatFails::kIsAnError));
+  if (models.ids.empty() && config.upstreams.empty()) return no_model_here();
   // Destroyed in the opposite order: the services resume coroutines that live in the server, and
   // those end in records that the app writes.
   std::unique_ptr<server::App> app;
@@ -100,7 +118,7 @@ Verb make_serve(Command& root) {
   auto options = std::make_shared<Options>();
   Command verb = root.add_verb("serve", "Serve models on an OpenAI-compatible HTTP API");
   verb.option("model,--model", options->models,
-              "Task models, encoders or decoders (paths or names); default: the default encoder");
+              "Task models, encoders or decoders (paths or names); default: all in models/");
   verb.option("--config,-c", options->config,
               "tack.toml: models, upstreams, routes, keys, ledger (docs/config.md)")
       .environment("TACK_CONFIG");

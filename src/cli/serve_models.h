@@ -19,9 +19,12 @@ struct ServeModels {
   std::vector<std::string> ids;  // in the order they were given
 };
 
-// Opens the configuration's models. `threads`: that compute; 0: all cores. Errors: of the first
-// model that does not open; two of the same name (kUsage).
-Result<ServeModels> open_serve_models(const std::vector<gateway::LocalModelConfig>& models,
-                                      int threads, const PriorityLane& lane);
+enum class WhatFails : std::uint8_t { kIsAnError, kLeftOut };
+
+// Opens the configuration's models, and gives those without a name their file's; what is left out
+// is taken from the list, with a warning. `threads`: that compute; 0: all cores. Errors: of the
+// first model that does not open; two of the same name (kUsage).
+Result<ServeModels> open_serve_models(std::vector<gateway::LocalModelConfig>& models, int threads,
+                                      const PriorityLane& lane, WhatFails what_fails);
 
 }  // namespace tack

@@ -33,7 +33,8 @@ struct Call {
 struct Failure {
   int status = 502;  // what the client gets: 400 to 599
   std::string message;
-  std::string type = "server_error", code = {}, param = {};
+  // "": the usual ones of the status.
+  std::string type = {}, code = {}, param = {};
   bool another_may_answer = true;  // false: the request itself is wrong (another 4xx)
   std::optional<std::chrono::milliseconds> retry_after;
   store::TokenUse tokens = {};  // that may be charged all the same

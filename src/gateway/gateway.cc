@@ -441,6 +441,13 @@ Async<void> Gateway::run_shadow(std::shared_ptr<Exchange> exchange, std::string 
   exchange->account->add(std::move(attempt));
 }
 
+std::optional<Failure> Gateway::check_key(const net::Headers& headers) const {
+  if (services_.keys == nullptr) return std::nullopt;
+  const auto key = services_.keys->find(bearer_of(headers));
+  if (key) return std::nullopt;
+  return key.error();
+}
+
 Async<Response> Gateway::serve_local(std::string endpoint, Request request, LocalHandler handler) {
   const Entry entry = enter(request, endpoint);
   const AccountPtr& account = entry.account;

@@ -53,6 +53,9 @@ class Gateway {
   net::Async<net::Response> serve_local(std::string endpoint, net::Request request,
                                         LocalHandler handler);
 
+  // For endpoints that use nothing up: only whether the key is one, where keys are asked for.
+  std::optional<Failure> check_key(const net::Headers& headers) const;
+
   const AnswerCache& cache() const { return cache_; }
 
  private:

@@ -11,11 +11,33 @@ net::Async<net::Response> metrics_response(gateway::Metrics& metrics) {
   co_return response;
 }
 
+net::Async<net::Response> ready(net::Response response) {
+  co_return response;
+}
+
+// Routes, and those models of upstreams that have a price.
+std::vector<Json> named_elsewhere(const gateway::GatewayConfig& config) {
+  std::vector<Json> all;
+  const auto add = [&](std::string id, std::string_view owner, std::string_view task) {
+    all.push_back({{"id", std::move(id)},
+                   {"object", "model"},
+                   {"created", 0},
+                   {"owned_by", owner},
+                   {"task", task}});
+  };
+  for (const gateway::RouteConfig& route : config.routes) add(route.name, "tackhammer", "route");
+  for (const gateway::UpstreamConfig& upstream : config.upstreams)
+    for (const auto& [model, price] : upstream.prices)
+      if (model != "*") add(upstream.name + "/" + model, upstream.name, "upstream");
+  return all;
+}
+
 }  // namespace
 
 App::App(const gateway::GatewayConfig& config, EncoderService& encoders,
          GenerationService& decoders, gateway::RecordSink record)
-    : encoders_(encoders),
+    : config_(config),
+      encoders_(encoders),
       decoders_(decoders),
       locals_(encoders, decoders),
       gateway_({.config = config,
@@ -63,13 +85,27 @@ void App::watch_services() {
 }
 
 void App::add_routes(net::Router& router) {
-  server::add_routes(router, encoders_, decoders_);
+  add_open_routes(router, encoders_);
+  const Guard guard = [this](net::Handler handler) -> net::Handler {
+    return [this, handler = std::move(handler)](net::Request request) {
+      if (const auto refused = gateway_.check_key(request.headers))
+        return ready(gateway::failure_response(*refused));
+      return handler(std::move(request));
+    };
+  };
+  add_listing_routes(router, guard, encoders_, decoders_, named_elsewhere(config_));
+  const AddLocal add = [this, &router](std::string_view path, gateway::LocalHandler handler) {
+    router.add("POST", path, [this, name = std::string(path), handler](net::Request request) {
+      return gateway_.serve_local(name, std::move(request), handler);
+    });
+  };
+  add_local_routes(add, encoders_, decoders_);
   for (const auto operation : {gateway::Operation::kChat, gateway::Operation::kCompletion,
                                gateway::Operation::kEmbeddings})
     router.add("POST", gateway::endpoint(operation), [this, operation](net::Request request) {
       return gateway_.handle(operation, std::move(request));
     });
-  router.add("GET", "/metrics", [this](net::Request) { return metrics_response(metrics_); });
+  router.add("GET", "/metrics", guard([this](net::Request) { return metrics_response(metrics_); }));
 }
 
 }  // namespace tack::server

@@ -31,6 +31,7 @@ class App {
  private:
   void watch_services();
 
+  const gateway::GatewayConfig& config_;
   EncoderService& encoders_;
   GenerationService& decoders_;
   ServedModels locals_;

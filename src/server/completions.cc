@@ -1,36 +1,20 @@
 #include "server/completions.h"
 
 #include <algorithm>
-#include <atomic>
 #include <charconv>
 #include <cmath>
-#include <ctime>
 #include <numeric>
 #include <random>
 
 #include "server/fields.h"
+#include "server/request_fields.h"
+#include "server/tool_choice.h"
 
 namespace tack::server {
 namespace {
 
 constexpr std::int64_t kMostLogprobs = 20;
 constexpr std::int64_t kDefaultCompletion = 16;  // tokens, as the OpenAI API
-
-// Options that only ever had one value here, or would change the answer.
-ApiResult<void> refuse(const Json& body) {
-  for (const char* name : {"suffix", "audio", "functions", "function_call"})
-    if (member(body, name)) return bad(name, fmt::format("'{}' is not supported", name));
-  for (const char* name : {"n", "best_of"}) {
-    const auto count = optional_count(body, name);
-    if (!count) return std::unexpected(count.error());
-    if (count->value_or(1) != 1)
-      return bad(name, fmt::format("'{}' must be 1: one answer a request", name));
-  }
-  const auto echo = optional_flag(body, "echo");
-  if (!echo) return std::unexpected(echo.error());
-  if (*echo) return bad("echo", "'echo' is not supported");
-  return {};
-}
 
 ApiResult<void> read_sampling(const Json& body, SamplingOptions& sampling) {
   for (const auto& [name, to] : {std::pair{"temperature", &sampling.temperature},
@@ -116,7 +100,6 @@ ApiResult<void> read_form(const Json& body, OutputForm& form) {
 }
 
 ApiResult<void> read_common(const Json& body, CompletionRequest& request) {
-  if (const auto refused = refuse(body); !refused) return refused;
   auto model = optional_string(body, "model");
   if (!model) return std::unexpected(model.error());
   request.model = *std::move(model);
@@ -127,28 +110,15 @@ ApiResult<void> read_common(const Json& body, CompletionRequest& request) {
   const auto stream = optional_flag(body, "stream");
   if (!stream) return std::unexpected(stream.error());
   request.stream = *stream;
-  if (const Json* options = member(body, "stream_options"); options && options->is_object()) {
-    const auto usage = optional_flag(*options, "include_usage");
-    if (!usage) return std::unexpected(usage.error());
-    request.include_usage = *usage;
-  }
+  const Json* options = member(body, "stream_options");
+  if (options == nullptr) return {};
+  if (!options->is_object()) return bad("stream_options", "'stream_options' must be an object");
+  if (auto known = only_members(*options, fields::stream_options, "stream_options."); !known)
+    return known;
+  const auto usage = optional_flag(*options, "include_usage");
+  if (!usage) return std::unexpected(usage.error());
+  request.include_usage = *usage;
   return {};
-}
-
-ApiResult<void> read_tools(const Json& body, CompletionRequest& request) {
-  const Json* tools = member(body, "tools");
-  if (tools != nullptr) {
-    auto parsed = chat::parse_tools(*tools);
-    if (!parsed) return bad("tools", parsed.error().message);
-    request.tools = *std::move(parsed);
-  }
-  const Json* choice = member(body, "tool_choice");
-  if (choice == nullptr || *choice == "auto") return {};
-  if (*choice == "none") {
-    request.tools = nullptr;
-    return {};
-  }
-  return bad("tool_choice", "'tool_choice' must be \"auto\" or \"none\"");
 }
 
 std::string utf8_or_replaced(const std::string& bytes) {
@@ -166,6 +136,8 @@ Json token_entry(const std::string& text, float logprob) {
 }  // namespace
 
 ApiResult<CompletionRequest> parse_completion_request(const Json& body) {
+  if (auto known = only_members(body, fields::completion); !known)
+    return std::unexpected(known.error());
   CompletionRequest request;
   if (auto read = read_common(body, request); !read) return std::unexpected(read.error());
   const Json* prompt = member(body, "prompt");
@@ -196,6 +168,7 @@ ApiResult<CompletionRequest> parse_completion_request(const Json& body) {
 }
 
 ApiResult<CompletionRequest> parse_chat_request(const Json& body) {
+  if (auto known = only_members(body, fields::chat); !known) return std::unexpected(known.error());
   CompletionRequest request;
   request.chat = true;
   if (auto read = read_common(body, request); !read) return std::unexpected(read.error());
@@ -225,11 +198,6 @@ ApiResult<CompletionRequest> parse_chat_request(const Json& body) {
   if (*logprobs) request.generation.logprobs = top->value_or(0);
   request.generation.show_special = !request.tools.is_null();
   return request;
-}
-
-std::string new_completion_id(bool chat) {
-  static std::atomic<std::uint64_t> count{static_cast<std::uint64_t>(std::time(nullptr)) << 20U};
-  return fmt::format("{}-{:016x}", chat ? "chatcmpl" : "cmpl", count.fetch_add(1));
 }
 
 Json usage_json(const Usage& usage) {

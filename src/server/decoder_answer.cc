@@ -22,9 +22,11 @@ class DecoderEvents final : public gateway::EventStream {
       : decoder_(decoder),
         chat_(request.chat),
         tools_(!request.tools.is_null()),
+        tool_format_(request.must_call ? chat::ToolFormat::kJson : decoder.format.tool_format()),
         logprobs_(show_logprobs),
         include_usage_(request.include_usage),
-        writer_(request.chat, new_completion_id(request.chat), decoder.id, std::time(nullptr)),
+        writer_(request.chat, make_id(request.chat ? "chatcmpl" : "cmpl"), decoder.id,
+                std::time(nullptr)),
         stream_(std::move(stream)) {
     if (chat_ && request.stream) events_.push_back(to_text(writer_.first_event()));
   }
@@ -76,10 +78,9 @@ class DecoderEvents final : public gateway::EventStream {
   // Calls are looked for only where tools were offered.
   chat::Reply reply_of(const std::string& text) const {
     if (!tools_) return {text, {}};
-    chat::Reply reply = chat::parse_reply(text, decoder_.format.tool_format());
+    chat::Reply reply = chat::parse_reply(text, tool_format_);
     for (chat::ToolCall& call : reply.calls)
-      if (call.id.empty())
-        call.id = chat::make_call_id(std::hash<std::string>{}(new_completion_id(true)));
+      if (call.id.empty()) call.id = chat::make_call_id(std::hash<std::string>{}(make_id("call")));
     return reply;
   }
   static Usage usage_of(const GenerationEnd& end) {
@@ -112,7 +113,7 @@ class DecoderEvents final : public gateway::EventStream {
     if (update.end) {
       reply = reply_of(text_);
       certain = reply.text;
-    } else if (tools_ && chat::may_be_tool_call(text_, decoder_.format.tool_format())) {
+    } else if (tools_ && chat::may_be_tool_call(text_, tool_format_)) {
       certain = certain.substr(0, sent_);
     }
     const bool more = certain.size() > sent_;
@@ -127,7 +128,9 @@ class DecoderEvents final : public gateway::EventStream {
   }
 
   const ServedDecoder& decoder_;
-  const bool chat_, tools_, logprobs_, include_usage_;
+  const bool chat_, tools_;
+  const chat::ToolFormat tool_format_;
+  const bool logprobs_, include_usage_;
   const CompletionWriter writer_;
   std::unique_ptr<GenerationService::Stream> stream_;
   std::deque<std::string> events_;

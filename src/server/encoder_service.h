@@ -44,6 +44,7 @@ class EncoderService {
   // What is served; the order is that of the constructor. Any thread.
   std::size_t model_count() const { return models_.size(); }
   const ModelInfo& model(std::size_t index) const { return models_[index]->info(); }
+  const Tokenizer& tokenizer(std::size_t index) const { return models_[index]->tokenizer(); }
 
   // Suspend the coroutine until the engine thread is done; it resumes on its own executor.
   // Errors: kUnreachable when the queue is full, kInterrupted once stopped, and the model's own.

@@ -91,6 +91,12 @@ class GenerationApi : public ::testing::Test {
             {"logit_bias", {{"257", -100}}}};
   }
 
+  static Json weather_tools() {
+    return Json::parse(R"([{"type":"function","function":{"name":"weather","parameters":{
+        "type":"object","properties":{"day":{"enum":["today","tomorrow"]}},
+        "required":["day"]}}}])");
+  }
+
   fs::path directory_;
   PriorityLane lane_;
   FakeState state_;
@@ -168,6 +174,27 @@ TEST_F(GenerationApi, AnAnswerHasTheFormThatWasAsked) {
   EXPECT_TRUE(chosen == "left" || chosen == "right") << chosen;
 }
 
+TEST_F(GenerationApi, ACallIsMadeWhenItMust) {
+  Json body = chat();
+  body["max_tokens"] = 200;
+  body.erase("logit_bias");
+  body["tools"] = weather_tools();
+  body["tool_choice"] = "required";
+  const Json choice = ok("/v1/chat/completions", body)["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls") << choice;
+  EXPECT_TRUE(choice["message"]["content"].is_null());
+  ASSERT_EQ(choice["message"]["tool_calls"].size(), 1U);
+  const Json& call = choice["message"]["tool_calls"][0]["function"];
+  EXPECT_EQ(call["name"], "weather");
+  const Json arguments = Json::parse(call["arguments"].get<std::string>());
+  EXPECT_TRUE(arguments["day"] == "today" || arguments["day"] == "tomorrow") << arguments;
+
+  const auto all = events("/v1/chat/completions", body);
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[1]["choices"][0]["delta"]["tool_calls"][0]["function"], call);
+  EXPECT_EQ(all[2]["choices"][0]["finish_reason"], "tool_calls");
+}
+
 TEST_F(GenerationApi, ATaskModelAnswersAChatWithItsLabel) {
   Json body = chat("tickets");
   body["logprobs"] = true;
@@ -217,6 +244,23 @@ TEST_F(GenerationApi, MetricsTellWhatRuns) {
   EXPECT_EQ(got->body.find("tack_kv_tokens{model=\"made-up\"} 0\n"), std::string::npos);
 }
 
+TEST_F(GenerationApi, ShowsTheTokensOfPrompts) {
+  const Json text = ok("/tokenize", {{"model", "made-up"}, {"prompt", "hi"}});
+  EXPECT_EQ(text["count"], text["tokens"].size());
+  EXPECT_EQ(text["max_model_len"], 4096);
+  const Json bare =
+      ok("/tokenize", {{"model", "made-up"}, {"prompt", "hi"}, {"add_special_tokens", false}});
+  EXPECT_EQ(bare["tokens"], Json::parse("[104,105]"));
+  Json conversation = {{"model", "made-up"}, {"messages", chat()["messages"]}};
+  const Json whole = ok("/tokenize", conversation);
+  // As many as the chat reads.
+  EXPECT_EQ(whole["count"], ok("/v1/chat/completions", chat())["usage"]["prompt_tokens"]);
+  conversation["add_generation_prompt"] = false;
+  EXPECT_LT(ok("/tokenize", conversation)["count"], whole["count"]);
+  EXPECT_EQ(ok("/detokenize", {{"model", "made-up"}, {"tokens", bare["tokens"]}})["prompt"], "hi");
+  EXPECT_NE(refusal("/tokenize", {{"prompt", "hi"}}).find("'model' is missing"), std::string::npos);
+}
+
 TEST_F(GenerationApi, SaysWhatCannotBe) {
   EXPECT_NE(
       refusal("/v1/completions", {{"prompt", "x"}, {"model", "tickets"}}).find("does not generate"),
@@ -242,6 +286,11 @@ TEST_F(GenerationApi, SaysWhatCannotBe) {
   Json long_prompt = chat();
   long_prompt["messages"][0]["content"] = std::string(5000, 'x');
   EXPECT_NE(refusal("/v1/chat/completions", long_prompt).find("context"), std::string::npos);
+  EXPECT_NE(with("max_tokenz", 5).find("max_tokenz"), std::string::npos);
+  Json forced = chat("tickets");
+  forced["tools"] = weather_tools();
+  forced["tool_choice"] = "required";
+  EXPECT_NE(refusal("/v1/chat/completions", forced).find("calls no tools"), std::string::npos);
 }
 
 TEST_F(GenerationApi, AClientThatLeavesStopsItsGeneration) {

@@ -2,6 +2,7 @@
 // requests in, answers out.
 #pragma once
 
+#include <chrono>
 #include <expected>
 #include <optional>
 #include <string>
@@ -15,13 +16,17 @@
 
 namespace tack::server {
 
-// {"error": {"message", "type", "param", "code"}}: what the published clients turn into exceptions.
+// {"error": {"message", "type", "param", "code"}}: what the published clients turn into exceptions
+// (which one, they decide by the status). Types and codes are those of OpenAI's own answers.
 struct ApiError {
   int status = 400;
   std::string message;
-  std::string param = {}, code = {};  // "" is sent as null
+  std::string param = {}, code = {};  // "" is sent as null; of 401 and 429 as their usual code
+  std::string type = {};  // "": of the status: invalid_request_error, requests (429), server_error
+  std::optional<std::chrono::milliseconds> retry_after = {};  // of 429 and 503: a second
 
-  net::Response response() const;  // 503 with Retry-After
+  // 429 and 503 have Retry-After (whole seconds, rounded up) and retry-after-ms.
+  net::Response response() const;
 };
 template <class T>
 using ApiResult = std::expected<T, ApiError>;
@@ -31,6 +36,9 @@ gateway::Failure to_failure(const ApiError& error);
 
 // The HTTP status an Error of the layers below stands for.
 ApiError to_api_error(const Error& error);
+
+// "chatcmpl-..." of "chatcmpl": another one each time. Any thread.
+std::string make_id(std::string_view prefix);
 
 constexpr std::size_t kMaxInputs = 2048;  // per request, as the OpenAI API
 
@@ -56,6 +64,7 @@ struct ClassifyRequest {
   std::size_t top_k = 5;
 };
 ApiResult<ClassifyRequest> parse_classify_request(std::string_view body);
+ApiResult<ClassifyRequest> parse_tag_request(std::string_view body);  // without head and top_k
 // What only the model can tell: whether it has the head.
 ApiResult<void> check(const ClassifyRequest& request, const ModelInfo& model);
 

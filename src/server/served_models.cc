@@ -5,6 +5,8 @@
 #include <fmt/ranges.h>
 
 #include "server/decoder_answer.h"
+#include "server/fields.h"
+#include "server/model_choice.h"
 #include "server/openai.h"
 #include "server/task_answer.h"
 
@@ -20,8 +22,8 @@ using net::Async;
 namespace {
 
 bool suits(const ModelInfo& model, Operation operation) {
-  if (operation == Operation::kEmbeddings) return model.embedding_dim > 0;
-  return operation == Operation::kChat && (!model.labels.empty() || model.tags);
+  if (operation == Operation::kEmbeddings) return embeds(model);
+  return operation == Operation::kChat && (classifies(model) || tags(model));
 }
 
 std::string_view doing(Operation operation) {
@@ -82,28 +84,13 @@ std::vector<std::string> ServedModels::names(Operation operation) const {
 Expected<std::string> ServedModels::only_model(Operation operation) const {
   const std::vector<std::string> all = names(operation);
   if (all.size() == 1) return all.front();
-  Failure failure{.status = all.empty() ? 404 : 400,
-                  .type = "invalid_request_error",
-                  .param = "model",
-                  .another_may_answer = false};
-  failure.message = all.empty()
-                        ? fmt::format("no model that can {} is served here", doing(operation))
-                        : fmt::format("'model' is missing; one of: {}", fmt::join(all, ", "));
-  if (all.empty()) failure.code = "model_not_found";
-  return std::unexpected(std::move(failure));
+  if (all.empty()) return std::unexpected(to_failure(no_model_for(doing(operation))));
+  return std::unexpected(to_failure(
+      bad("model", fmt::format("'model' is missing; one of: {}", fmt::join(all, ", "))).error()));
 }
 
 Failure ServedModels::no_such_model(std::string_view name) const {
-  std::vector<std::string> all;
-  for (std::size_t i = 0; i < decoders_.model_count(); ++i) all.push_back(decoders_.model(i).id);
-  for (std::size_t i = 0; i < encoders_.model_count(); ++i) all.push_back(encoders_.model(i).id);
-  return {.status = 404,
-          .message = fmt::format("the model '{}' does not exist; served here: {}", name,
-                                 fmt::join(all, ", ")),
-          .type = "invalid_request_error",
-          .code = "model_not_found",
-          .param = "model",
-          .another_may_answer = false};
+  return to_failure(server::no_such_model(served_ids(encoders_, decoders_), name));
 }
 
 Async<Expected<Reply>> ServedModels::answer(std::shared_ptr<const Call> call, std::string model) {

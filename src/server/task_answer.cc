@@ -37,6 +37,8 @@ struct TaskAnswer {
 Async<ApiResult<TaskAnswer>> ask_task(EncoderService& encoders, std::size_t index,
                                       const CompletionRequest& request) {
   const ModelInfo& model = encoders.model(index);
+  if (request.must_call)
+    co_return bad("tool_choice", fmt::format("the model '{}' calls no tools", model.id));
   const auto last = std::find_if(request.messages.rbegin(), request.messages.rend(),
                                  [](const chat::Message& m) { return m.role == "user"; });
   if (last == request.messages.rend() || !last->content)
@@ -102,7 +104,7 @@ Async<Expected<Reply>> task_answer(EncoderService& encoders, std::size_t model,
                                    CompletionRequest request) {
   const auto answer = co_await ask_task(encoders, model, request);
   if (!answer) co_return std::unexpected(to_failure(answer.error()));
-  const CompletionWriter writer(true, new_completion_id(true), encoders.model(model).id,
+  const CompletionWriter writer(true, make_id("chatcmpl"), encoders.model(model).id,
                                 std::time(nullptr));
   const Outcome& outcome = answer->outcome;
   const Usage usage{.prompt_tokens = outcome.tokens.prompt,
