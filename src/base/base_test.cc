@@ -174,6 +174,8 @@ TEST(Nearest, FindsWhatWasMeant) {
                                                        {"x", ""}};
   for (const auto& [word, meant] : words) EXPECT_EQ(nearest(word, known), meant) << word;
   EXPECT_EQ(nearest(std::string(1000, 'x'), known), "");
+  EXPECT_EQ(did_you_mean("prot", known), "; did you mean 'port'?");
+  EXPECT_EQ(did_you_mean("timeout", known), "");
 }
 
 TEST(Hash, MatchesFips180) {

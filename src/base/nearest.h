@@ -11,4 +11,7 @@ namespace tack {
 // make of `word`, without case. "" when even that takes more than a third of the word's letters.
 std::string_view nearest(std::string_view word, std::span<const std::string> known);
 
+// "; did you mean 'billing'?", or nothing.
+std::string did_you_mean(std::string_view word, std::span<const std::string> known);
+
 }  // namespace tack

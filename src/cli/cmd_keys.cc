@@ -174,9 +174,8 @@ Status remove(const Options& options) {
   }
   std::vector<std::string> names;
   for (const Key& key : keys) names.push_back(key.name);
-  const std::string_view near = nearest(options.name, names);
   return fail(ErrorCode::kNotFound, "{}: no key '{}'{}", file.string(), options.name,
-              near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
+              did_you_mean(options.name, names));
 }
 
 }  // namespace

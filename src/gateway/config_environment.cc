@@ -7,9 +7,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "gateway/config.h"
 #include "gateway/key_file.h"
-#include "gateway/toml_section.h"
 #include "models/model.h"
 
 namespace tack::gateway {

@@ -4,6 +4,7 @@
 
 #include <fmt/ranges.h>
 
+#include "base/nearest.h"
 #include "gateway/config_reader.h"
 
 namespace tack::gateway {

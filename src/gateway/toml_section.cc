@@ -39,11 +39,6 @@ int first_line(const toml::table& table) {
 
 }  // namespace
 
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& known) {
-  const std::string_view near = nearest(word, known);
-  return near.empty() ? "" : fmt::format("; did you mean '{}'?", near);
-}
-
 int TomlNotes::line_of(std::string_view key, int otherwise) const {
   for (const ConfigSetting& setting : settings)
     if (setting.key == key && setting.line > 0) return setting.line;

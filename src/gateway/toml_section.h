@@ -123,7 +123,4 @@ class TomlSection {
   std::set<std::string> known_;
 };
 
-// "; did you mean 'billing'?", or nothing.
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& known);
-
 }  // namespace tack::gateway
