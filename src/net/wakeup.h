@@ -21,6 +21,7 @@ class Wakeup : public std::enable_shared_from_this<Wakeup> {
 
   // True when woken (also before it slept), false at the time. For one coroutine.
   Async<bool> sleep_until(std::chrono::steady_clock::time_point time) {
+    const auto self = shared_from_this();  // who wakes may have held the last of it
     if (!woken_) {
       timer_.expires_at(time);
       boost::system::error_code ignored;
