@@ -3,13 +3,13 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "net/http.h"
+#include "net/url.h"
 
 namespace tack::net {
 
@@ -27,14 +27,6 @@ struct ClientOptions {
   std::size_t body_limit = 64 * 1024 * 1024;
   std::string ca_file;  // trusted certificates (PEM); empty: the system's
 };
-
-struct Url {
-  bool tls = false;
-  std::string host;  // without the brackets of an IPv6 address
-  std::uint16_t port = 0;
-  std::string target;  // path and query, at least "/"
-};
-Result<Url> parse_url(std::string_view url);  // kUsage
 
 // Sends a request from the coroutine's executor. An answer of any status is a value; the error is
 // kUnreachable when the peer cannot be reached, breaks off, is too slow or shows a certificate that

@@ -81,10 +81,11 @@ Response Response::streaming(std::string_view content_type, StreamProducer produ
   return response;
 }
 
-Response Response::events(StreamProducer producer) {
+Response Response::events(StreamProducer producer, std::chrono::milliseconds heartbeat) {
   Response response = streaming("text/event-stream", std::move(producer));
   response.headers.set("Cache-Control", "no-cache");
   response.headers.set("X-Accel-Buffering", "no");
+  response.heartbeat = heartbeat;
   return response;
 }
 

@@ -1,8 +1,10 @@
 // Requests and responses as handlers see them; nothing of the HTTP library shows here.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +14,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "net/async.h"
+#include "net/departure.h"
 
 namespace tack::net {
 
@@ -41,6 +44,8 @@ struct Request {
   std::string body;
   std::string remote;                                      // the peer's address
   std::map<std::string, std::string, std::less<>> params;  // of the route's {names}
+  std::shared_ptr<Departure> departure;                    // tells when the client leaves; the
+                                                           // server always sets it
 
   Result<Json> json() const;  // the body; the error says line and column
   std::optional<std::string> query_param(std::string_view name) const;  // decoded
@@ -63,14 +68,17 @@ struct Response {
   Headers headers;
   std::string body;
   StreamProducer stream;  // when set, `body` is ignored
+  // Of an event stream: a comment goes out when nothing was written for so long; 0: never.
+  std::chrono::milliseconds heartbeat{0};
 
   static Response text(int status, std::string body);
   static Response json(int status, const Json& body);
   // For bodies that are JSON text already.
   static Response json_text(int status, std::string body);
   static Response streaming(std::string_view content_type, StreamProducer producer);
-  // Server-sent events: "text/event-stream", not cached, not buffered by proxies.
-  static Response events(StreamProducer producer);
+  // Server-sent events: "text/event-stream", not cached, not buffered by proxies. With a heartbeat
+  // each write must be whole events, since a comment may follow it.
+  static Response events(StreamProducer producer, std::chrono::milliseconds heartbeat = {});
 };
 
 // One server-sent event as bytes: each line of `data` in its own "data:" field; `event` may be "".

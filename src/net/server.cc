@@ -27,6 +27,8 @@
 
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "net/chunk_stream.h"
+#include "net/server_connection.h"
 
 namespace tack::net {
 namespace {
@@ -45,44 +47,7 @@ auto into(ErrorCodeAsio& error) {
   return asio::redirect_error(asio::use_awaitable, error);
 }
 
-// One client. Everything but construction happens on the socket's strand.
-struct Connection : std::enable_shared_from_this<Connection> {
-  explicit Connection(tcp::socket s) : socket(std::move(s)), timer(socket.get_executor()) {}
-
-  // From now on, operations on the socket are cancelled once `limit` has passed; timed_out tells.
-  // (Beast's own stream time-outs close the socket, and then nobody could be told 408.)
-  void arm(milliseconds limit) {
-    timed_out = false;
-    watch(limit, ++generation);
-  }
-  void disarm() {
-    ++generation;
-    timer.cancel();
-  }
-  void watch(milliseconds limit, unsigned armed) {
-    timer.expires_after(limit);
-    timer.async_wait([self = shared_from_this(), armed](ErrorCodeAsio error) {
-      if (error || armed != self->generation) return;
-      self->timed_out = true;
-      ErrorCodeAsio ignored;
-      self->socket.cancel(ignored);
-      // Again in a while: an operation may have been between two steps, where cancel() meets none.
-      self->watch(milliseconds(100), armed);
-    });
-  }
-  void close() {
-    closed = true;
-    ErrorCodeAsio ignored;
-    socket.close(ignored);
-  }
-
-  tcp::socket socket;
-  asio::steady_timer timer;
-  unsigned generation = 0;
-  bool timed_out = false;
-  bool idle = false;    // waiting for a request to begin
-  bool closed = false;  // by stop()
-};
+using Connection = ServerConnection;
 using ConnectionPtr = std::shared_ptr<Connection>;
 
 std::string http_date() {
@@ -205,46 +170,6 @@ struct HttpServer::Impl {
 
 namespace {
 
-// The body of a streamed response as chunks (or bare bytes for HTTP/1.0, ended by closing).
-class ChunkStream final : public ResponseStream {
- public:
-  ChunkStream(Connection& connection, milliseconds limit, bool chunked)
-      : connection_(connection), limit_(limit), chunked_(chunked) {}
-
-  Async<bool> write(std::string bytes) override {
-    if (bytes.empty()) co_return good();  // an empty chunk would end the body
-    if (chunked_) {
-      bytes.insert(0, fmt::format("{:x}\r\n", bytes.size()));
-      bytes.append("\r\n");
-    }
-    co_return co_await put(bytes);
-  }
-
-  Async<bool> finish() {
-    if (!chunked_) co_return good();
-    co_return co_await put("0\r\n\r\n");
-  }
-
- private:
-  bool good() const { return !failed_ && !connection_.closed; }
-
-  Async<bool> put(std::string_view bytes) {
-    if (!good()) co_return false;
-    ErrorCodeAsio error;
-    connection_.arm(limit_);
-    co_await asio::async_write(connection_.socket, asio::buffer(bytes.data(), bytes.size()),
-                               into(error));
-    connection_.disarm();
-    failed_ = static_cast<bool>(error);
-    co_return good();
-  }
-
-  Connection& connection_;
-  const milliseconds limit_;
-  const bool chunked_;
-  bool failed_ = false;
-};
-
 template <class Message>
 void fill_head(Message& message, const Response& response, bool keep_alive) {
   message.result(static_cast<unsigned>(response.status));
@@ -332,7 +257,7 @@ void HttpServer::Impl::spawn(ConnectionPtr connection, Async<void> conversation)
     } catch (const std::exception& error) {
       log_warn("a connection ended: {}", error.what());
     }
-    connection->disarm();
+    connection->end();
   });
 }
 
@@ -411,10 +336,7 @@ Async<void> HttpServer::Impl::converse(ConnectionPtr connection) {
     else
       more = co_await answer_one(*connection, buffer);
   }
-  connection->disarm();
-  ErrorCodeAsio ignored;
-  connection->socket.shutdown(tcp::socket::shutdown_both, ignored);
-  connection->socket.close(ignored);
+  connection->end();
 }
 
 Async<bool> HttpServer::Impl::read_request(Connection& connection, beast::flat_buffer& buffer,
@@ -446,6 +368,15 @@ Async<bool> HttpServer::Impl::read_request(Connection& connection, beast::flat_b
   co_return false;
 }
 
+namespace {
+
+struct FinishAnswer {
+  Connection& connection;
+  ~FinishAnswer() { connection.finish_answer(); }
+};
+
+}  // namespace
+
 // Reads and answers one request; true when the connection can take another.
 Async<bool> HttpServer::Impl::answer_one(Connection& connection, beast::flat_buffer& buffer) {
   http::request_parser<http::string_body> parser;
@@ -468,6 +399,8 @@ Async<bool> HttpServer::Impl::answer_one(Connection& connection, beast::flat_buf
   // The query is copied from the message before the message is moved from.
   const std::string query(target.substr(std::min(target.size(), question + 1)));
   Request request = to_request(parser.release(), *std::move(path), query, connection.socket);
+  request.departure = connection.begin_answer();
+  const FinishAnswer finish{connection};
   const bool log = log_enabled(LogLevel::kDebug);
   const std::string what = log ? request.method + " " + request.path : "";
 
@@ -505,15 +438,18 @@ Async<bool> HttpServer::Impl::send_stream(Connection& connection, Response respo
   if (!co_await write_message(connection, serializer, options.write_timeout, true)) co_return false;
   if (head) co_return stay;
 
-  ChunkStream stream(connection, options.write_timeout, chunked);
+  const auto stream =
+      std::make_shared<ChunkStream>(connection.shared_from_this(), options.write_timeout, chunked);
+  if (response.heartbeat.count() > 0) stream->start_heartbeat(response.heartbeat);
   try {
-    co_await response.stream(stream);
+    co_await response.stream(*stream);
   } catch (const std::exception& error) {
     // The header is out: breaking off is the only way left to say that the body is not complete.
+    stream->stop_heartbeat();
     log_error("a streaming handler failed: {}", error.what());
     co_return false;
   }
-  co_return co_await stream.finish() && stay;
+  co_return co_await stream->finish() && stay;
 }
 
 // Tells the client why, and that this connection ends. What it still sends is read and dropped for
