@@ -27,6 +27,8 @@ struct Call {
   bool want_confidence = false;  // Outcome::confidence is needed, also where it costs something
   std::string id;                // x-request-id
   std::string client;            // the key's name; "" without keys
+  // Tells when the client leaves: what runs for it is cancelled. Null: it never does.
+  std::shared_ptr<net::Departure> departure = nullptr;
 };
 
 // Why a model gave no answer, in the terms of the OpenAI API's error object.

@@ -194,6 +194,7 @@ Expected<Gateway::CallPtr> Gateway::open(Operation operation, const Request& req
   if (const auto options = call->body.find("stream_options");
       options != call->body.end() && options->is_object())
     call->include_usage = flag(*options, "include_usage");
+  call->departure = request.departure;
   call->id = account.record.id;
   call->client = account.record.client;
   const auto model = call->body.find("model");
@@ -279,6 +280,12 @@ Async<Expected<Gateway::Answer>> Gateway::ask(const Exchange& exchange, const st
   } else {
     failure = reply.error();
   }
+  const auto& departure = exchange.call->departure;
+  if (departure != nullptr && departure->gone())  // nobody is there for another model's answer
+    failure = {.status = 499,
+               .message = "the client has left",
+               .another_may_answer = false,
+               .tokens = failure.tokens};
   answer.attempt.purpose = Purpose::kFailed;
   answer.attempt.status = failure.status;
   answer.attempt.tokens = failure.tokens;
@@ -383,7 +390,7 @@ Response Gateway::respond(std::shared_ptr<Exchange> exchange, Answer answer) {
     net::StreamProducer producer = [this, exchange, shared](net::ResponseStream& out) {
       return pump(exchange, shared, out);
     };
-    response = Response::events(std::move(producer));
+    response = Response::events(std::move(producer), services_.config.serve.heartbeat);
     for (const auto& [name, value] : shared->reply.headers) response.headers.set(name, value);
   } else {
     response = Response::json_text(200, answer.reply.body);
@@ -422,6 +429,7 @@ Async<void> Gateway::run_shadow(std::shared_ptr<Exchange> exchange, std::string 
   Exchange beside{.account = exchange->account, .egress = exchange->egress};
   auto call = std::make_shared<Call>(*exchange->call);
   call->stream = call->include_usage = false;
+  call->departure = nullptr;  // it goes on when the client has what it wants
   call->body.erase("stream");
   call->body.erase("stream_options");
   beside.call = std::move(call);

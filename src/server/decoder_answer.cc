@@ -32,6 +32,10 @@ class DecoderEvents final : public gateway::EventStream {
     if (chat_ && request.stream) events_.push_back(to_text(writer_.first_event()));
   }
 
+  void end_with(net::Departure& departure) {
+    watch_ = departure.on_gone([this] { stream_->cancel(); });
+  }
+
   // In place of events.
   Async<Expected<Reply>> whole() {
     std::vector<SampledToken> tokens;
@@ -134,6 +138,7 @@ class DecoderEvents final : public gateway::EventStream {
   const bool logprobs_, include_usage_;
   const CompletionWriter writer_;
   std::unique_ptr<GenerationService::Stream> stream_;
+  net::Departure::Watch watch_;
   std::deque<std::string> events_;
   bool ended_ = false;
   std::string text_;
@@ -163,7 +168,8 @@ Failure too_long(const ServedDecoder& decoder, const CompletionRequest& request,
 }  // namespace
 
 Async<Expected<Reply>> decoder_answer(GenerationService& decoders, std::size_t model,
-                                      CompletionRequest request, bool want_confidence) {
+                                      CompletionRequest request, bool want_confidence,
+                                      std::shared_ptr<net::Departure> departure) {
   const ServedDecoder& decoder = decoders.model(model);
   auto prompt = prompt_of(decoder, request);
   if (!prompt) co_return std::unexpected(to_failure(to_api_error(prompt.error())));
@@ -176,6 +182,7 @@ Async<Expected<Reply>> decoder_answer(GenerationService& decoders, std::size_t m
   if (!stream) co_return std::unexpected(to_failure(to_api_error(stream.error())));
   auto events =
       std::make_unique<DecoderEvents>(decoder, request, show_logprobs, *std::move(stream));
+  if (departure) events->end_with(*departure);
   if (request.stream) co_return Reply{.events = std::move(events), .outcome = {}};
   auto reply = co_await events->whole();
   co_return reply;

@@ -7,10 +7,10 @@
 
 namespace tack::server {
 
-// `want_confidence`: the mean probability of the tokens is reckoned, at some cost a token.
-net::Async<gateway::Expected<gateway::Reply>> decoder_answer(GenerationService& decoders,
-                                                             std::size_t model,
-                                                             CompletionRequest request,
-                                                             bool want_confidence);
+// `departure`: may be null; when the client leaves, the generation ends. `want_confidence`: the
+// mean probability of the tokens is reckoned, at some cost a token.
+net::Async<gateway::Expected<gateway::Reply>> decoder_answer(
+    GenerationService& decoders, std::size_t model, CompletionRequest request, bool want_confidence,
+    std::shared_ptr<net::Departure> departure);
 
 }  // namespace tack::server

@@ -203,6 +203,11 @@ net::Async<Result<GenerationUpdate>> GenerationService::Stream::next() {
   co_return std::unexpected(*mailbox_->error);
 }
 
+void GenerationService::Stream::cancel() {
+  worker_->order(&Worker::cancels, mailbox_);
+  mailbox_->fail({ErrorCode::kInterrupted, "the client has left"});
+}
+
 double GenerationService::Stream::cpu_seconds() const {
   const std::lock_guard lock(mailbox_->mutex);
   return mailbox_->cpu_seconds;

@@ -51,6 +51,8 @@ class GenerationService {
     // What has come since the last call; suspends until there is something. After an update with
     // `end` there is no more. Errors: kInterrupted once the service is stopped.
     net::Async<Result<GenerationUpdate>> next();
+    // Ends the request: next() fails with kInterrupted. From any thread.
+    void cancel();
     // Processor time of the decoder's steps so far: this request's share.
     double cpu_seconds() const;
 

@@ -293,6 +293,24 @@ TEST_F(GenerationApi, SaysWhatCannotBe) {
   EXPECT_NE(refusal("/v1/chat/completions", forced).find("calls no tools"), std::string::npos);
 }
 
+TEST_F(GenerationApi, AClientThatDoesNotWaitForItsWholeAnswerStopsIt) {
+  Json body = chat();
+  body["max_tokens"] = 4000;
+  const auto got = net::fetch_blocking(
+      {.method = "POST",
+       .url = fmt::format("http://127.0.0.1:{}/v1/chat/completions", server_->port()),
+       .body = to_text(body)},
+      {.io_timeout = std::chrono::milliseconds(100)});
+  EXPECT_FALSE(got);
+  const auto idle = [&] { return decoders_->load(0).running == 0; };
+  for (int i = 0; i < 100 && !idle(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_TRUE(idle());
+  server_->stop(std::chrono::seconds(5));
+  ASSERT_EQ(records_.size(), 1U);
+  EXPECT_EQ(records_[0].status, 499);
+}
+
 TEST_F(GenerationApi, AClientThatLeavesStopsItsGeneration) {
   Json body = chat();
   body["max_tokens"] = 4000;

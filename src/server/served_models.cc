@@ -108,8 +108,8 @@ Async<Expected<Reply>> ServedModels::answer(std::shared_ptr<const Call> call, st
                                                      : parse_completion_request(call->body);
   if (!request) co_return std::unexpected(to_failure(request.error()));
   if (decoder) {
-    auto reply =
-        co_await decoder_answer(decoders_, *decoder, *std::move(request), call->want_confidence);
+    auto reply = co_await decoder_answer(decoders_, *decoder, *std::move(request),
+                                         call->want_confidence, call->departure);
     co_return reply;
   }
   auto reply = co_await task_answer(encoders_, *encoder, *std::move(request));
