@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -65,6 +65,13 @@ printf '\003<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call> <tool_call
 for family in 4 5 6 7 10; do
   printf "\\$family"'{"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"u"}]},{"role":"assistant","content":null,"tool_calls":[{"id":"abcdefghi","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"abcdefghi","name":"f","content":"r"}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}]}' | seed chat "family$family"
 done
+printf '\000{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"$ref":"#"}}}}}],"tool_choice":"required"}' | seed requests chat
+printf '\001{"prompt":[1,2],"logprobs":3,"stop":["x"],"stream_options":{"include_usage":true}}' | seed requests completion
+printf '\002{"input":[{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_json","data":{}}]}],"questions":[{"type":"choice","name":"u","instructions":"?","choices":[{"value":true},{"value":false}]},{"type":"score","instructions":"?","levels":[{"label":"a"},{"label":"b"}]},{"type":"predicate","instructions":"a"}]}' | seed requests decisions
+printf '\004{"input":[{"question":"q","context":"c"}]}' | seed requests extract
+printf '\005{"query":"q","documents":["a",{"text":"b"}],"top_n":1}' | seed requests rerank
+printf '\006{"text_1":"a","text_2":["b"]}' | seed requests score
+printf '\007{"messages":[{"role":"user","content":"x"}],"add_generation_prompt":false}' | seed requests tokenize
 seed task_toml tickets <tasks/tickets.toml
 printf '[data]\ntrain="a"\n[heads.b]\nlabel="c"\nweight=2\n[heads.d]\ntrain="e"\nfloor=0.5\n' | seed task_toml heads
 sed -n '/^## An example/,/^## How/p' docs/config.md | sed -n '/^```toml/,/^```$/p' | sed '/^```/d' | seed config document

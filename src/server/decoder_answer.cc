@@ -4,6 +4,7 @@
 #include <cmath>
 #include <ctime>
 #include <deque>
+#include <utility>
 
 namespace tack::server {
 namespace {
@@ -154,6 +155,16 @@ Result<std::vector<TokenId>> prompt_of(const ServedDecoder& decoder,
   return request.tokens.empty() ? text_prompt(*decoder.model, request.text) : request.tokens;
 }
 
+// The code by which clients know that they have to shorten a conversation.
+Failure too_long(const ServedDecoder& decoder, const CompletionRequest& request,
+                 std::size_t tokens) {
+  const std::int64_t context = decoder.generator->context();
+  return to_failure({400,
+                     fmt::format("the prompt has {} tokens: with a context of {} at most {}",
+                                 tokens, context, context - 1),
+                     request.chat ? "messages" : "prompt", "context_length_exceeded"});
+}
+
 }  // namespace
 
 Async<Expected<Reply>> decoder_answer(GenerationService& decoders, std::size_t model,
@@ -162,6 +173,8 @@ Async<Expected<Reply>> decoder_answer(GenerationService& decoders, std::size_t m
   const ServedDecoder& decoder = decoders.model(model);
   auto prompt = prompt_of(decoder, request);
   if (!prompt) co_return std::unexpected(to_failure(to_api_error(prompt.error())));
+  if (std::cmp_greater_equal(prompt->size(), decoder.generator->context()))
+    co_return std::unexpected(too_long(decoder, request, prompt->size()));
   request.generation.prompt = *std::move(prompt);
   const bool show_logprobs = request.generation.logprobs >= 0;
   if (want_confidence && !show_logprobs) request.generation.logprobs = 0;

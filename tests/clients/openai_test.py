@@ -86,6 +86,15 @@ class TaskModels(unittest.TestCase):
         self.assertAlmostEqual(sum(probabilities.values()), 1, places=5)
         self.assertEqual(max(probabilities, key=probabilities.get), "positive")
 
+    def test_headers_say_what_happened(self):
+        raw = client.chat.completions.with_raw_response.create(model=TASK, messages=LATE,
+                                                               extra_headers={"x-request-id": "mine-1"})
+        self.assertEqual(raw.headers["x-tack-model"], TASK)
+        self.assertEqual(raw.parse()._request_id, "mine-1")
+        with self.assertRaises(openai.NotFoundError) as caught:
+            say(model="gpt-4o")
+        self.assertTrue(caught.exception.request_id)
+
     def test_json(self):
         answer = client.chat.completions.create(model=TASK, messages=LATE, response_format={"type": "json_object"})
         self.assertEqual(json.loads(answer.choices[0].message.content),
@@ -173,9 +182,12 @@ class Decoders(unittest.TestCase):
         self.assertEqual(tokens.usage.completion_tokens, 6)
 
     def test_too_long(self):
-        with self.assertRaises(openai.BadRequestError) as caught:
-            say([{"role": "user", "content": "x" * 5000}])
-        self.assertIn("context", caught.exception.message)
+        long = "x" * 5000
+        for param, call in (("messages", lambda: say([{"role": "user", "content": long}])),
+                            ("prompt", lambda: client.completions.create(model=DECODER, prompt=long))):
+            with self.assertRaises(openai.BadRequestError) as caught:
+                call()
+            self.assertEqual((caught.exception.code, caught.exception.param), ("context_length_exceeded", param))
 
     def test_json_schema(self):
         class Sizes(pydantic.BaseModel):
