@@ -1,7 +1,9 @@
 // OpenAI's JavaScript client against a running `tack serve`; tests/clients/run.sh starts both.
 //
 // TACK_URL is the server: the models that ship, and `tiny`, a decoder of random weights that knows
-// the 256 bytes and ends with token 257.
+// the 256 bytes and ends with token 257. TACK_KEYS_URL is another one, that asks for keys:
+// TACK_STAFF_KEY may do everything, TACK_NARROW_KEY ask for banking-intent alone, TACK_SLOW_KEY ask once a
+// minute.
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { describe, test } from 'node:test';
@@ -219,6 +221,20 @@ describe('errors', () => {
   });
   test('time out', async () => {
     await error(OpenAI.APIConnectionTimeoutError, () => say({ max_tokens: 1900 }, { timeout: 1 }));
+  });
+});
+
+describe('keys', () => {
+  const ask = (apiKey, model = TASK) => new OpenAI(
+    { baseURL: process.env.TACK_KEYS_URL + '/v1', apiKey, maxRetries: 0 }).chat.completions.create({ model, messages: LATE });
+  test('decide who may ask for what, and how often', async () => {
+    assert.equal((await ask(process.env.TACK_STAFF_KEY)).choices[0].message.content, 'card_arrival');
+    assert.equal((await error(OpenAI.AuthenticationError, () => ask('tk-wrong'))).code, 'invalid_api_key');
+    await error(OpenAI.PermissionDeniedError, () => ask(process.env.TACK_NARROW_KEY, SENTIMENT));
+    await ask(process.env.TACK_SLOW_KEY);
+    const caught = await error(OpenAI.RateLimitError, () => ask(process.env.TACK_SLOW_KEY));
+    assert.equal(caught.code, 'rate_limit_exceeded');
+    assert.ok(Number(caught.headers.get('retry-after')) > 30);
   });
 });
 

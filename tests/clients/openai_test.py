@@ -1,7 +1,8 @@
 """OpenAI's Python client against a running `tack serve`; tests/clients/run.sh starts both.
 
 TACK_URL is the server: the models that ship, and `tiny`, a decoder of random weights that knows the
-256 bytes and ends with token 257.
+256 bytes and ends with token 257. TACK_KEYS_URL is another one, that asks for keys: TACK_STAFF_KEY may do
+everything, TACK_NARROW_KEY ask for banking-intent alone, TACK_SLOW_KEY ask once a minute.
 """
 import asyncio
 import concurrent.futures
@@ -391,6 +392,48 @@ class Errors(unittest.TestCase):
     def test_time_out(self):
         with self.assertRaises(openai.APITimeoutError):
             say(max_tokens=1900, timeout=0.001)
+
+
+class Keys(unittest.TestCase):
+    def with_key(self, name, **options):
+        return openai.OpenAI(base_url=os.environ["TACK_KEYS_URL"] + "/v1", api_key=os.environ.get(name, "tk-wrong"),
+                             **{"max_retries": 0, "timeout": 60, **options})
+
+    def test_one_that_may(self):
+        staff = self.with_key("TACK_STAFF_KEY")
+        self.assertEqual(staff.chat.completions.create(model=TASK, messages=LATE).choices[0].message.content,
+                         "card_arrival")
+        self.assertEqual({model.id for model in staff.models.list()}, {TASK, SENTIMENT})
+        self.assertEqual(len(staff.decisions.create(model=SENTIMENT, input="x", questions=Decisions.QUESTIONS).answers),
+                         4)
+
+    def test_a_wrong_one(self):
+        wrong = self.with_key("NO_SUCH_KEY")
+        for call in (lambda: wrong.models.list(), lambda: wrong.embeddings.create(model=TASK, input="x"),
+                     lambda: wrong.chat.completions.create(model=TASK, messages=LATE),
+                     lambda: wrong.decisions.create(model=SENTIMENT, input="x", questions=Decisions.QUESTIONS)):
+            with self.assertRaises(openai.AuthenticationError) as caught:
+                call()
+            self.assertEqual(caught.exception.code, "invalid_api_key")
+            self.assertEqual(caught.exception.type, "invalid_request_error")
+
+    def test_another_model(self):
+        narrow = self.with_key("TACK_NARROW_KEY")
+        narrow.chat.completions.create(model=TASK, messages=LATE)
+        for call in (lambda: narrow.chat.completions.create(model=SENTIMENT, messages=LATE),
+                     lambda: narrow.decisions.create(model=SENTIMENT, input="x", questions=Decisions.QUESTIONS)):
+            with self.assertRaises(openai.PermissionDeniedError) as caught:
+                call()
+            self.assertEqual(caught.exception.param, "model")
+
+    def test_too_many(self):
+        slow = self.with_key("TACK_SLOW_KEY")
+        slow.chat.completions.create(model=TASK, messages=LATE)
+        with self.assertRaises(openai.RateLimitError) as caught:
+            slow.chat.completions.create(model=TASK, messages=LATE)
+        self.assertEqual(caught.exception.code, "rate_limit_exceeded")
+        self.assertGreater(int(caught.exception.response.headers["retry-after"]), 30)
+        self.assertGreater(int(caught.exception.response.headers["retry-after-ms"]), 30_000)
 
 
 class ManyAtOnce(unittest.TestCase):

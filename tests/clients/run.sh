@@ -56,25 +56,41 @@ install_node() {
 "install_$kind"
 
 dir=$(mktemp -d)
-server=
-trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$dir"' EXIT
-python3 "$here/../tiny_decoder.py" "$dir/tiny" --context 2048 --width 64 || exit 1
+servers=()
+trap '[ ${#servers[@]} = 0 ] || kill -9 "${servers[@]}" 2>/dev/null; rm -rf "$dir"' EXIT
+# serve NAME OPTION...: on a free port; its address goes to the variable url
+serve() {
+  local log=$dir/$1.log
+  shift
+  TACK_HOME=$dir/home "$tack" serve --port 0 "$@" 2>"$log" &
+  servers+=($!)
+  for _ in $(seq 100); do
+    url=$(sed -n 's/^listening on \(http:[^ ]*\) .*/\1/p' "$log" 2>/dev/null)
+    [ -n "$url" ] && return
+    kill -0 $! 2>/dev/null || break
+    sleep 0.1
+  done
+  echo "tack serve did not start"; cat "$log"; exit 1
+}
 mkdir -p "$dir/home/models"
-"$tack" convert "$dir/tiny" "$dir/home/models/tiny.gguf" --type f32 >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
-TACK_HOME=$dir/home "$tack" serve --port 0 2>"$dir/log" &
-server=$!
-for _ in $(seq 100); do
-  url=$(sed -n 's/^listening on \(http:[^ ]*\) .*/\1/p' "$dir/log")
-  [ -n "$url" ] && break
-  kill -0 $server 2>/dev/null || break
-  sleep 0.1
-done
-[ -n "$url" ] || { echo "tack serve did not start"; cat "$dir/log"; exit 1; }
+python3 "$here/../tiny_decoder.py" "$dir/tiny" --context 2048 --width 64 &&
+  "$tack" convert "$dir/tiny" "$dir/home/models/tiny.gguf" --type f32 >"$dir/log" 2>&1 || { cat "$dir/log"; exit 1; }
+serve all
+export TACK_URL=$url
+# Another one asks for keys: one that may ask for one model alone, one for one answer a minute.
+key() { "$tack" keys add "$@" --file "$dir/keys.toml" --json 2>/dev/null | python3 -c 'import json, sys; print(json.load(sys.stdin)["key"])'; }
+TACK_STAFF_KEY=$(key staff) TACK_NARROW_KEY=$(key narrow --models banking-intent)
+TACK_SLOW_KEY=$(key slow --requests-per-minute 1)
+export TACK_STAFF_KEY TACK_NARROW_KEY TACK_SLOW_KEY
+serve keys banking-intent financial-sentiment --keys "$dir/keys.toml"
+export TACK_KEYS_URL=$url
 
 failed=0
-TACK_URL=$url "${run[@]}" || failed=1
-kill -TERM $server
-wait $server || { echo "tack serve ended with $?"; failed=1; }
-server=
-[ $failed = 0 ] || cat "$dir/log"
+"${run[@]}" || failed=1
+for server in "${servers[@]}"; do
+  kill -TERM "$server"
+  wait "$server" || { echo "tack serve ended with $?"; failed=1; }
+done
+servers=()
+[ $failed = 0 ] || cat "$dir"/*.log
 exit $failed
