@@ -1,6 +1,9 @@
 // `tack ledger`: what the gateway's requests were, cost and saved.
 
+#include <chrono>
 #include <filesystem>
+#include <memory>
+#include <optional>
 
 #include "base/atomic_file.h"
 #include "base/interrupt.h"

@@ -42,6 +42,11 @@ Account::~Account() {
 }
 
 void Account::add(store::Attempt attempt) {
+  // An upstream may say anything; sums of what is kept do not overflow.
+  constexpr std::int64_t kMost = 1'000'000'000;
+  for (std::int64_t* count :
+       {&attempt.tokens.prompt, &attempt.tokens.completion, &attempt.tokens.cached})
+    *count = std::clamp<std::int64_t>(*count, 0, kMost);
   if (const auto price = price_of(config_, attempt.model))
     attempt.cost = price->cost(attempt.tokens);
   record.attempts.push_back(std::move(attempt));
@@ -60,7 +65,7 @@ void Account::set_answer(const std::string& model, const Outcome& outcome) {
 // What the baseline itself said it used, where it was asked; else the tokens of the answer.
 void Account::settle_baseline() {
   const auto price = price_of(config_, record.baseline);
-  const bool unanswered = !outcome_ || record.model.empty();
+  const bool unanswered = !outcome_ || record.status >= 500;
   if (!price || unanswered) {
     record.baseline.clear();
     return;

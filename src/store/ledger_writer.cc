@@ -61,24 +61,15 @@ void LedgerWriter::drop() noexcept {
 }
 
 LedgerWriter::Node* LedgerWriter::take_node() noexcept {
-  if (const std::unique_lock lock(free_mutex_, std::try_to_lock); lock && free_ != nullptr) {
-    --free_count_;
-    return std::exchange(free_, free_->next);
-  }
-  return new (std::nothrow) Node;
-}
-
-void LedgerWriter::give_back(Node* first, Node* last, std::size_t count) {
-  {
-    const std::lock_guard lock(free_mutex_);
-    if (free_count_ + count <= kMostNodes) {
-      last->next = std::exchange(free_, first);
-      free_count_ += count;
-      return;
+  Node* node = nullptr;
+  if (!free_taken_.test_and_set(std::memory_order_acquire)) {
+    if (free_ != nullptr) {
+      node = std::exchange(free_, free_->next);
+      --free_count_;
     }
+    free_taken_.clear(std::memory_order_release);
   }
-  last->next = nullptr;
-  release(first);
+  return node != nullptr ? node : new (std::nothrow) Node;
 }
 
 void LedgerWriter::submit(CallRecord record) noexcept {
@@ -99,6 +90,9 @@ void LedgerWriter::submit(CallRecord record) noexcept {
     waiting_.fetch_sub(1);
     return drop();
   }
+  // The writer had it last: its lines come from there together, not one after another.
+  for (std::size_t at = 0; at < sizeof(Node); at += 64)
+    __builtin_prefetch(reinterpret_cast<const char*>(node) + at, 1);
   node->bytes = bytes;
   node->record = std::move(record);
   waiting_bytes_.fetch_add(bytes, std::memory_order_relaxed);
@@ -116,7 +110,8 @@ void LedgerWriter::submit(CallRecord record) noexcept {
 bool LedgerWriter::stop(Clock::time_point deadline) {
   {
     const std::lock_guard lock(mutex_);
-    if (!stopping_.exchange(true)) deadline_ = deadline;
+    if (!stopping()) deadline_ = deadline;
+    stopping_.store(true);
     wake_.notify_one();
   }
   if (thread_.joinable()) thread_.join();
@@ -169,6 +164,19 @@ void LedgerWriter::collect() {
   if (oldest == nullptr) return;
   (newest_ != nullptr ? newest_->next : oldest_) = oldest;
   newest_ = newest;
+}
+
+void LedgerWriter::give_back(Node* first, Node* last, std::size_t count) {
+  while (free_taken_.test_and_set(std::memory_order_acquire)) std::this_thread::yield();
+  const bool room = free_count_ + count <= kMostNodes;
+  if (room) {
+    last->next = std::exchange(free_, first);
+    free_count_ += count;
+  }
+  free_taken_.clear(std::memory_order_release);
+  if (room) return;
+  last->next = nullptr;
+  release(first);
 }
 
 void LedgerWriter::fill_batch() {

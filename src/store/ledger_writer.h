@@ -89,13 +89,12 @@ class LedgerWriter {
   // What was submitted, the newest first: pushed by anyone, taken whole by the writer.
   alignas(64) std::atomic<Node*> submitted_{nullptr};
   std::atomic<std::uint64_t> waiting_{0}, waiting_bytes_{0};
-  std::atomic<bool> parked_{false}, stopping_{false};
-
-  // Another: nodes to use again. Memory that was just given back to the allocator would often have
-  // to be taken from the system anew. Who submits only tries this lock.
-  alignas(64) std::mutex free_mutex_;
+  // Nodes to use again: memory that was just given back to the allocator would often have to be
+  // taken from the system anew. Who submits only tries for them.
   Node* free_ = nullptr;
   std::size_t free_count_ = 0;
+  std::atomic_flag free_taken_;  // guards both
+  std::atomic<bool> parked_{false}, stopping_{false};
 
   alignas(64) std::atomic<std::uint64_t> written_{0}, dropped_{0}, contents_dropped_{0};
   std::atomic<std::uint64_t> errors_{0}, removed_{0};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <map>
 
 #include <sys/mount.h>
 #include <sys/resource.h>

@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <map>
 
 #include <sys/stat.h>
 #include <sys/wait.h>

@@ -1,7 +1,10 @@
 // What the records of a period add up to: in all, and by model, route, client or day.
 #pragma once
 
+#include <cstdint>
 #include <limits>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>

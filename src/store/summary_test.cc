@@ -1,6 +1,6 @@
 #include "store/summary.h"
 
-#include <map>
+#include <cmath>
 
 #include "store/made_up_records.h"
 #include "store/sqlite_store.h"
