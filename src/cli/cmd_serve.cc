@@ -79,6 +79,20 @@ std::string base_url(const std::string& host, std::uint16_t port) {
   return fmt::format("http://{}{}{}:{}", bare_v6 ? "[" : "", host, bare_v6 ? "]" : "", port);
 }
 
+// Those of the command line too: a route of the same name would hide a model, and a model's name
+// must not be taken for an upstream's.
+Status check_names(const std::vector<std::string>& ids, const gateway::GatewayConfig& config) {
+  for (const std::string& id : ids) {
+    if (config.route(id) != nullptr)
+      return fail(ErrorCode::kUsage, "'{}' is a model and a route: name one differently (--alias)",
+                  id);
+    if (gateway::split_upstream(config, id))
+      return fail(ErrorCode::kUsage, "the model '{}' is named like one of an upstream (--alias)",
+                  id);
+  }
+  return {};
+}
+
 // Serves until SIGINT or SIGTERM, then lets requests in flight finish.
 Status run(const Options& options) {
   TACK_TRY(gateway::GatewayConfig config, configuration(options));
@@ -89,6 +103,7 @@ Status run(const Options& options) {
            open_serve_models(config.models, config.serve.threads, lane,
                              all ? WhatFails::kLeftOut : WhatFails::kIsAnError));
   if (models.ids.empty() && config.upstreams.empty()) return no_model_here();
+  TACK_RETURN_IF_ERROR(check_names(models.ids, config));
   TACK_TRY(auto parts, server::App::open(config));
   // Destroyed in the opposite order: the services resume coroutines that live in the server, and
   // those end in records that the app writes.

@@ -7,6 +7,16 @@
 #include "gateway/fold.h"
 
 namespace tack::gateway {
+namespace {
+
+// An upstream may say anything; sums of what is kept must not overflow.
+void hold_within_bounds(store::TokenUse& use) {
+  constexpr std::int64_t kMost = 1'000'000'000;
+  for (std::int64_t* count : {&use.prompt, &use.completion, &use.cached})
+    *count = std::clamp<std::int64_t>(*count, 0, kMost);
+}
+
+}  // namespace
 
 std::optional<store::Price> price_of(const GatewayConfig& config, std::string_view model) {
   if (const LocalModelConfig* local = config.model(model)) return local->price;
@@ -32,7 +42,7 @@ Account::Account(const GatewayConfig& config, RecordSink sink)
 
 Account::~Account() {
   try {
-    record.total_ms = clock_.ms();
+    if (record.total_ms == 0) record.total_ms = clock_.ms();
     if (!record.baseline.empty()) settle_baseline();
     if (answer && shadow_answer) record.agreed = same_answer(*answer, *shadow_answer);
     if (sink_) sink_(std::move(record));
@@ -42,11 +52,7 @@ Account::~Account() {
 }
 
 void Account::add(store::Attempt attempt) {
-  // An upstream may say anything; sums of what is kept do not overflow.
-  constexpr std::int64_t kMost = 1'000'000'000;
-  for (std::int64_t* count :
-       {&attempt.tokens.prompt, &attempt.tokens.completion, &attempt.tokens.cached})
-    *count = std::clamp<std::int64_t>(*count, 0, kMost);
+  hold_within_bounds(attempt.tokens);
   if (const auto price = price_of(config_, attempt.model))
     attempt.cost = price->cost(attempt.tokens);
   record.attempts.push_back(std::move(attempt));
@@ -57,9 +63,12 @@ void Account::set_baseline(std::string model, std::size_t prompt_bytes) {
   prompt_bytes_ = prompt_bytes;
 }
 
-void Account::set_answer(const std::string& model, const Outcome& outcome) {
+void Account::finish(int status, const std::string& model, const Outcome& outcome) {
+  record.status = status;
   record.model = model;
+  record.total_ms = clock_.ms();
   outcome_ = outcome;
+  hold_within_bounds(outcome_->tokens);
 }
 
 // What the baseline itself said it used, where it was asked; else the tokens of the answer.
@@ -70,10 +79,17 @@ void Account::settle_baseline() {
     record.baseline.clear();
     return;
   }
-  record.baseline_tokens = outcome_->tokens;
-  if (record.model != record.baseline) {
-    record.baseline_tokens.cached = 0;  // of our cache, not of theirs
-    record.baseline_tokens.estimated = true;
+  const auto own = std::ranges::find_if(record.attempts, [&](const store::Attempt& attempt) {
+    return attempt.model == record.baseline && attempt.status == 200 && attempt.tokens.prompt > 0;
+  });
+  if (own != record.attempts.end()) {
+    record.baseline_tokens = own->tokens;
+  } else {
+    record.baseline_tokens = outcome_->tokens;
+    if (record.model != record.baseline) {
+      record.baseline_tokens.cached = 0;  // of our cache, not of theirs
+      record.baseline_tokens.estimated = true;
+    }
     if (!outcome_->whole_prompt)
       record.baseline_tokens.prompt = static_cast<std::int64_t>((prompt_bytes_ + 3) / 4);
   }

@@ -44,11 +44,11 @@ class Account {
   void add(store::Attempt attempt);
   // `prompt_bytes`: of all messages, to estimate what the baseline would have read.
   void set_baseline(std::string model, std::size_t prompt_bytes);
-  // Of the answer that the client got.
-  void set_answer(const std::string& model, const Outcome& outcome);
+  // The client's answer has ended; a shadow may still run.
+  void finish(int status, const std::string& model, const Outcome& outcome);
 
   // For comparing: what the answer and the shadow's say.
-  std::optional<std::string> answer, shadow_answer;
+  std::optional<std::string> answer, shadow_answer;  // unset: it says nothing that compares
 
  private:
   void settle_baseline();

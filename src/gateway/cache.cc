@@ -18,12 +18,15 @@ std::size_t size_of(const CachedAnswer& answer) {
 AnswerCache::AnswerCache(const CacheConfig& config, Clock clock)
     : limit_(config.max_bytes), ttl_(config.ttl), clock_(std::move(clock)) {}
 
-std::string AnswerCache::key(const Call& call, const std::vector<std::string>& plan) {
+std::string AnswerCache::key(const Call& call, const Plan& plan, const Egress& egress) {
   // The unordered kind of JSON sorts its members.
   nlohmann::json whole = nlohmann::json::object();
   whole["endpoint"] = endpoint(call.operation);
   whole["client"] = call.client;
-  whole["models"] = plan;
+  whole["models"] = plan.models;
+  whole["min_confidence"] = plan.min_confidence.value_or(-1);
+  whole["local_only"] = egress.local_only;
+  whole["upstreams"] = egress.allowed;
   whole["body"] = nlohmann::json(call.body);
   return sha256_hex(whole.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
@@ -42,7 +45,7 @@ std::shared_ptr<const CachedAnswer> AnswerCache::find(const std::string& key) {
 
 void AnswerCache::put(const std::string& key, CachedAnswer answer) {
   const std::size_t bytes = size_of(answer);
-  if (bytes > limit_ / 8) return;
+  if (!has_room_for(bytes)) return;
   const std::lock_guard lock(mutex_);
   if (const auto old = by_key_.find(key); old != by_key_.end()) remove(old->second);
   entries_.push_front(

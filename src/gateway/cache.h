@@ -15,6 +15,8 @@
 
 #include "gateway/call.h"
 #include "gateway/config.h"
+#include "gateway/policy.h"
+#include "gateway/route.h"
 
 namespace tack::gateway {
 
@@ -33,12 +35,13 @@ class AnswerCache {
 
   bool enabled() const { return limit_ > 0; }
 
-  // Every member of the body counts, in any order, and so do operation, client and `plan` (the
-  // models that may answer): what one client was told is never shown to another.
-  static std::string key(const Call& call, const std::vector<std::string>& plan);
+  // Every member of the body counts, in any order, and so do operation, client and who may answer:
+  // what one client was told is never shown to another.
+  static std::string key(const Call& call, const Plan& plan, const Egress& egress);
 
   std::shared_ptr<const CachedAnswer> find(const std::string& key);
   // Answers larger than an eighth of the cache are not kept.
+  bool has_room_for(std::size_t bytes) const { return bytes <= limit_ / 8; }
   void put(const std::string& key, CachedAnswer answer);
 
   std::size_t bytes() const;

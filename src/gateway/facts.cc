@@ -73,7 +73,10 @@ CallFacts facts_of(const Call& call, const net::Headers& headers) {
 
 std::string detect_language(std::string_view text) {
   constexpr std::size_t kEnough = 2048;
-  const std::string_view head = text.substr(0, kEnough);
+  std::size_t end = std::min(text.size(), kEnough);
+  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
+    --end;  // not within a character
+  const std::string_view head = text.substr(0, end);
   bool reliable = false;
   const CLD2::Language language =
       CLD2::DetectLanguage(head.data(), static_cast<int>(head.size()), true, &reliable);

@@ -40,13 +40,29 @@ void add_calls(Json& message, const Json& calls) {
     Json& call = at_index(list, part);
     for (const auto& [name, value] : part.items()) {
       if (name == "index") continue;
-      if (name != "function" || !value.is_object()) {
+      if (name != "function") {
         call[name] = value;
         continue;
       }
+      if (!value.is_object()) continue;
       for (const auto& [key, text] : value.items()) append(call["function"], key, text);
     }
   }
+}
+
+// Names and arguments, the latter as JSON where they are.
+Json functions_of(const Json& calls) {
+  Json functions = Json::array();
+  for (const Json& call : calls) {
+    const Json* function = find(call, "function");
+    if (function == nullptr || !function->is_object()) continue;
+    functions.push_back(*function);
+    Json& arguments = functions.back()["arguments"];
+    if (!arguments.is_string()) continue;
+    Json parsed = Json::parse(arguments.get_ref<const std::string&>(), nullptr, false);
+    if (!parsed.is_discarded()) arguments = std::move(parsed);
+  }
+  return functions;
 }
 
 std::string normalized(std::string_view text) {
@@ -99,23 +115,17 @@ void AnswerFold::add_choice(const Json& part) {
   if (const Json* reason = find(part, "finish_reason")) choice["finish_reason"] = *reason;
 }
 
-std::string answer_text(const Json& whole) {
+std::optional<std::string> answer_text(const Json& whole) {
   const Json* choices = find(whole, "choices");
-  if (choices == nullptr || !choices->is_array() || choices->empty()) return "";
+  if (choices == nullptr || !choices->is_array() || choices->empty()) return std::nullopt;
   const Json& choice = choices->front();
-  if (const Json* text = find(choice, "text"); text != nullptr && text->is_string())
-    return text->get<std::string>();
   const Json* message = find(choice, "message");
-  if (message == nullptr) return "";
-  const Json* calls = find(*message, "tool_calls");
-  if (calls != nullptr && calls->is_array() && !calls->empty()) {
-    Json functions = Json::array();
-    for (const Json& call : *calls)
-      if (const Json* function = find(call, "function")) functions.push_back(*function);
-    return to_text(functions);
-  }
-  const Json* content = find(*message, "content");
-  return content != nullptr && content->is_string() ? content->get<std::string>() : "";
+  const Json* text = message != nullptr ? find(*message, "content") : find(choice, "text");
+  const Json* calls = message != nullptr ? find(*message, "tool_calls") : nullptr;
+  if (calls != nullptr && calls->is_array() && !calls->empty())
+    return to_text(functions_of(*calls));
+  if (text == nullptr || !text->is_string() || *text == "") return std::nullopt;
+  return text->get<std::string>();
 }
 
 bool same_answer(std::string_view a, std::string_view b) {

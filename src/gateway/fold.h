@@ -1,6 +1,7 @@
 // Puts the events of a stream together again, as the answer they would have been in one piece.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,8 +22,9 @@ class AnswerFold {
   Json whole_;
 };
 
-// What an answer of completions says: its text, or its calls of tools as JSON; "" for other JSON.
-std::string answer_text(const Json& whole);
+// What an answer of completions says: its text, or its calls of tools as JSON; nullopt for other
+// JSON, and where there is neither.
+std::optional<std::string> answer_text(const Json& whole);
 
 // Whether two answers say the same: equal as JSON, or as texts but for case, white space and a full
 // stop at the end.

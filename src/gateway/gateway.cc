@@ -1,53 +1,25 @@
 #include "gateway/gateway.h"
 
-#include <atomic>
-#include <cmath>
+#include <algorithm>
 #include <ctime>
-#include <deque>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <fmt/ranges.h>
 
 #include "base/log.h"
-#include "gateway/fold.h"
+#include "base/random.h"
 
 namespace tack::gateway {
 
 using net::Async;
 using net::Request;
 using net::Response;
-using store::Attempt;
 using store::Purpose;
 
 struct Gateway::Entry {
-  AccountPtr account;
+  std::shared_ptr<Account> account;
   std::shared_ptr<const Key> key;  // null where none is asked for
   std::optional<Failure> refused;
-};
-
-// One request on its way.
-struct Gateway::Exchange {
-  AccountPtr account;
-  CallPtr call;
-  CallFacts facts;
-  Plan plan;
-  Egress egress;
-  std::string cache_key;   // "": not cached
-  bool keep_text = false;  // what the answer says is compared with a shadow's
-};
-
-// The beginning of an answer, or all of it.
-struct Gateway::Answer {
-  std::string model;
-  Reply reply;
-  std::deque<std::string> events;  // read already, not sent yet
-  bool complete = true;
-  Attempt attempt;  // counted when the answer is complete
-  AttemptClock clock;
-  AnswerFold fold;                // of events, where somebody wants the whole
-  std::vector<std::string> sent;  // for the cache
 };
 
 namespace {
@@ -65,6 +37,13 @@ std::string request_id(const net::Headers& headers) {
   return printable ? *given : new_request_id();
 }
 
+constexpr std::size_t kMostNameBytes = 256;
+
+std::string lower_case(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
 Failure bad_request(std::string param, std::string message) {
   return {.status = 400,
           .message = std::move(message),
@@ -78,34 +57,6 @@ bool flag(const Json& object, std::string_view name) {
   return at != object.end() && at->is_boolean() && at->get<bool>();
 }
 
-// Whether an event carries a piece of the answer, or its end: from there on no other model can be
-// asked. The role that opens a chat does not count.
-bool begins_answer(std::string_view event) {
-  const Json json = Json::parse(event, nullptr, false);
-  if (!json.is_object() || !json.contains("choices")) return true;  // an error, or another shape
-  for (const Json& choice : json["choices"]) {
-    if (!choice.is_object()) return true;
-    if (const auto reason = choice.find("finish_reason");
-        reason != choice.end() && !reason->is_null())
-      return true;
-    if (const auto text = choice.find("text"); text != choice.end() && *text != "") return true;
-    const auto delta = choice.find("delta");
-    if (delta == choice.end() || !delta->is_object()) continue;
-    for (const auto& [name, value] : delta->items())
-      if (name != "role" && !value.is_null() && value != "") return true;
-  }
-  return false;
-}
-
-void describe(Response& response, const Account& account) {
-  const store::CallRecord& record = account.record;
-  for (const auto& [name, value] : account.headers) response.headers.set(name, value);
-  response.headers.set("x-request-id", record.id);
-  if (!record.model.empty()) response.headers.set("x-tack-model", record.model);
-  if (!record.route.empty()) response.headers.set("x-tack-route", record.route);
-  if (!record.reason.empty()) response.headers.set("x-tack-reason", record.reason);
-}
-
 Response refuse(Account& account, const Failure& failure) {
   account.record.status = failure.status;
   Response response = failure_response(failure);
@@ -113,10 +64,12 @@ Response refuse(Account& account, const Failure& failure) {
   return response;
 }
 
+// Of the answer the client got: what else was asked for it is not its fault.
 std::int64_t tokens_of(const store::CallRecord& record) {
   std::int64_t sum = 0;
-  for (const Attempt& attempt : record.attempts)
-    sum += attempt.tokens.prompt + attempt.tokens.completion;
+  for (const store::Attempt& attempt : record.attempts)
+    if (attempt.purpose == Purpose::kAnswer)
+      sum += attempt.tokens.prompt + attempt.tokens.completion;
   return sum;
 }
 
@@ -129,28 +82,38 @@ Failure not_allowed(const Key& key, std::string_view model) {
           .another_may_answer = false};
 }
 
+// A client that says anything but "false" means it.
+bool wants_local_only(const net::Headers& headers) {
+  return std::ranges::any_of(headers, [](const auto& field) {
+    return lower_case(field.first) == "x-tack-local-only" && lower_case(field.second) != "false";
+  });
+}
+
 Egress egress_of(const Key* key, const net::Headers& headers) {
-  const std::string* local_only = headers.find("x-tack-local-only");
-  Egress egress{.local_only = local_only != nullptr && *local_only == "true"};
+  Egress egress{.local_only = wants_local_only(headers)};
   if (key == nullptr) return egress;
   egress.local_only = egress.local_only || key->local_only;
   egress.allowed = key->upstreams;
   return egress;
 }
 
-// Whether a request is among those that are run beside: always the same for the same id.
-bool in_share(double share, const std::string& id) {
-  constexpr double kParts = 1e6;
-  return static_cast<double>(std::hash<std::string>{}(id) % static_cast<std::size_t>(kParts)) <
-         share * kParts;
+// Whether to run a shadow: at random, and not for the client to choose.
+bool in_share(double share) {
+  static std::atomic<std::uint64_t> count{static_cast<std::uint64_t>(std::time(nullptr))};
+  return Random(count.fetch_add(1)).uniform() < share;
 }
+
+// Of shadows that run at once: beyond, answers would wait for what only compares.
+constexpr int kMostShadows = 32;
 
 }  // namespace
 
 Gateway::Gateway(Services services)
     : services_(std::move(services)),
       decider_(services_.locals, services_.learned),
-      cache_(services_.config.cache) {}
+      asker_(services_.config, services_.locals, services_.upstreams),
+      cache_(services_.config.cache),
+      delivery_(services_.config, cache_) {}
 
 // The account of a request is opened, and its key looked at.
 Gateway::Entry Gateway::enter(const Request& request, std::string_view endpoint) const {
@@ -162,7 +125,9 @@ Gateway::Entry Gateway::enter(const Request& request, std::string_view endpoint)
   RecordSink sink = [this, key = entry.key](store::CallRecord record) {
     if (services_.metrics != nullptr) services_.metrics->end(record);
     if (services_.limiter != nullptr && key) services_.limiter->charge(*key, tokens_of(record));
-    if (services_.record) services_.record(std::move(record));
+    // What no model saw would only fill the disk of a server that strangers knock at.
+    const bool asked = !record.attempts.empty() || record.from_cache;
+    if (services_.record && asked) services_.record(std::move(record));
   };
   entry.account = std::make_shared<Account>(services_.config, std::move(sink));
   Account* account = entry.account.get();
@@ -181,8 +146,8 @@ Gateway::Entry Gateway::enter(const Request& request, std::string_view endpoint)
   return entry;
 }
 
-Expected<Gateway::CallPtr> Gateway::open(Operation operation, const Request& request,
-                                         Account& account) const {
+Expected<std::shared_ptr<Call>> Gateway::open(Operation operation, const Request& request,
+                                              const Account& account) const {
   auto body = parse_json(request.body, "request body");
   if (!body) return std::unexpected(bad_request("", body.error().message));
   if (!body->is_object())
@@ -190,7 +155,7 @@ Expected<Gateway::CallPtr> Gateway::open(Operation operation, const Request& req
   auto call = std::make_shared<Call>();
   call->operation = operation;
   call->body = *std::move(body);
-  call->stream = flag(call->body, "stream");
+  call->stream = operation != Operation::kEmbeddings && flag(call->body, "stream");
   if (const auto options = call->body.find("stream_options");
       options != call->body.end() && options->is_object())
     call->include_usage = flag(*options, "include_usage");
@@ -200,6 +165,10 @@ Expected<Gateway::CallPtr> Gateway::open(Operation operation, const Request& req
   const auto model = call->body.find("model");
   if (model != call->body.end() && !model->is_string() && !model->is_null())
     return std::unexpected(bad_request("model", "'model' must be a string"));
+  if (model != call->body.end() && model->is_string() &&
+      model->get_ref<const std::string&>().size() > kMostNameBytes)
+    return std::unexpected(bad_request(
+        "model", fmt::format("'model' is longer than any name ({} bytes)", kMostNameBytes)));
   return call;
 }
 
@@ -208,7 +177,9 @@ Async<Expected<Plan>> Gateway::plan(const Call& call, const CallFacts& facts,
   const auto at = call.body.find("model");
   const std::string name =
       at != call.body.end() && at->is_string() ? at->get<std::string>() : std::string();
-  const RouteConfig* route = services_.config.route(name.empty() ? "auto" : name);
+  // Routes choose among models that generate: embeddings without a model go to the one encoder.
+  const bool by_default = name.empty() && call.operation != Operation::kEmbeddings;
+  const RouteConfig* route = services_.config.route(by_default ? "auto" : name);
   const auto may_ask = [&](const std::string& model) {
     return key == nullptr || key->may_ask(model);
   };
@@ -234,221 +205,6 @@ Async<Expected<Plan>> Gateway::plan(const Call& call, const CallFacts& facts,
   co_return std::unexpected(std::move(failure));
 }
 
-Async<Expected<Reply>> Gateway::send(const Exchange& exchange, const std::string& model) const {
-  if (services_.locals.serves(model)) {
-    auto reply = co_await services_.locals.answer(exchange.call, model);
-    co_return reply;
-  }
-  const auto split = split_upstream(services_.config, model);
-  const auto upstream =
-      split ? services_.upstreams.find(split->upstream->name) : services_.upstreams.end();
-  if (upstream == services_.upstreams.end())
-    co_return std::unexpected(services_.locals.no_such_model(model));
-  auto cleared = Policy::clear(exchange.call, exchange.egress, upstream->first, split->model);
-  if (!cleared) co_return std::unexpected(cleared.error());
-  auto reply = co_await upstream->second(*std::move(cleared));
-  co_return reply;
-}
-
-// Asks one model, and waits until its answer has begun; with `drain` until it is complete.
-Async<Expected<Gateway::Answer>> Gateway::ask(const Exchange& exchange, const std::string& model,
-                                              bool drain) const {
-  Answer answer;
-  answer.model = model;
-  answer.attempt = {.model = model, .local = services_.locals.serves(model)};
-  auto reply = co_await send(exchange, model);
-  Failure failure;
-  if (reply) {
-    answer.reply = *std::move(reply);
-    answer.complete = answer.reply.events == nullptr;
-    bool begun = answer.complete, failed = false;
-    while ((drain ? !answer.complete : !begun) && !failed) {
-      auto event = co_await answer.reply.events->next();
-      if (!event) {
-        failure = event.error();
-        failed = true;
-      } else if (!*event) {
-        answer.complete = begun = true;
-        answer.reply.outcome = answer.reply.events->outcome();
-      } else {
-        begun = begun || begins_answer(**event);
-        answer.events.push_back(**std::move(event));
-      }
-    }
-    answer.attempt.first_byte_ms = answer.clock.ms();
-    if (!failed) co_return answer;
-  } else {
-    failure = reply.error();
-  }
-  const auto& departure = exchange.call->departure;
-  if (departure != nullptr && departure->gone())  // nobody is there for another model's answer
-    failure = {.status = 499,
-               .message = "the client has left",
-               .another_may_answer = false,
-               .tokens = failure.tokens};
-  answer.attempt.purpose = Purpose::kFailed;
-  answer.attempt.status = failure.status;
-  answer.attempt.tokens = failure.tokens;
-  answer.attempt.total_ms = answer.clock.ms();
-  exchange.account->add(std::move(answer.attempt));
-  co_return std::unexpected(std::move(failure));
-}
-
-Async<Expected<Gateway::Answer>> Gateway::ask_in_order(const Exchange& exchange) const {
-  const Plan& plan = exchange.plan;
-  store::CallRecord& record = exchange.account->record;
-  for (std::size_t i = 0; i < plan.models.size(); ++i) {
-    const bool last = i + 1 == plan.models.size();
-    const bool judged = plan.min_confidence && !last;
-    auto answer = co_await ask(exchange, plan.models[i], judged);
-    if (!answer) {
-      if (last || !answer.error().another_may_answer) co_return std::unexpected(answer.error());
-      record.reason += fmt::format("; {} failed ({}), so {} was asked", plan.models[i],
-                                   answer.error().message, plan.models[i + 1]);
-      continue;
-    }
-    const double confidence = answer->reply.outcome.confidence;
-    // A confidence that is unknown is none.
-    if (!judged || confidence >= *plan.min_confidence) co_return answer;
-    record.reason += fmt::format("; {} was sure to {:.2f}, so {} was asked", plan.models[i],
-                                 std::isnan(confidence) ? 0 : confidence, plan.models[i + 1]);
-    answer->attempt.purpose = Purpose::kEscalated;
-    answer->attempt.tokens = answer->reply.outcome.tokens;
-    answer->attempt.cpu_seconds = answer->reply.outcome.cpu_seconds;
-    answer->attempt.total_ms = answer->clock.ms();
-    exchange.account->add(std::move(answer->attempt));
-  }
-  co_return std::unexpected(Failure{.status = 500, .message = "the plan names no model"});
-}
-
-// The answer is complete, or the client has gone (499), or it broke off.
-void Gateway::finish(Exchange& exchange, Answer& answer, int status) {
-  if (answer.reply.events) answer.reply.outcome = answer.reply.events->outcome();
-  const Outcome& outcome = answer.reply.outcome;
-  Account& account = *exchange.account;
-  answer.attempt.status = status;
-  if (status >= 500) answer.attempt.purpose = Purpose::kFailed;
-  answer.attempt.tokens = outcome.tokens;
-  answer.attempt.cpu_seconds = outcome.cpu_seconds;
-  answer.attempt.total_ms = answer.clock.ms();
-  account.add(std::move(answer.attempt));
-  account.record.status = status;
-  account.set_answer(answer.model, outcome);
-  const bool content = services_.config.ledger.content;
-  if (exchange.keep_text || content) {
-    const Json whole =
-        answer.reply.events ? answer.fold.whole() : Json::parse(answer.reply.body, nullptr, false);
-    if (exchange.keep_text) account.answer = answer_text(whole);
-    if (content) account.record.response = to_text(whole);
-  }
-  if (content) account.record.request = to_text(exchange.call->body);
-  if (status == 200 && !exchange.cache_key.empty())
-    cache_.put(exchange.cache_key,
-               {answer.model, std::move(answer.reply.body), std::move(answer.sent), outcome});
-}
-
-Async<void> Gateway::pump(std::shared_ptr<Exchange> exchange, std::shared_ptr<Answer> answer,
-                          net::ResponseStream& out) {
-  const bool fold = exchange->keep_text || services_.config.ledger.content;
-  int status = 200;
-  bool ended = false;
-  while (!ended) {
-    std::string bytes;
-    if (answer->events.empty() && !answer->complete) {
-      auto event = co_await answer->reply.events->next();
-      if (!event) {
-        status = event.error().status;
-        bytes = net::sse_event(failure_event(event.error()));
-      } else if (*event) {
-        answer->events.push_back(**std::move(event));
-      }
-      answer->complete = !event || !*event;
-    }
-    while (!answer->events.empty()) {
-      std::string& event = answer->events.front();
-      bytes += net::sse_event(event);
-      if (fold) answer->fold.add(event);
-      if (!exchange->cache_key.empty()) answer->sent.push_back(std::move(event));
-      answer->events.pop_front();
-    }
-    ended = answer->complete;
-    if (ended) bytes += net::sse_event("[DONE]");
-    // Written down before the last bytes go: a client that has them all can look for the record.
-    if (ended) finish(*exchange, *answer, status);
-    const bool there = co_await out.write(std::move(bytes));
-    if (there || ended) continue;
-    finish(*exchange, *answer, 499);
-    co_return;
-  }
-}
-
-Response Gateway::respond(std::shared_ptr<Exchange> exchange, Answer answer) {
-  Response response;
-  if (answer.reply.events) {
-    auto shared = std::make_shared<Answer>(std::move(answer));
-    exchange->account->record.model = shared->model;
-    net::StreamProducer producer = [this, exchange, shared](net::ResponseStream& out) {
-      return pump(exchange, shared, out);
-    };
-    response = Response::events(std::move(producer), services_.config.serve.heartbeat);
-    for (const auto& [name, value] : shared->reply.headers) response.headers.set(name, value);
-  } else {
-    response = Response::json_text(200, answer.reply.body);
-    for (const auto& [name, value] : answer.reply.headers) response.headers.set(name, value);
-    finish(*exchange, answer, 200);
-  }
-  describe(response, *exchange->account);
-  return response;
-}
-
-Response Gateway::answer_from_cache(const Exchange& exchange, const CachedAnswer& cached) const {
-  Account& account = *exchange.account;
-  account.record.from_cache = true;
-  account.record.status = 200;
-  account.record.reason += "; the answer was in the cache";
-  account.set_answer(cached.model, cached.outcome);
-  Response response;
-  if (exchange.call->stream) {
-    std::string bytes;
-    for (const std::string& event : cached.events) bytes += net::sse_event(event);
-    bytes += net::sse_event("[DONE]");
-    net::StreamProducer producer = [bytes](net::ResponseStream& out) -> Async<void> {
-      co_await out.write(bytes);
-    };
-    response = Response::events(std::move(producer));
-  } else {
-    response = Response::json_text(200, cached.body);
-  }
-  describe(response, account);
-  response.headers.set("x-tack-cache", "hit");
-  return response;
-}
-
-// Beside the answer, never in its way: whatever fails here is only on record.
-Async<void> Gateway::run_shadow(std::shared_ptr<Exchange> exchange, std::string model) const {
-  Exchange beside{.account = exchange->account, .egress = exchange->egress};
-  auto call = std::make_shared<Call>(*exchange->call);
-  call->stream = call->include_usage = false;
-  call->departure = nullptr;  // it goes on when the client has what it wants
-  call->body.erase("stream");
-  call->body.erase("stream_options");
-  beside.call = std::move(call);
-  Attempt attempt{
-      .model = model, .local = services_.locals.serves(model), .purpose = Purpose::kShadow};
-  const AttemptClock clock;
-  const auto reply = co_await send(beside, model);
-  attempt.total_ms = attempt.first_byte_ms = clock.ms();
-  if (reply) {
-    attempt.tokens = reply->outcome.tokens;
-    attempt.cpu_seconds = reply->outcome.cpu_seconds;
-    exchange->account->shadow_answer = answer_text(Json::parse(reply->body, nullptr, false));
-  } else {
-    attempt.status = reply.error().status;
-    attempt.tokens = reply.error().tokens;
-  }
-  exchange->account->add(std::move(attempt));
-}
-
 std::optional<Failure> Gateway::check_key(const net::Headers& headers) const {
   if (services_.keys == nullptr) return std::nullopt;
   const auto key = services_.keys->find(bearer_of(headers));
@@ -456,75 +212,117 @@ std::optional<Failure> Gateway::check_key(const net::Headers& headers) const {
   return key.error();
 }
 
+// Of a local endpoint: a key that may ask for some models only has to say which it wants.
+std::optional<Failure> Gateway::check_model(const Key& key, const Request& request) const {
+  if (key.models.empty()) return std::nullopt;
+  const auto body = parse_json(request.body, "request body");
+  if (!body) return bad_request("", body.error().message);
+  const auto model = body->is_object() ? body->find("model") : body->end();
+  if (!body->is_object() || model == body->end() || !model->is_string())
+    return bad_request("model", "'model' is missing: this key may ask for some models only");
+  const auto& name = model->get_ref<const std::string&>();
+  if (key.may_ask(name)) return std::nullopt;
+  return not_allowed(key, name);
+}
+
 Async<Response> Gateway::serve_local(std::string endpoint, Request request, LocalHandler handler) {
   const Entry entry = enter(request, endpoint);
-  const AccountPtr& account = entry.account;
-  if (entry.refused) co_return refuse(*account, *entry.refused);
+  Account& account = *entry.account;
+  if (entry.refused) co_return refuse(account, *entry.refused);
+  if (entry.key) {
+    if (const auto refused = check_model(*entry.key, request)) co_return refuse(account, *refused);
+  }
+  const std::string* workload = request.headers.find("x-tack-workload");
+  account.record.workload = workload != nullptr ? *workload : "";
   LocalUse use;
   const AttemptClock clock;
+  account.record.status = 500;  // should the handler throw
   Response response = co_await handler(std::move(request), use);
-  account->record.status = response.status;
-  account->record.model = use.model;
-  account->record.workload = use.model;
+  account.record.status = response.status;
+  account.record.model = use.model;
+  if (account.record.workload.empty()) account.record.workload = use.model;
   if (!use.model.empty())
-    account->add({.model = use.model,
-                  .local = true,
-                  .purpose = response.status < 400 ? Purpose::kAnswer : Purpose::kFailed,
-                  .status = response.status,
-                  .tokens = use.tokens,
-                  .cpu_seconds = use.cpu_seconds,
-                  .first_byte_ms = clock.ms(),
-                  .total_ms = clock.ms()});
-  if (entry.key && !use.model.empty() && !entry.key->may_ask(use.model))
-    co_return refuse(*account, not_allowed(*entry.key, use.model));
-  describe(response, *account);
+    account.add({.model = use.model,
+                 .local = true,
+                 .purpose = response.status < 400 ? Purpose::kAnswer : Purpose::kFailed,
+                 .status = response.status,
+                 .tokens = use.tokens,
+                 .cpu_seconds = use.cpu_seconds,
+                 .first_byte_ms = clock.ms(),
+                 .total_ms = clock.ms()});
+  describe(response, account);
   co_return response;
 }
 
 Async<Response> Gateway::handle(Operation operation, Request request) {
-  auto exchange = std::make_shared<Exchange>();
   const Entry entry = enter(request, endpoint(operation));
-  exchange->account = entry.account;
-  Account& account = *exchange->account;
+  Account& account = *entry.account;
   if (entry.refused) co_return refuse(account, *entry.refused);
-  exchange->egress = egress_of(entry.key.get(), request.headers);
   auto call = open(operation, request, account);
   if (!call) co_return refuse(account, call.error());
+  auto exchange = std::make_shared<Exchange>();
+  exchange->account = entry.account;
   exchange->call = *call;
-  account.record.streamed = exchange->call->stream;
-  exchange->facts = facts_of(*exchange->call, request.headers);
-  auto plan = co_await this->plan(*exchange->call, exchange->facts, entry.key.get());
-  if (!plan) co_return refuse(account, plan.error());
-  exchange->plan = *std::move(plan);
-  account.record.route = exchange->plan.route;
-  account.record.reason = exchange->plan.reason;
-  account.record.workload =
-      exchange->plan.route.empty() ? exchange->plan.models.front() : exchange->plan.route;
-  if (const std::string* workload = request.headers.find("x-tack-workload"))
-    account.record.workload = *workload;
+  exchange->egress = egress_of(entry.key.get(), request.headers);
+  exchange->facts = facts_of(**call, request.headers);
+  account.record.streamed = (*call)->stream;
+  try {
+    auto plan = co_await this->plan(**call, exchange->facts, entry.key.get());
+    if (!plan) co_return refuse(account, plan.error());
+    exchange->plan = *std::move(plan);
+    (*call)->want_confidence = exchange->plan.min_confidence.has_value();
+    Response response = co_await answer(std::move(exchange));
+    co_return response;
+  } catch (...) {
+    account.record.status = 500;
+    throw;
+  }
+}
 
-  const RouteConfig* route =
-      exchange->plan.route.empty() ? nullptr : services_.config.route(exchange->plan.route);
+void Gateway::describe_plan(Exchange& exchange) const {
+  store::CallRecord& record = exchange.account->record;
+  record.route = exchange.plan.route;
+  record.reason = exchange.plan.reason;
+  const std::string* workload = exchange.facts.headers.find("x-tack-workload");
+  record.workload = workload != nullptr    ? *workload
+                    : record.route.empty() ? exchange.plan.models.front()
+                                           : record.route;
+}
+
+// The plan is made: the cache, a shadow beside, and the models in their order.
+Async<Response> Gateway::answer(std::shared_ptr<Exchange> exchange) {
+  describe_plan(*exchange);
+  Account& account = *exchange->account;
+  const std::string& name = exchange->plan.route;
+  const RouteConfig* route = name.empty() ? nullptr : services_.config.route(name);
   if (route != nullptr) account.set_baseline(route->baseline, exchange->facts.whole.size());
   if (cache_.enabled()) {
-    exchange->cache_key = AnswerCache::key(*exchange->call, exchange->plan.models);
+    exchange->cache_key = AnswerCache::key(*exchange->call, exchange->plan, exchange->egress);
     if (const auto cached = cache_.find(exchange->cache_key))
-      co_return answer_from_cache(*exchange, *cached);
+      co_return delivery_.from_cache(*exchange, *cached);
   }
-  if (exchange->plan.min_confidence) {
-    auto sure = std::make_shared<Call>(*exchange->call);
-    sure->want_confidence = true;
-    exchange->call = std::move(sure);
+  const bool compares = exchange->call->operation != Operation::kEmbeddings;
+  if (route != nullptr && route->shadow && compares && in_share(route->shadow->share)) {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    start_shadow(executor, exchange, route->shadow->model);
   }
-  if (route != nullptr && route->shadow && operation != Operation::kEmbeddings &&
-      in_share(route->shadow->share, account.record.id)) {
-    exchange->keep_text = true;
-    boost::asio::co_spawn(co_await boost::asio::this_coro::executor,
-                          run_shadow(exchange, route->shadow->model), boost::asio::detached);
-  }
-  auto answer = co_await ask_in_order(*exchange);
+  auto answer = co_await asker_.ask_in_order(*exchange);
   if (!answer) co_return refuse(account, answer.error());
-  co_return respond(std::move(exchange), *std::move(answer));
+  co_return delivery_.respond(std::move(exchange), *std::move(answer));
+}
+
+void Gateway::start_shadow(const boost::asio::any_io_executor& executor,
+                           const std::shared_ptr<Exchange>& exchange, const std::string& model) {
+  if (shadows_.fetch_add(1) >= kMostShadows) {
+    shadows_.fetch_sub(1);
+    return;
+  }
+  exchange->keep_text = true;
+  boost::asio::co_spawn(executor, asker_.run_shadow(exchange, model),
+                        [this](std::exception_ptr thrown) {
+                          shadows_.fetch_sub(1);
+                          if (thrown) log_warn("a shadow run failed");
+                        });
 }
 
 }  // namespace tack::gateway

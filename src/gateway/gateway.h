@@ -1,25 +1,26 @@
 // From a request to an answer: who may ask, which models, in which order, and what it cost.
 #pragma once
 
+#include <atomic>
 #include <functional>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include <boost/asio/any_io_executor.hpp>
+
 #include "gateway/account.h"
+#include "gateway/asker.h"
 #include "gateway/cache.h"
 #include "gateway/config.h"
+#include "gateway/delivery.h"
 #include "gateway/keys.h"
 #include "gateway/local_models.h"
 #include "gateway/metrics.h"
-#include "gateway/policy.h"
 #include "gateway/rate_limiter.h"
 #include "gateway/route.h"
 
 namespace tack::gateway {
-
-// An upstream, by its send().
-using SendUpstream = std::function<net::Async<Expected<Reply>>(ClearedCall)>;
 
 // What a local endpoint that no route or upstream has (/v1/classify) used.
 struct LocalUse {
@@ -33,12 +34,12 @@ using LocalHandler = std::function<net::Async<net::Response>(net::Request, Local
 struct Services {
   const GatewayConfig& config;
   LocalModels& locals;
-  std::map<std::string, SendUpstream, std::less<>> upstreams;  // by the upstream's name
-  AskLearned learned;                                          // may be empty
-  RecordSink record;                                           // may be empty
-  Metrics* metrics = nullptr;                                  // may be null
-  KeyRing* keys = nullptr;                                     // null: nobody is asked for a key
-  RateLimiter* limiter = nullptr;                              // with keys
+  Upstreams upstreams;
+  AskLearned learned;              // may be empty
+  RecordSink record;               // of requests that a model or the cache answered; may be empty
+  Metrics* metrics = nullptr;      // may be null
+  KeyRing* keys = nullptr;         // null: nobody is asked for a key
+  RateLimiter* limiter = nullptr;  // with keys
 };
 
 // Outlives the server whose handlers it runs. Any strand.
@@ -48,7 +49,6 @@ class Gateway {
 
   // Answers one of the operations that models, routes and upstreams share.
   net::Async<net::Response> handle(Operation operation, net::Request request);
-
   // Answers by `handler`, with the same admission and accounts.
   net::Async<net::Response> serve_local(std::string endpoint, net::Request request,
                                         LocalHandler handler);
@@ -59,30 +59,24 @@ class Gateway {
   const AnswerCache& cache() const { return cache_; }
 
  private:
-  using AccountPtr = std::shared_ptr<Account>;
-  using CallPtr = std::shared_ptr<const Call>;
-  struct Exchange;
-  struct Answer;
-
   struct Entry;
 
   Entry enter(const net::Request& request, std::string_view endpoint) const;
-  Expected<CallPtr> open(Operation operation, const net::Request& request, Account& account) const;
+  std::optional<Failure> check_model(const Key& key, const net::Request& request) const;
+  Expected<std::shared_ptr<Call>> open(Operation operation, const net::Request& request,
+                                       const Account& account) const;
   net::Async<Expected<Plan>> plan(const Call& call, const CallFacts& facts, const Key* key) const;
-  net::Async<Expected<Reply>> send(const Exchange& exchange, const std::string& model) const;
-  net::Async<Expected<Answer>> ask(const Exchange& exchange, const std::string& model,
-                                   bool drain) const;
-  net::Async<Expected<Answer>> ask_in_order(const Exchange& exchange) const;
-  net::Response answer_from_cache(const Exchange& exchange, const CachedAnswer& cached) const;
-  net::Response respond(std::shared_ptr<Exchange> exchange, Answer answer);
-  net::Async<void> pump(std::shared_ptr<Exchange> exchange, std::shared_ptr<Answer> answer,
-                        net::ResponseStream& out);
-  void finish(Exchange& exchange, Answer& answer, int status);
-  net::Async<void> run_shadow(std::shared_ptr<Exchange> exchange, std::string model) const;
+  void describe_plan(Exchange& exchange) const;
+  net::Async<net::Response> answer(std::shared_ptr<Exchange> exchange);
+  void start_shadow(const boost::asio::any_io_executor& executor,
+                    const std::shared_ptr<Exchange>& exchange, const std::string& model);
 
   const Services services_;
   const RouteDecider decider_;
+  const Asker asker_;
   AnswerCache cache_;
+  const Delivery delivery_;
+  std::atomic<int> shadows_{0};  // that run now
 };
 
 }  // namespace tack::gateway

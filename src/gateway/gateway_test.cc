@@ -25,6 +25,7 @@ struct Script {
   std::optional<Failure> breaks_after;  // of a stream: after the first word
   store::TokenUse tokens = {.prompt = 100, .completion = 10};
   bool task_model = false;
+  int empty_events = 0;  // of a stream: before the answer
 };
 
 std::string chunk(std::string_view content, const Json& reason = nullptr) {
@@ -41,6 +42,8 @@ class ScriptedEvents final : public EventStream {
     events_ = {R"({"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]})",
                chunk(script.text), chunk("", "stop")};
     if (script.breaks_after) events_.pop_back();
+    const std::string empty = R"({"choices":[],"padding":")" + std::string(200, ' ') + "\"}";
+    events_.insert(events_.begin(), static_cast<std::size_t>(script.empty_events), empty);
   }
   Async<Expected<std::optional<std::string>>> next() override {
     if (!events_.empty()) {
@@ -231,8 +234,8 @@ TEST_F(GatewayTest, WhatIsNotThereIsSaid) {
     EXPECT_EQ(Json::parse(response.body)["error"]["code"], "model_not_found");
   }
   EXPECT_EQ(ask({{"model", 7}}).status, 400);
-  EXPECT_EQ(records_.size(), 4U);
-  EXPECT_EQ(records_[0].status, 404);
+  EXPECT_EQ(ask({{"model", std::string(300, 'x')}}).status, 400);
+  EXPECT_TRUE(records_.empty());  // no model was asked
 }
 
 TEST_F(GatewayTest, RulesDecideInTheirOrder) {
@@ -411,6 +414,51 @@ TEST_F(GatewayTest, AnAnswerComesFromTheCache) {
   EXPECT_EQ(ask({{"model", "auto"}, {"seed", 1}}).status, 200);
 }
 
+TEST_F(GatewayTest, WhatStoodInForAnotherIsNotKept) {
+  config_.cache.max_bytes = 1 << 20;
+  route({"big/one", "small"});
+  upstream_["one"].failure = Failure{.status = 503};
+  EXPECT_EQ(said(ask({{"model", "auto"}})), "yes");
+  upstream_["one"].failure.reset();
+  EXPECT_EQ(said(ask({{"model", "auto"}})), "no");
+}
+
+TEST_F(GatewayTest, AnAnswerThatNeverBeginsIsGivenUp) {
+  route({"big/one", "small"});
+  upstream_["one"] = {.text = "", .empty_events = 100'000};
+  const Response response = ask({{"model", "auto"}, {"stream", true}});
+  EXPECT_NE(response.body.find("yes"), std::string::npos);
+  EXPECT_EQ(records_.at(0).attempts.at(0).purpose, Purpose::kFailed);
+}
+
+TEST_F(GatewayTest, TheBaselineThatRanBesideSaysWhatItUsed) {
+  RouteConfig& shadowed = route({"small"});
+  shadowed.shadow = ShadowConfig{.model = "big/one"};
+  locals_.models["small"].tokens = {.prompt = 7, .completion = 1};
+  ask({{"model", "auto"}});
+  EXPECT_EQ(records_.at(0).baseline_tokens.prompt, 100);
+  EXPECT_FALSE(records_[0].baseline_tokens.estimated);
+  EXPECT_EQ(records_[0].savings(), 0);  // it was asked, and billed
+}
+
+TEST_F(GatewayTest, AResponseThatIsNeverSentIsCounted) {
+  ask({{"model", "small"}});
+  const auto drop = [&]() -> Async<void> {
+    const Json body = {{"model", "small"},
+                       {"stream", true},
+                       {"messages", Json::array({{{"role", "user"}, {"content", "x"}}})}};
+    net::Request request{.method = "POST", .body = to_text(body)};
+    const Response response = co_await gateway_->handle(Operation::kChat, std::move(request));
+    EXPECT_EQ(response.status, 200);
+  };
+  boost::asio::io_context io;
+  boost::asio::co_spawn(io, drop(), [](std::exception_ptr) {});
+  io.run();
+  ASSERT_EQ(records_.size(), 2U);
+  EXPECT_EQ(records_[1].status, 499);
+  EXPECT_EQ(records_[1].attempts.size(), 1U);
+}
+
 TEST_F(GatewayTest, AClientThatLeavesIsOnRecord) {
   collected_.leave_after = 1;
   ask({{"model", "small"}, {"stream", true}});
@@ -438,8 +486,8 @@ TEST_F(GatewayTest, AKeyIsAskedFor) {
   EXPECT_EQ(Json::parse(without.body)["error"]["code"], "invalid_api_key");
   EXPECT_TRUE(locals_.asked.empty());
   EXPECT_EQ(ask({{"model", "small"}}, headers).status, 200);
-  EXPECT_EQ(records_.at(0).client, "");
-  EXPECT_EQ(records_.at(1).client, "shop");
+  ASSERT_EQ(records_.size(), 1U);
+  EXPECT_EQ(records_[0].client, "shop");
 }
 
 TEST_F(GatewayTest, AKeyLimitsRequestsAndTokens) {
@@ -452,7 +500,7 @@ TEST_F(GatewayTest, AKeyLimitsRequestsAndTokens) {
   const Response third = ask({{"model", "small"}}, headers);
   EXPECT_EQ(third.status, 429);
   EXPECT_FALSE(header(third, "Retry-After").empty());
-  EXPECT_EQ(records_.at(2).status, 429);
+  EXPECT_EQ(records_.size(), 2U);
 }
 
 TEST_F(GatewayTest, AKeyMayBeKeptToModelsAndFromUpstreams) {
@@ -464,7 +512,7 @@ TEST_F(GatewayTest, AKeyMayBeKeptToModelsAndFromUpstreams) {
   EXPECT_EQ(ask({{"model", "big/one"}}, headers).status, 403);
   gateway_.reset();
   keys_.reset();
-  headers.set("x-tack-local-only", "true");
+  headers.set("x-tack-local-only", "yes");
   EXPECT_EQ(said(ask({{"model", "auto"}}, headers)), "yes");
   EXPECT_EQ(ask({{"model", "big/one"}}, headers).status, 403);
   EXPECT_EQ(std::ranges::count(locals_.asked, "big/one"), 0);
@@ -480,7 +528,7 @@ TEST_F(GatewayTest, LocalEndpointsHaveAccountsToo) {
     };
     Response response;
     const auto run = [&]() -> Async<void> {
-      net::Request request{.headers = sent};
+      net::Request request{.headers = sent, .body = to_text(Json{{"model", model}})};
       response = co_await gateway_->serve_local("/v1/classify", std::move(request), handler);
     };
     boost::asio::io_context io;
@@ -489,7 +537,9 @@ TEST_F(GatewayTest, LocalEndpointsHaveAccountsToo) {
     return response;
   };
   EXPECT_EQ(serve("small", {}).status, 401);
+  const std::size_t before = records_.size();
   EXPECT_EQ(serve("other", headers).status, 403);
+  EXPECT_EQ(records_.size(), before);  // no model ran for it
   const Response fine = serve("small", headers);
   EXPECT_EQ(header(fine, "x-tack-model"), "small");
   EXPECT_EQ(records_.back().endpoint, "/v1/classify");

@@ -1,6 +1,7 @@
 #include "gateway/metrics.h"
 
 #include <mutex>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -43,6 +44,28 @@ constexpr double kUnits = 1e-9;  // of the currency in a Nano
 }  // namespace
 
 struct Metrics::Impl {
+  explicit Impl(const GatewayConfig& c) : config(c) {
+    const auto know = [this](const TargetConfig& target) {
+      known.insert(target.models.begin(), target.models.end());
+    };
+    for (const RouteConfig& route : config.routes) {
+      know(route.to);
+      for (const RuleConfig& rule : route.rules) know(rule.to);
+      if (route.shadow) known.insert(route.shadow->model);
+      if (route.learned)
+        for (const auto& [theirs, ours] : route.learned->models) known.insert(ours);
+    }
+  }
+  // Clients may write any name behind an upstream's: those are one series.
+  std::string label_of(const std::string& model) const {
+    if (model.empty() || config.model(model) != nullptr || known.contains(model)) return model;
+    const auto split = split_upstream(config, model);
+    if (!split || split->upstream->prices.contains(split->model)) return model;
+    return split->upstream->name + "/*";
+  }
+
+  const GatewayConfig& config;
+  std::set<std::string, std::less<>> known;
   prometheus::Registry registry;
   prometheus::Family<prometheus::Counter>& requests =
       family<prometheus::Counter>(registry, "tack_requests_total", "Requests that have ended");
@@ -87,32 +110,34 @@ struct Metrics::Impl {
   std::vector<Reading> readings;
 
   CallSeries& series_of(const store::CallRecord& record) {
+    const std::string model = label_of(record.model);
     const std::string key =
-        fmt::format("{}\n{}\n{}\n{}", record.endpoint, record.route, record.model, record.status);
+        fmt::format("{}\n{}\n{}\n{}", record.endpoint, record.route, model, record.status);
     const auto found = calls.find(key);
     if (found != calls.end()) return found->second;
     const Labels labels = {
-        {"endpoint", record.endpoint}, {"route", record.route}, {"model", record.model}};
+        {"endpoint", record.endpoint}, {"route", record.route}, {"model", model}};
     Labels with_status = labels;
     with_status["status"] = std::to_string(record.status);
     return calls[key] = {&requests.Add(with_status), &seconds.Add(labels, kSeconds)};
   }
   AttemptSeries& series_of(const store::Attempt& attempt) {
-    const std::string key = fmt::format("{}\n{}", attempt.model, static_cast<int>(attempt.purpose));
+    const std::string name = label_of(attempt.model);
+    const std::string key = fmt::format("{}\n{}", name, static_cast<int>(attempt.purpose));
     const auto found = by_attempt.find(key);
     if (found != by_attempt.end()) return found->second;
-    const Labels model = {{"model", attempt.model}};
-    const auto kind = [&](const char* name) {
-      return &tokens.Add({{"model", attempt.model}, {"kind", name}});
+    const Labels model = {{"model", name}};
+    const auto kind = [&](const char* what) {
+      return &tokens.Add({{"model", name}, {"kind", what}});
     };
-    return by_attempt[key] = {&attempts.Add({{"model", attempt.model},
-                                             {"outcome", purpose_name(attempt.purpose)}}),
-                              kind("prompt"),
-                              kind("completion"),
-                              kind("cached"),
-                              &cost.Add(model),
-                              &cpu.Add(model),
-                              &first_byte.Add(model, kSeconds)};
+    return by_attempt[key] = {
+               &attempts.Add({{"model", name}, {"outcome", purpose_name(attempt.purpose)}}),
+               kind("prompt"),
+               kind("completion"),
+               kind("cached"),
+               &cost.Add(model),
+               &cpu.Add(model),
+               &first_byte.Add(model, kSeconds)};
   }
   void add_reading(const std::string& name, const std::string& help, prometheus::MetricType type,
                    const Labels& labels, std::function<double()> read) {
@@ -124,7 +149,7 @@ struct Metrics::Impl {
   }
 };
 
-Metrics::Metrics() : impl_(std::make_unique<Impl>()) {}
+Metrics::Metrics(const GatewayConfig& config) : impl_(std::make_unique<Impl>(config)) {}
 Metrics::~Metrics() = default;
 
 void Metrics::begin() {
@@ -166,8 +191,12 @@ void Metrics::counter(const std::string& name, const std::string& help, const La
 
 std::string Metrics::text() {
   std::vector<prometheus::MetricFamily> families = impl_->registry.Collect();
-  const std::lock_guard lock(impl_->mutex);
-  for (const Impl::Reading& reading : impl_->readings) {
+  std::vector<Impl::Reading> readings;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    readings = impl_->readings;
+  }
+  for (const Impl::Reading& reading : readings) {
     prometheus::MetricFamily one{reading.name, reading.help, reading.type, {}};
     for (const auto& [labels, read] : reading.series) {
       prometheus::ClientMetric metric;

@@ -7,13 +7,15 @@
 #include <memory>
 #include <string>
 
+#include "gateway/config.h"
 #include "store/ledger.h"
 
 namespace tack::gateway {
 
 class Metrics {
  public:
-  Metrics();
+  // Models that the configuration does not name are counted together, by upstream ("openai/*").
+  explicit Metrics(const GatewayConfig& config);
   ~Metrics();
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;

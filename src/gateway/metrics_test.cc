@@ -14,7 +14,9 @@ double value(const std::string& text, const std::string& series) {
 }
 
 TEST(Metrics, CountWhatHasEnded) {
-  Metrics metrics;
+  GatewayConfig config;
+  config.models.push_back({.name = "small"});
+  Metrics metrics(config);
   const store::CallRecord record{.endpoint = "/v1/chat/completions",
                                  .route = "auto",
                                  .model = "small",

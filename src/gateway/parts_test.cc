@@ -89,7 +89,7 @@ TEST(Fold, PutsAStreamTogether) {
       {"id":"t","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},
      "finish_reason":"tool_calls"}],"usage":{"prompt_tokens":3}})"))
       << fold.whole();
-  EXPECT_EQ(answer_text(fold.whole()), R"([{"name":"f","arguments":"{\"a\":1}"}])");
+  EXPECT_EQ(answer_text(fold.whole()), R"([{"name":"f","arguments":{"a":1}}])");
 }
 
 TEST(Fold, AHostileIndexMakesNoLongList) {
@@ -123,15 +123,17 @@ TEST(Cache, KeepsTheRecentWithinItsSizeAndTime) {
   EXPECT_EQ(cache.find("19"), nullptr);
 }
 
-TEST(Cache, KeysDifferByClientModelsAndBody) {
-  const auto key = [](const char* body, std::string client, std::vector<std::string> models) {
-    return AnswerCache::key({.body = Json::parse(body), .client = std::move(client)}, models);
+TEST(Cache, KeysDifferByWhatCouldChangeTheAnswer) {
+  const auto key = [](const char* body, std::string client, Plan plan, Egress egress = {}) {
+    return AnswerCache::key({.body = Json::parse(body), .client = std::move(client)}, plan, egress);
   };
-  const std::string one = key(R"({"a":1,"b":2})", "x", {"m"});
-  EXPECT_EQ(one, key(R"({"b":2,"a":1})", "x", {"m"}));
-  EXPECT_NE(one, key(R"({"a":1,"b":3})", "x", {"m"}));
-  EXPECT_NE(one, key(R"({"a":1,"b":2})", "y", {"m"}));
-  EXPECT_NE(one, key(R"({"a":1,"b":2})", "x", {"m", "n"}));
+  const std::string one = key(R"({"a":1,"b":2})", "x", {.models = {"m"}});
+  EXPECT_EQ(one, key(R"({"b":2,"a":1})", "x", {.models = {"m"}, .reason = "another"}));
+  EXPECT_NE(one, key(R"({"a":1,"b":3})", "x", {.models = {"m"}}));
+  EXPECT_NE(one, key(R"({"a":1,"b":2})", "y", {.models = {"m"}}));
+  EXPECT_NE(one, key(R"({"a":1,"b":2})", "x", {.models = {"m", "n"}}));
+  EXPECT_NE(one, key(R"({"a":1,"b":2})", "x", {.models = {"m"}, .min_confidence = 0.5}));
+  EXPECT_NE(one, key(R"({"a":1,"b":2})", "x", {.models = {"m"}}, {.local_only = true}));
 }
 
 }  // namespace

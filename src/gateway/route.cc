@@ -41,7 +41,7 @@ net::Async<Plan> RouteDecider::decide(const RouteConfig& route, const CallFacts&
       co_return Plan{route.name, rule.to.models, rule.to.min_confidence,
                      fmt::format("{}: {}", name, verdict.why)};
   }
-  if (route.learned) {
+  if (route.learned && learned_) {
     const auto choice = co_await learned_(*route.learned, facts);
     note("learned router", choice.has_value(), choice ? choice->reason : choice.error().message);
     if (choice)

@@ -121,7 +121,12 @@ void add_listing_routes(net::Router& router, const Guard& guard, const EncoderSe
   router.add("GET", "/v1/models", guard([all](Request) { return list_models(all()); }));
   router.add("GET", "/v1/models/{id}",
              guard([all](Request request) { return one_model(all(), std::move(request)); }));
-  // "upstream/model"
+  // "upstream/model"; a model of an upstream may have a '/' too
+  router.add("GET", "/v1/models/{upstream}/{owner}/{id}", guard([all](Request request) {
+               request.params["id"] = request.params.at("upstream") + "/" +
+                                      request.params.at("owner") + "/" + request.params.at("id");
+               return one_model(all(), std::move(request));
+             }));
   router.add("GET", "/v1/models/{upstream}/{id}", guard([all](Request request) {
                request.params["id"] = request.params.at("upstream") + "/" + request.params.at("id");
                return one_model(all(), std::move(request));

@@ -69,6 +69,7 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
       decoders_(decoders),
       parts_(std::move(parts)),
       locals_(encoders, decoders),
+      metrics_(config),
       gateway_({.config = config,
                 .locals = locals_,
                 .upstreams = {},

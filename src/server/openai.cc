@@ -153,13 +153,25 @@ net::Response ApiError::response() const {
   return gateway::failure_response(to_failure(*this));
 }
 
+namespace {
+
+// What one model cannot do another may.
+bool is_of_the_model(const ApiError& error) {
+  constexpr std::string_view kCodes[] = {"model_not_supported", "unsupported_parameter",
+                                         "unsupported_value", "unknown_parameter",
+                                         "context_length_exceeded"};
+  return std::ranges::find(kCodes, error.code) != std::end(kCodes);
+}
+
+}  // namespace
+
 gateway::Failure to_failure(const ApiError& error) {
   return {.status = error.status,
           .message = error.message,
           .type = error.type,
           .code = error.code,
           .param = error.param,
-          .another_may_answer = error.status >= 500,
+          .another_may_answer = error.status >= 500 || is_of_the_model(error),
           .retry_after = error.retry_after};
 }
 

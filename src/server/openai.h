@@ -31,7 +31,8 @@ struct ApiError {
 template <class T>
 using ApiResult = std::expected<T, ApiError>;
 
-// The same in the terms of the gateway. Errors of the request are errors at every model.
+// The same in the terms of the gateway. Errors of the request are errors at every model, but for
+// what this one does not support.
 gateway::Failure to_failure(const ApiError& error);
 
 // The HTTP status an Error of the layers below stands for.

@@ -160,6 +160,7 @@ std::span<const Endpoint> endpoints() {
       {"GET", "/v1/models", "The models that are served.", "Models", {}},
       {"GET", "/v1/models/{id}", "One of them.", "Model", {}},
       {"GET", "/v1/models/{upstream}/{id}", "One of an upstream's models.", "Model", {}},
+      {"GET", "/v1/models/{upstream}/{owner}/{id}", "Likewise, of a name with '/'.", "Model", {}},
       {"GET", "/metrics", "Counts and times, in Prometheus' text.", "", {}},
       {"GET", "/health", "The process lives.", "Status", {}},
       {"GET", "/healthz", "The process lives.", "Status", {}},

@@ -35,8 +35,7 @@ Failure not_supported(std::string_view model, Operation operation) {
           .message = fmt::format("the model '{}' does not {}", model, doing(operation)),
           .type = "invalid_request_error",
           .code = "model_not_supported",
-          .param = "model",
-          .another_may_answer = false};
+          .param = "model"};
 }
 
 template <class Service>

@@ -38,7 +38,8 @@ Async<ApiResult<TaskAnswer>> ask_task(EncoderService& encoders, std::size_t inde
                                       const CompletionRequest& request) {
   const ModelInfo& model = encoders.model(index);
   if (request.must_call)
-    co_return bad("tool_choice", fmt::format("the model '{}' calls no tools", model.id));
+    co_return std::unexpected(ApiError{400, fmt::format("the model '{}' calls no tools", model.id),
+                                       "tool_choice", "unsupported_value"});
   const auto last = std::find_if(request.messages.rbegin(), request.messages.rend(),
                                  [](const chat::Message& m) { return m.role == "user"; });
   if (last == request.messages.rend() || !last->content)
