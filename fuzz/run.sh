@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer event_stream}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -66,8 +66,18 @@ printf '\003<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call> <tool_call
 for family in 4 5 6 7 10; do
   printf "\\$family"'{"messages":[{"role":"system","content":"s"},{"role":"user","content":[{"type":"text","text":"u"}]},{"role":"assistant","content":null,"tool_calls":[{"id":"abcdefghi","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"abcdefghi","name":"f","content":"r"}],"tools":[{"type":"function","function":{"name":"f","parameters":{}}}]}' | seed chat "family$family"
 done
+printf '\000{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"$ref":"#"}}}}}],"tool_choice":"required"}' | seed requests chat
+printf '\001{"prompt":[1,2],"logprobs":3,"stop":["x"],"stream_options":{"include_usage":true}}' | seed requests completion
+printf '\002{"input":[{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_json","data":{}}]}],"questions":[{"type":"choice","name":"u","instructions":"?","choices":[{"value":true},{"value":false}]},{"type":"score","instructions":"?","levels":[{"label":"a"},{"label":"b"}]},{"type":"predicate","instructions":"a"}]}' | seed requests decisions
+printf '\004{"input":[{"question":"q","context":"c"}]}' | seed requests extract
+printf '\005{"query":"q","documents":["a",{"text":"b"}],"top_n":1}' | seed requests rerank
+printf '\006{"text_1":"a","text_2":["b"]}' | seed requests score
+printf '\007{"messages":[{"role":"user","content":"x"}],"add_generation_prompt":false}' | seed requests tokenize
 seed task_toml tickets <tasks/tickets.toml
 printf '[data]\ntrain="a"\n[heads.b]\nlabel="c"\nweight=2\n[heads.d]\ntrain="e"\nfloor=0.5\n' | seed task_toml heads
+sed -n '/^## An example/,/^## How/p' docs/config.md | sed -n '/^```toml/,/^```$/p' | sed '/^```/d' | seed config document
+printf "[models.m]\npath='m'\n[upstreams.u]\nbase_url='http://u/v1'\nprices={'*'={input=1}}\n[routes.r]\nto=['m','u/x']\nmin_confidence=0.5\n[[routes.r.rules]]\nto='m'\nwhen={intent={model='m'},tools=true}\n" | seed config routes
+printf '[k]\nhash = "sha256:%064d"\nexpires = 2030-01-01T00:00:00+01:00\n' 0 | seed config keys
 
 fuzz_one() {
   log=build-sanitize/fuzz_$1.log

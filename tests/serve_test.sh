@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # `tack serve` from outside: starts on a free port, answers, refuses, stops cleanly.
-#   tests/serve_test.sh path/to/tack [MODEL]     MODEL: a task model or an encoder; default: the default
+#   tests/serve_test.sh path/to/tack [MODEL]     MODEL: a task model or an encoder; default: the encoder
 # Needs curl. Exit code 77 (skipped, for CTest) when there is no model to serve.
 set -u
 tack=${1:?usage: serve_test.sh path/to/tack [MODEL]}
-model=${2-}
+model=${2:-all-minilm-l6-v2}
 dir=$(mktemp -d)
 server=
 failures=0
@@ -18,7 +18,7 @@ fail() { echo "FAIL: $*"; failures=$((failures + 1)); }
 # expect WHAT PATTERN TEXT: the text matches the extended regular expression
 expect() { printf '%s' "$3" | grep -qE -- "$2" || fail "$1: wanted /$2/, got: ${3:0:300}"; }
 
-"$tack" serve ${model:+"$model"} --port 0 2>"$dir/log" &
+"$tack" serve "$model" --port 0 2>"$dir/log" &
 server=$!
 url=
 for _ in $(seq 100); do
@@ -31,7 +31,7 @@ if [ -z "$url" ]; then
   wait "$server"; code=$?
   server=
   cat "$dir/log"
-  [ "$code" = 3 ] && [ -z "$model" ] && echo "SKIPPED: no default model here" && exit 77
+  [ "$code" = 3 ] && [ $# = 1 ] && echo "SKIPPED: no default model here" && exit 77
   echo "FAIL: serve did not start (exit code $code)"
   exit 1
 fi
@@ -88,7 +88,7 @@ head -c 9000000 /dev/zero | tr '\0' ' ' >"$dir/large"
 
 # The port is taken: exit code 4, one line that names it.
 port=${url##*:}
-"$tack" serve ${model:+"$model"} --port "$port" 2>"$dir/second"
+"$tack" serve "$model" --port "$port" 2>"$dir/second"
 code=$?
 [ "$code" = 4 ] || fail "port in use: exit code $code"
 expect port-in-use "port $port .*in use" "$(cat "$dir/second")"
@@ -96,6 +96,25 @@ expect port-in-use "port $port .*in use" "$(cat "$dir/second")"
 "$tack" serve "$dir/no-such.gguf" --port 0 2>"$dir/second"
 code=$?
 [ "$code" = 3 ] || fail "missing model: exit code $code"
+
+# Without a name: all models that are here, without those that do not load, which are named. By name
+# such a file is an error.
+mkdir -p "$dir/home/models"
+head -c 9000 "$(dirname "$0")/../models/all-minilm-l6-v2.int8.gguf" >"$dir/home/models/cut.gguf"
+TACK_HOME=$dir/home "$tack" serve --port 0 2>"$dir/all" &
+all=$!
+for _ in $(seq 100); do
+  grep -qs '^listening' "$dir/all" && break
+  sleep 0.1
+done
+expect left-out 'left out: .*models/cut\.gguf: ' "$(cat "$dir/all")"
+expect all-models 'models all-minilm-l6-v2\.int8, .*banking-intent.*snips-slots' "$(cat "$dir/all")"
+kill -TERM "$all"
+wait "$all" || fail "all models: exit code $?"
+TACK_HOME=$dir/home "$tack" serve cut --port 0 2>"$dir/second" && fail "a broken file was served"
+expect broken-file 'cut\.gguf: ' "$(cat "$dir/second")"
+TACK_HOME=$dir/home "$tack" serve --alias x --port 0 2>"$dir/second"
+[ $? = 2 ] || fail "--alias without models"
 
 kill -TERM "$server"
 for _ in $(seq 50); do

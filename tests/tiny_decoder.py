@@ -1,7 +1,7 @@
 """Writes a decoder of random weights as a Hugging Face directory: config.json, model.safetensors and a
 byte-level tokenizer.json that knows the 256 bytes.
 
-    python3 tests/tiny_decoder.py OUT_DIRECTORY [--width 256] [--spoil NAME VALUE]
+    python3 tests/tiny_decoder.py OUT_DIRECTORY [--width 256] [--context 256] [--spoil NAME VALUE]
 
 --spoil puts a value (nan, 1e30) into the tensor of that name. Python's own library is enough.
 """
@@ -16,6 +16,7 @@ import sys
 parser = argparse.ArgumentParser()
 parser.add_argument("out", type=pathlib.Path)
 parser.add_argument("--width", type=int, default=256)
+parser.add_argument("--context", type=int, default=256)
 parser.add_argument("--spoil", nargs=2)
 options = parser.parse_args()
 
@@ -64,7 +65,7 @@ with open(options.out / "model.safetensors", "wb") as file:
 (options.out / "config.json").write_text(json.dumps({
     "model_type": "llama", "vocab_size": vocab, "hidden_size": d, "intermediate_size": ff,
     "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
-    "max_position_embeddings": 256, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+    "max_position_embeddings": options.context, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
     "tie_word_embeddings": False, "bos_token_id": 256, "eos_token_id": 257}))
 
 # GPT-2's letters for bytes: printable ones stand for themselves, the rest for what follows U+0100.

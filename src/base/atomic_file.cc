@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -38,13 +39,16 @@ void remove_orphans(const std::filesystem::path& target) {
 
 }  // namespace
 
-Result<AtomicFile> AtomicFile::create(const std::filesystem::path& target) {
+Result<AtomicFile> AtomicFile::create(const std::filesystem::path& target, unsigned mode) {
   remove_orphans(target);
   AtomicFile file;
   file.target_ = target;
   file.temporary_ = target.string() + "." + std::to_string(::getpid()) + ".tmp";
-  file.fd_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  file.fd_ = ::open(file.temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
   if (file.fd_ < 0) return fail("{}: cannot write: {}", target.string(), std::strerror(errno));
+  // The name may be left over from a process of the same number, with rights of its own.
+  if ((mode & 077U) == 0 && ::fchmod(file.fd_, mode) != 0)
+    return fail("{}: cannot set its rights: {}", target.string(), std::strerror(errno));
   return file;
 }
 

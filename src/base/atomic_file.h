@@ -15,7 +15,9 @@ namespace tack {
 
 class AtomicFile {
  public:
-  static Result<AtomicFile> create(const std::filesystem::path& target);
+  // `mode`: the rights of a new file. 0600 is kept whatever the process allows others by default,
+  // and holds from the first byte on.
+  static Result<AtomicFile> create(const std::filesystem::path& target, unsigned mode = 0644);
 
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;

@@ -3,14 +3,17 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/atomic_file.h"
 #include "base/cpu.h"
+#include "base/duration.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
+#include "base/nearest.h"
 #include "base/random.h"
 #include "base/size.h"
 #include "base/thread_pool.h"
@@ -51,6 +54,24 @@ TEST_F(Files, AnAtomicFileAppearsWholeOrNotAtAll) {
   ASSERT_TRUE(file->commit());
   EXPECT_EQ(*read_file(path), "new");
   EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(Files, APrivateFileIsPrivateFromItsFirstByte) {
+  const fs::path path = directory_ / "secret";
+  const mode_t before = ::umask(0);
+  {
+    auto file = AtomicFile::create(path, 0600);
+    ASSERT_TRUE(file);
+    struct stat status{};
+    const fs::path temporary = path.string() + "." + std::to_string(::getpid()) + ".tmp";
+    ASSERT_EQ(::stat(temporary.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0600U);
+    ASSERT_TRUE(file->write("x"));
+    ASSERT_TRUE(file->commit());
+    ASSERT_EQ(::stat(path.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0600U);
+  }
+  ::umask(before);
 }
 
 TEST_F(Files, WhatAKilledProcessLeftIsRemoved) {
@@ -108,6 +129,53 @@ TEST(Size, IsReadAsPeopleWriteIt) {
   for (const char* text : {"", "much", "MB", "0", "0.4", "-1", "4.2XB", "4.2MBs", "4.2Mi iB", "nan",
                            "inf", "2E", "99999999999999999999"})
     EXPECT_FALSE(parse_size(text)) << text;
+}
+
+TEST(Size, IsWrittenSoThatItIsReadAsTheSame) {
+  const std::pair<std::uint64_t, const char*> sizes[] = {{1, "1"},
+                                                         {1500, "1500"},
+                                                         {1024, "1KiB"},
+                                                         {8'388'608, "8MiB"},
+                                                         {3ULL << 30, "3GiB"},
+                                                         {(1ULL << 40) + 1024, "1073741825KiB"}};
+  for (const auto& [bytes, text] : sizes) {
+    EXPECT_EQ(size_text(bytes), text);
+    EXPECT_EQ(parse_size(text).value(), bytes);
+  }
+  EXPECT_EQ(size_text(0), "0");
+}
+
+TEST(Duration, IsReadAsPeopleWriteIt) {
+  const std::pair<const char*, std::int64_t> spans[] = {
+      {"500ms", 500},         {"10s", 10'000}, {"1.5 m", 90'000}, {"2h", 7'200'000},
+      {"30d", 2'592'000'000}, {"0s", 0},       {"0.25s", 250}};
+  for (const auto& [text, ms] : spans) {
+    const auto read = parse_duration(text);
+    ASSERT_TRUE(read) << text;
+    EXPECT_EQ(read->count(), ms) << text;
+    EXPECT_EQ(parse_duration(duration_text(*read)).value(), *read) << text;
+  }
+  EXPECT_EQ(duration_text(std::chrono::milliseconds(90'000)), "90s");
+  EXPECT_EQ(duration_text(std::chrono::milliseconds(86'400'000)), "1d");
+  for (const char* text : {"", "10", "s", "-1s", "10 x", "10S", "nan s", "infd", "1e300d", "10ss"})
+    EXPECT_FALSE(parse_duration(text)) << text;
+}
+
+TEST(Nearest, FindsWhatWasMeant) {
+  const std::vector<std::string> known = {"base_url", "key_env", "retries", "to", "port"};
+  const std::pair<const char*, const char*> words[] = {{"base-url", "base_url"},
+                                                       {"BASE_URL", "base_url"},
+                                                       {"baseurl", "base_url"},
+                                                       {"retires", "retries"},
+                                                       {"prot", "port"},
+                                                       {"ports", "port"},
+                                                       {"timeout", ""},
+                                                       {"", ""},
+                                                       {"x", ""}};
+  for (const auto& [word, meant] : words) EXPECT_EQ(nearest(word, known), meant) << word;
+  EXPECT_EQ(nearest(std::string(1000, 'x'), known), "");
+  EXPECT_EQ(did_you_mean("prot", known), "; did you mean 'port'?");
+  EXPECT_EQ(did_you_mean("timeout", known), "");
 }
 
 TEST(Hash, MatchesFips180) {

@@ -41,7 +41,9 @@ Result<Json> parse_json(std::string_view text, std::string_view name) {
     const std::string_view before = text.substr(0, at);
     const auto line = std::count(before.begin(), before.end(), '\n') + 1;
     const auto column = at - (before.rfind('\n') == before.npos ? 0 : before.rfind('\n') + 1) + 1;
-    return fail("{}: not valid JSON at line {}, column {}", name, line, column);
+    const bool encoding = std::string_view(error.what()).contains("UTF-8");
+    return fail("{}: not valid {} at line {}, column {}", name, encoding ? "UTF-8" : "JSON", line,
+                column);
   } catch (const Json::exception& error) {
     return fail("{}: not valid JSON: {}", name, error.what());
   }

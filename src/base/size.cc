@@ -29,4 +29,11 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   return static_cast<std::uint64_t>(bytes);
 }
 
+std::string size_text(std::uint64_t bytes) {
+  std::size_t power = 0;
+  for (; power < 4 && bytes > 0 && bytes % 1024 == 0; ++power) bytes /= 1024;
+  constexpr std::string_view kUnits[] = {"", "KiB", "MiB", "GiB", "TiB"};
+  return fmt::format("{}{}", bytes, kUnits[power]);
+}
+
 }  // namespace tack

@@ -2,74 +2,76 @@
 
 #include <chrono>
 #include <cstdio>
+#include <deque>
 #include <memory>
-#include <set>
+#include <optional>
 
 #include <fmt/ranges.h>
 
 #include "base/log.h"
+#include "base/paths.h"
 #include "cli/kv_option.h"
+#include "cli/serve_models.h"
 #include "cli/verb.h"
+#include "gateway/config.h"
 #include "models/model.h"
 #include "net/server.h"
-#include "server/api.h"
+#include "server/app.h"
 
 namespace tack {
 namespace {
 
-constexpr std::chrono::seconds kGrace{10};
+constexpr std::chrono::seconds kLedgerTime{5};  // to write what waits when stopping
 
 struct Options {
-  std::vector<std::string> models;   // paths or short names; none: the default encoder
+  std::string config;                // tack.toml; empty: none
+  std::vector<std::string> models;   // paths or short names; none: all that are here
   std::vector<std::string> aliases;  // the names clients use, in the order of the models
-  std::string host = "127.0.0.1";
-  std::uint16_t port = 8080;                 // 0: any free one
-  int threads = 0;                           // of the engine; 0: all usable cores
-  std::uint64_t max_body = 8 * 1024 * 1024;  // bytes
-  // Of a decoder.
+  // Over the configuration's, where given.
+  std::vector<gateway::ConfigOverride> flags;
+  // Of a decoder on the command line.
   std::int64_t context = 0, parallel = 4;
   std::string kv;
 };
 
-struct Models {
-  std::vector<std::unique_ptr<server::ServedModel>> encoders;
-  std::vector<std::unique_ptr<server::ServedDecoder>> decoders;
-  std::vector<std::string> ids;  // in the order they were given
-};
+// The file's configuration, or the default one, with what the environment and flags say over it.
+Result<gateway::GatewayConfig> configuration(const Options& options) {
+  std::vector<gateway::ConfigOverride> overrides = gateway::environment_overrides();
+  overrides.insert(overrides.end(), options.flags.begin(), options.flags.end());
+  if (!options.config.empty()) return gateway::read_config(options.config, overrides);
+  auto config = gateway::parse_config("", "", overrides);
+  if (!config) return fail(ErrorCode::kUsage, "{}", config.error().front().message);
+  config->ledger.enabled = !config->ledger.path.empty();
+  return *std::move(config);
+}
 
-Result<Models> open_models(const Options& options, const PriorityLane& lane) {
-  const std::vector<std::string> names =
-      options.models.empty() ? std::vector<std::string>{""} : options.models;
+std::unexpected<Error> no_model_here() {
+  std::vector<std::string> places;
+  for (const auto& path : model_directories()) places.push_back(path.string());
+  return fail(ErrorCode::kNotFound,
+              "no model to serve in {}: give a path to a .gguf file, or make one with tack build",
+              fmt::join(places, ", "));
+}
+
+// Adds those of the command line to the file's; with neither, all that are here.
+Status add_models(const Options& options, gateway::GatewayConfig& config) {
+  std::vector<std::string> names = options.models;
+  const bool all = names.empty() && options.config.empty();
+  if (all && !options.aliases.empty())
+    return fail(ErrorCode::kUsage, "--alias needs the names of models to serve");
+  if (all)
+    for (const auto& path : models_here()) names.push_back(path.string());
+  if (all && names.empty()) return no_model_here();
   if (options.aliases.size() > names.size())
     return fail(ErrorCode::kUsage, "{} times --alias for {} models: one a model, in their order",
                 options.aliases.size(), names.size());
-  Models models;
-  std::set<std::string> ids;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    TACK_TRY(const auto path, resolve_model(names[i]));
-    const std::string alias = i < options.aliases.size() ? options.aliases[i] : "";
-    TACK_TRY(const auto opened, Model::open(path));
-    std::string id;
-    if (opened->generates()) {
-      const GeneratorOptions generation{.decoder = {.threads = options.threads,
-                                                    .context = options.context,
-                                                    .sequences = options.parallel,
-                                                    .lane = &lane,
-                                                    .kv = kv_type(options.kv)}};
-      TACK_TRY(auto decoder, server::open_served_decoder(opened, alias, generation));
-      id = decoder->id;
-      models.decoders.push_back(std::move(decoder));
-    } else {
-      TACK_TRY(auto model, server::open_served_model(path, alias, {.threads = options.threads}));
-      id = model->info().id;
-      models.encoders.push_back(std::move(model));
-    }
-    if (!ids.insert(id).second)
-      return fail(ErrorCode::kUsage, "two models are called '{}': give them names with --alias",
-                  id);
-    models.ids.push_back(id);
-  }
-  return models;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    config.models.push_back({.name = i < options.aliases.size() ? options.aliases[i] : "",
+                             .path = names[i],
+                             .context = options.context,
+                             .parallel = options.parallel,
+                             .kv = options.kv});
+  return {};
 }
 
 std::string base_url(const std::string& host, std::uint16_t port) {
@@ -77,35 +79,44 @@ std::string base_url(const std::string& host, std::uint16_t port) {
   return fmt::format("http://{}{}{}:{}", bare_v6 ? "[" : "", host, bare_v6 ? "]" : "", port);
 }
 
-bool is_local(const std::string& host) {
-  return host.starts_with("127.") || host == "localhost" || host == "::1" || host == "[::1]";
-}
-
 // Serves until SIGINT or SIGTERM, then lets requests in flight finish.
 Status run(const Options& options) {
+  TACK_TRY(gateway::GatewayConfig config, configuration(options));
+  TACK_RETURN_IF_ERROR(add_models(options, config));
   PriorityLane lane;
-  TACK_TRY(Models models, open_models(options, lane));
-  // Declared first, destroyed last: the server holds the coroutines that the service may resume.
+  const bool all = options.models.empty() && options.config.empty();
+  TACK_TRY(ServeModels models,
+           open_serve_models(config.models, config.serve.threads, lane,
+                             all ? WhatFails::kLeftOut : WhatFails::kIsAnError));
+  if (models.ids.empty() && config.upstreams.empty()) return no_model_here();
+  TACK_TRY(auto parts, server::App::open(config));
+  // Destroyed in the opposite order: the services resume coroutines that live in the server, and
+  // those end in records that the app writes.
+  std::optional<server::App> app;
   std::unique_ptr<net::HttpServer> http;
   server::EncoderService service(std::move(models.encoders), {}, &lane);
   server::GenerationService decoders(std::move(models.decoders));
+  app.emplace(config, std::move(parts), service, decoders);
   net::Router router;
-  server::add_routes(router, service, decoders);
-  const net::ServerOptions server_options{
-      .host = options.host, .port = options.port, .body_limit = options.max_body};
+  app->add_routes(router);
+  const net::ServerOptions server_options{.host = config.serve.host,
+                                          .port = config.serve.port,
+                                          .threads = config.serve.io_threads,
+                                          .body_limit = config.serve.max_body};
   TACK_TRY(http, net::HttpServer::start(server_options, std::move(router)));
 
-  if (!is_local(options.host))
-    log_warn("{} can be reached from other machines, and no key is asked for", options.host);
-  fmt::print(stderr, "listening on {} (models {})\n", base_url(options.host, http->port()),
+  fmt::print(stderr, "listening on {} (models {})\n", base_url(config.serve.host, http->port()),
              fmt::join(models.ids, ", "));
   std::fflush(stderr);
 
   net::wait_for_stop_signal();
-  if (!http->stop(kGrace))
-    log_warn("broke off requests that took longer than {} s", kGrace.count());
+  if (!http->stop(config.serve.grace))
+    log_warn("broke off requests that took longer than {} s", config.serve.grace.count() / 1000);
   decoders.stop();
   service.stop();
+  http.reset();
+  if (!app->close(kLedgerTime))
+    log_error("the ledger could not be written: some requests are missing from it");
   return {};
 }
 
@@ -115,19 +126,28 @@ Verb make_serve(Command& root) {
   auto options = std::make_shared<Options>();
   Command verb = root.add_verb("serve", "Serve models on an OpenAI-compatible HTTP API");
   verb.option("model,--model", options->models,
-              "Task models, encoders or decoders (paths or names); default: the default encoder");
-  verb.option("--host", options->host, "Address to listen on")
-      .environment("TACK_HOST")
-      .show_default();
-  verb.option("--port", options->port, "Port to listen on; 0: any free one")
-      .environment("TACK_PORT")
-      .show_default();
-  verb.option("--threads", options->threads, "Threads that compute; 0: all cores")
-      .range(0, 1024)
-      .show_default();
-  verb.option("--max-body", options->max_body, "Largest request body in bytes (8388608, 8MiB)")
-      .bytes()
-      .show_default();
+              "Task models, encoders or decoders (paths or names); default: all in models/");
+  verb.option("--config,-c", options->config,
+              "tack.toml: models, upstreams, routes, keys, ledger (docs/config.md)")
+      .environment("TACK_CONFIG");
+  // What the configuration has too: given here it stands over the file and the environment.
+  struct Flag {
+    Option option;
+    std::string key, name;
+  };
+  auto flags = std::make_shared<std::vector<Flag>>();
+  auto values = std::make_shared<std::deque<std::string>>();
+  const auto setting = [&](const std::string& name, const std::string& key,
+                           const std::string& help) {
+    const Option option = verb.option(name, values->emplace_back(), help);
+    flags->push_back({option, key, name});
+  };
+  setting("--host", "serve.host", "Address to listen on (127.0.0.1); TACK_HOST");
+  setting("--port", "serve.port", "Port to listen on (8080); 0: any free one; TACK_PORT");
+  setting("--threads", "serve.threads", "Threads that compute; 0: all cores (0)");
+  setting("--max-body", "serve.max_body", "Largest request body in bytes (8MiB)");
+  setting("--keys", "keys.file", "File of API keys made by `tack keys`: clients must have one");
+  setting("--ledger", "ledger.path", "Where to write what requests cost; with --config: ledger.db");
   verb.option("--parallel", options->parallel,
               "Of a decoder: requests that run together; more wait")
       .range(1, 256)
@@ -140,7 +160,12 @@ Verb make_serve(Command& root) {
               "Name clients use for a model; once a model, in their order")
       .one_at_a_time();
   verb.footer("Example: tack serve tickets.gguf --port 8080 --alias tickets");
-  return {verb, [options] { return run(*options); }};
+  return {verb, [options, flags, values] {
+            for (std::size_t i = 0; i < flags->size(); ++i)
+              if ((*flags)[i].option.given())
+                options->flags.push_back({(*flags)[i].key, (*values)[i], (*flags)[i].name});
+            return run(*options);
+          }};
 }
 
 }  // namespace tack

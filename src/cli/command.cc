@@ -86,6 +86,10 @@ Command Command::add_verb(const std::string& name, const std::string& descriptio
   return Command(app_->add_subcommand(name, description));
 }
 
+void Command::require_verb() {
+  app_->require_subcommand(1);
+}
+
 Command Command::add_choice(const std::string& name, const std::string& description) {
   CLI::App* group = app_->add_option_group(name, description);
   group->require_option(1);

@@ -57,6 +57,8 @@ class Command {
   explicit Command(CLI::App* app) : app_(app) {}
 
   Command add_verb(const std::string& name, const std::string& description);
+  // One of the verbs added to this one must be given.
+  void require_verb();
   // Options of which exactly one must be given.
   Command add_choice(const std::string& name, const std::string& description);
 

@@ -26,7 +26,8 @@ Result<ChatFormat> ChatFormat::of(const Model& model) {
 }
 
 Result<std::vector<TokenId>> ChatFormat::prompt(std::span<const chat::Message> messages,
-                                                const Json& tools, const Json& variables) const {
+                                                const Json& tools, const Json& variables,
+                                                bool begin_answer) const {
   const Tokenizer& tokenizer = model_->tokenizer();
   const auto text_of = [&](const std::optional<TokenId>& id) {
     return id ? std::string(tokenizer.token(*id)) : std::string();
@@ -35,6 +36,7 @@ Result<std::vector<TokenId>> ChatFormat::prompt(std::span<const chat::Message> m
   options.bos_token = text_of(tokenizer.special().bos);
   options.eos_token = text_of(tokenizer.special().eos);
   options.variables = variables;
+  options.add_generation_prompt = begin_answer;
   TACK_TRY(const std::string text, chat::render_chat(template_, messages, tools, options));
   return tokenizer.encode_with_special(text).ids;
 }

@@ -21,10 +21,12 @@ class ChatFormat {
   // `model` must outlive it. Errors: the template of the file cannot be read (file, line).
   static Result<ChatFormat> of(const Model& model);
 
-  // The prompt's tokens. `tools`: from chat::parse_tools. Errors are the template's.
+  // The prompt's tokens; it ends with what an answer begins with, if that is asked for. `tools`:
+  // from chat::parse_tools. Errors are the template's.
   Result<std::vector<TokenId>> prompt(std::span<const chat::Message> messages,
                                       const Json& tools = nullptr,
-                                      const Json& variables = Json::object()) const;
+                                      const Json& variables = Json::object(),
+                                      bool begin_answer = true) const;
   chat::ToolFormat tool_format() const { return tool_format_; }
 
   // Whether the model was made for conversations: its file has a template, or its vocabulary the

@@ -64,6 +64,12 @@ Result<std::unique_ptr<Generator>> Generator::create(std::shared_ptr<const Model
   return std::unique_ptr<Generator>(new Generator(std::move(decoder), options));
 }
 
+std::int64_t Generator::kv_tokens() const {
+  std::size_t sum = 0;
+  for (const Slot& slot : slots_) sum += slot.held.size();
+  return static_cast<std::int64_t>(sum);
+}
+
 std::size_t Generator::running() const {
   return static_cast<std::size_t>(
       std::ranges::count_if(slots_, [](const Slot& slot) { return slot.job != nullptr; }));

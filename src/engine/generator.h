@@ -99,6 +99,9 @@ class Generator {
   bool idle() const { return waiting_.empty() && running() == 0; }
   std::size_t running() const;
   std::size_t waiting() const { return waiting_.size(); }
+  // Tokens that sequences have in the KV cache, and how many there is room for.
+  std::int64_t kv_tokens() const;
+  std::int64_t kv_capacity() const { return context() * static_cast<std::int64_t>(slots_.size()); }
 
   // Valid until the next call. A request that fails ends with its error; the others go on.
   std::span<const GenerationUpdate> step();

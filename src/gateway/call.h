@@ -24,19 +24,28 @@ struct Call {
   Operation operation = Operation::kChat;
   Json body;  // the client's, an object; its "model" is what the client wrote
   bool stream = false, include_usage = false;
-  std::string id;      // x-request-id
-  std::string client;  // the key's name; "" without keys
+  bool want_confidence = false;  // Outcome::confidence is needed, also where it costs something
+  std::string id;                // x-request-id
+  std::string client;            // the key's name; "" without keys
+  // Tells when the client leaves: what runs for it is cancelled. Null: it never does.
+  std::shared_ptr<net::Departure> departure = nullptr;
 };
 
 // Why a model gave no answer, in the terms of the OpenAI API's error object.
 struct Failure {
   int status = 502;  // what the client gets: 400 to 599
   std::string message;
-  std::string type = "server_error", code = {}, param = {};
+  // "": the usual ones of the status.
+  std::string type = {}, code = {}, param = {};
   bool another_may_answer = true;  // false: the request itself is wrong (another 4xx)
   std::optional<std::chrono::milliseconds> retry_after;
   store::TokenUse tokens = {};  // that may be charged all the same
 };
+// {"error": {"message", "type", "param", "code"}}, with Retry-After where a later try may work.
+net::Response failure_response(const Failure& failure);
+// The same as the JSON text of an event: how a stream says that it failed.
+std::string failure_event(const Failure& failure);
+
 template <class T>
 using Expected = std::expected<T, Failure>;
 
@@ -48,6 +57,8 @@ struct Outcome {
   // mean probability of the tokens. NaN: unknown.
   double confidence = std::numeric_limits<double>::quiet_NaN();
   double cpu_seconds = 0;
+  // False: `tokens.prompt` counts the text that was classified, not all that a chat model reads.
+  bool whole_prompt = true;
 };
 
 // A streamed answer. Destroyed before its end it is cancelled.

@@ -1,5 +1,5 @@
 // tack.toml: what `tack serve --config` runs. Read once, checked whole: every mistake is said with
-// its line, not only the first.
+// its line, not only the first. docs/config.md describes the file.
 #pragma once
 
 #include <chrono>
@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/result.h"
 #include "store/ledger.h"
 
@@ -42,7 +43,7 @@ struct LocalModelConfig {
 // [upstreams.NAME]
 struct UpstreamConfig {
   std::string name;
-  std::string base_url;  // "https://api.openai.com/v1"
+  std::string base_url;  // "https://api.openai.com/v1", without a '/' at its end
   std::string key_env;   // the environment variable with its key; "": none is sent
   std::string ca_file;   // trusted certificates (PEM); "": the system's
   std::map<std::string, std::string> headers;  // sent along
@@ -65,9 +66,9 @@ struct TargetConfig {
   std::optional<double> min_confidence;
 };
 
-// [[routes.NAME.rules]]: the first whose conditions all hold decides.
+// [[routes.NAME.rules]]: the first whose conditions all hold decides, and only its `to` is asked.
 struct RuleConfig {
-  std::string name;
+  std::string name;  // "rule 1" when it has none
   // Conditions; unset ones hold.
   std::vector<std::string> keys;                     // of the client's key
   std::vector<std::string> languages;                // ISO 639-1, as detected
@@ -108,7 +109,7 @@ struct RouteConfig {
   std::string name;
   std::vector<RuleConfig> rules;
   std::optional<LearnedConfig> learned;  // after the rules
-  TargetConfig to;                       // when neither decides, and when what they chose fails
+  TargetConfig to;  // when neither decides, and when what the learned router chose fails
   std::optional<ShadowConfig> shadow;
   std::string baseline;  // what savings are counted against; default: the last model of `to`
   int line = 0;
@@ -116,13 +117,15 @@ struct RouteConfig {
 
 // [keys]
 struct KeysConfig {
-  std::string file;  // of hashed keys, made by `tack keys`; "": none are asked for
+  // Of hashed keys, made by `tack keys`; "": none are asked for. [keys] without a file: keys.toml
+  // under TACK_HOME.
+  std::string file;
   int line = 0;
 };
 
 // [cache]
 struct CacheConfig {
-  std::uint64_t max_bytes = 0;  // 0: off
+  std::uint64_t max_bytes = 0;  // 0: off; [cache] without it: 64 MiB
   milliseconds ttl{600'000};
 };
 
@@ -135,6 +138,20 @@ struct LedgerConfig {
   std::int64_t queue = 65536;       // records that wait; more are dropped and counted
 };
 
+// One mistake: {12, "[upstreams.openai] base_url is missing; ..."}. Line 0: of no line of the file.
+struct ConfigMistake {
+  int line = 0;
+  std::string message;
+};
+
+// One setting as it holds, for `tack config show`. Values of headers are hidden.
+struct ConfigSetting {
+  std::string key;     // "upstreams.openai.base_url"
+  Json value;          // spans of time and sizes as people write them
+  std::string origin;  // "file", "default", or what an override came from
+  int line = 0;        // in the file
+};
+
 struct GatewayConfig {
   std::string file;  // for messages; "" without one
   ServeConfig serve;
@@ -144,36 +161,46 @@ struct GatewayConfig {
   KeysConfig keys;
   CacheConfig cache;
   LedgerConfig ledger;
+  std::vector<ConfigMistake> warnings;  // what is allowed, and seldom meant
+  std::vector<ConfigSetting> settings;  // all, in the order of their sections
 
   const UpstreamConfig* upstream(std::string_view name) const;
   const RouteConfig* route(std::string_view name) const;
   const LocalModelConfig* model(std::string_view name) const;
 };
 
-// "upstream/model" -> both parts, when there is such an upstream; a model's own name may hold '/'.
+// "upstream/model" -> both parts, when there is such an upstream. Whoever asks has looked for a
+// local model of that name before: those may hold '/'.
 struct UpstreamModel {
   const UpstreamConfig* upstream = nullptr;
   std::string model;
 };
 std::optional<UpstreamModel> split_upstream(const GatewayConfig& config, std::string_view name);
 
-// One mistake: "line 12: [upstreams.openai] base_url is missing; for example ...".
-struct ConfigMistake {
-  int line = 0;
-  std::string message;
+// A value that stands over the file's: a flag's or an environment variable's.
+struct ConfigOverride {
+  std::string key;     // "serve.port"
+  std::string value;   // as typed
+  std::string origin;  // "--port", "TACK_PORT"
 };
+// Of the environment: TACK_HOST, TACK_PORT and so on for each key of [serve], TACK_KEYS for the
+// file of keys, TACK_LEDGER for the ledger's.
+std::vector<ConfigOverride> environment_overrides();
 
-// Parses and checks. Relative paths in the file are relative to its directory. On mistakes: all of
-// them, in the order of their lines. What only the machine can tell (missing model files,
-// environment variables) is checked by check_environment().
+// Parses and checks. Relative paths in the file are relative to its directory. Of overrides with
+// the same key the last one holds: flags come after the environment. On mistakes: all of them, in
+// the order of their lines. What only the machine can tell (missing model files, environment
+// variables) is checked by check_environment().
 std::expected<GatewayConfig, std::vector<ConfigMistake>> parse_config(
-    std::string_view text, const std::filesystem::path& file);
-// Of what the configuration names outside itself: model files, routers, key file and its rights,
-// environment variables of keys.
+    std::string_view text, const std::filesystem::path& file,
+    const std::vector<ConfigOverride>& overrides = {});
+// Of what the configuration names outside itself: model files, routers, certificates, key file and
+// its rights, environment variables of keys.
 std::vector<ConfigMistake> check_environment(const GatewayConfig& config);
 
 // Reads, parses and checks the environment too; the error's one line has the first mistake and how
 // many more there are (`tack config validate` shows all).
-Result<GatewayConfig> read_config(const std::filesystem::path& file);
+Result<GatewayConfig> read_config(const std::filesystem::path& file,
+                                  const std::vector<ConfigOverride>& overrides = {});
 
 }  // namespace tack::gateway

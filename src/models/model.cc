@@ -377,4 +377,18 @@ Result<std::filesystem::path> resolve_model(std::string_view name_or_path) {
               name, searched);
 }
 
+std::vector<std::filesystem::path> models_here() {
+  namespace fs = std::filesystem;
+  std::map<std::string, fs::path> by_name;
+  for (const fs::path& directory : model_directories()) {
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(directory, error))
+      if (entry.path().extension() == ".gguf" && entry.is_regular_file(error))
+        by_name.emplace(entry.path().filename(), entry.path());
+  }
+  std::vector<fs::path> paths;
+  for (auto& [name, path] : by_name) paths.push_back(std::move(path));
+  return paths;
+}
+
 }  // namespace tack

@@ -87,6 +87,10 @@ class Model {
 // taken as it is; "" means the default encoder. kNotFound lists the places that were searched.
 Result<std::filesystem::path> resolve_model(std::string_view name_or_path);
 
+// The files those names can mean: every .gguf of these directories, by name; of two with the same
+// name the one that the name resolves to.
+std::vector<std::filesystem::path> models_here();
+
 // What became of one tensor. Rows that are no whole number of blocks get another type than wanted.
 struct ConvertedTensor {
   std::string_view name;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "net/address.h"
 #include "net/client.h"
 
 namespace tack::net {
@@ -52,6 +53,28 @@ TEST(SseEvent, OneFieldALine) {
             "event: delta\ndata: a\ndata: b\ndata: c\ndata: d\n\n");
   EXPECT_EQ(sse_event(""), "data: \n\n");
   EXPECT_EQ(sse_event("a\n"), "data: a\ndata: \n\n");
+}
+
+TEST(Address, SaysWhatItIs) {
+  for (const char* host :
+       {"127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost", "::ffff:127.0.0.1"}) {
+    EXPECT_TRUE(is_loopback(host)) << host;
+    EXPECT_TRUE(is_private(host)) << host;
+  }
+  for (const char* host : {"10.0.0.1", "172.16.0.1", "172.31.255.1", "192.168.1.1", "169.254.1.1",
+                           "fd00::1", "fe80::1", "vllm", "gpu.local", "host.docker.internal"}) {
+    EXPECT_FALSE(is_loopback(host)) << host;
+    EXPECT_TRUE(is_private(host)) << host;
+  }
+  for (const char* host : {"8.8.8.8", "172.32.0.1", "192.169.0.1", "2001:db8::1", "0.0.0.0",
+                           "::", "example.org", "127.0.0.1.example.org", "localhost.example.org"}) {
+    EXPECT_FALSE(is_loopback(host)) << host;
+    EXPECT_FALSE(is_private(host)) << host;
+  }
+  for (const char* host : {"1.2.3", "1.2.3.256", "[1.2.3.4]", "::g", "", "[", "localhost", "[]"})
+    EXPECT_FALSE(is_ip_address(host)) << host;
+  EXPECT_TRUE(is_ip_address("0.0.0.0"));
+  EXPECT_TRUE(is_ip_address("[::]"));
 }
 
 TEST(ParseUrl, TakesApart) {

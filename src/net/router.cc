@@ -45,6 +45,16 @@ void Router::add(std::string_view method, std::string_view pattern, Handler hand
   routes_.insert(place, std::move(route));
 }
 
+std::vector<std::pair<std::string, std::string>> Router::routes() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const Route& route : routes_) {
+    std::string pattern;
+    for (const std::string& segment : route.segments) pattern.append("/").append(segment);
+    all.emplace_back(route.method, pattern.empty() ? "/" : pattern);
+  }
+  return all;
+}
+
 Response Router::error(int status, std::string_view message) const {
   if (error_body_) return error_body_(status, message);
   return Response::text(status, std::string(message) + "\n");

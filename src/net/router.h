@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/http.h"
@@ -19,6 +20,9 @@ class Router {
  public:
   // asserts that the pattern starts with '/'.
   void add(std::string_view method, std::string_view pattern, Handler handler);
+
+  // Method and pattern of each route.
+  std::vector<std::pair<std::string, std::string>> routes() const;
 
   // Shapes the bodies of 404 and 405 (and all errors the server itself makes) for this API.
   using ErrorBody = std::function<Response(int status, std::string_view message)>;

@@ -1,70 +1,24 @@
 #include "server/api.h"
 
-#include <fmt/ranges.h>
-
-#include "server/generation_api.h"
+#include "server/decision_api.h"
+#include "server/model_choice.h"
 #include "server/openai.h"
+#include "server/openapi.h"
+#include "server/similarity.h"
+#include "server/tokens.h"
 
 namespace tack::server {
 namespace {
 
+using gateway::LocalUse;
 using net::Async;
 using net::Request;
 using net::Response;
-
-bool embeds(const ModelInfo& model) {
-  return model.embedding_dim > 0;
-}
-bool classifies(const ModelInfo& model) {
-  return !model.labels.empty();
-}
-bool tags(const ModelInfo& model) {
-  return model.tags;
-}
-
-bool extracts(const ModelInfo& model) {
-  return model.extracts;
-}
-
-std::vector<std::string> ids(const EncoderService& service, bool (*suits)(const ModelInfo&)) {
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < service.model_count(); ++i)
-    if (suits(service.model(i))) names.push_back(service.model(i).id);
-  return names;
-}
 
 Json decoder_json(const ServedDecoder& decoder) {
   return {{"id", decoder.id},           {"object", "model"},
           {"created", decoder.created}, {"owned_by", "tackhammer"},
           {"task", "generate"},         {"context_length", decoder.generator->context()}};
-}
-
-ApiError no_such_model(const EncoderService& service, std::string_view id) {
-  const auto all = ids(service, [](const ModelInfo&) { return true; });
-  return {404,
-          fmt::format("the model '{}' does not exist; served here: {}", id, fmt::join(all, ", ")),
-          "model", "model_not_found"};
-}
-
-// The model a request means; it may leave out the name when only one model suits.
-ApiResult<std::size_t> choose(const EncoderService& service, std::string_view id,
-                              bool (*suits)(const ModelInfo&), std::string_view doing) {
-  const std::vector<std::string> suitable = ids(service, suits);
-  if (id.empty() && suitable.size() > 1)
-    return std::unexpected(ApiError{
-        400, fmt::format("'model' is missing; one of: {}", fmt::join(suitable, ", ")), "model"});
-  for (std::size_t i = 0; i < service.model_count(); ++i) {
-    const ModelInfo& model = service.model(i);
-    if (id.empty() ? suits(model) : model.id == id) {
-      if (suits(model)) return i;
-      return std::unexpected(ApiError{400, fmt::format("the model '{}' cannot {}", id, doing),
-                                      "model", "model_not_supported"});
-    }
-  }
-  if (id.empty())
-    return std::unexpected(ApiError{404, fmt::format("no model that can {} is served here", doing),
-                                    "model", "model_not_found"});
-  return std::unexpected(no_such_model(service, id));
 }
 
 Async<Response> healthz(Request) {
@@ -76,96 +30,117 @@ Async<Response> readyz(const EncoderService& service) {
   co_return Response::json_text(200, R"({"status":"ready"})");
 }
 
-Async<Response> list_models(const EncoderService& service, const GenerationService& decoders) {
-  Json list = {{"object", "list"}, {"data", Json::array()}};
+// What "model" may name.
+std::vector<Json> entries(const EncoderService& service, const GenerationService& decoders,
+                          const std::vector<Json>& others) {
+  std::vector<Json> all;
   for (std::size_t i = 0; i < service.model_count(); ++i)
-    list["data"].push_back(model_json(service.model(i)));
+    all.push_back(model_json(service.model(i)));
   for (std::size_t i = 0; i < decoders.model_count(); ++i)
-    list["data"].push_back(decoder_json(decoders.model(i)));
-  co_return Response::json(200, list);
+    all.push_back(decoder_json(decoders.model(i)));
+  all.insert(all.end(), others.begin(), others.end());
+  return all;
 }
 
-Async<Response> one_model(const EncoderService& service, const GenerationService& decoders,
-                          Request request) {
+Async<Response> list_models(std::vector<Json> all) {
+  co_return Response::json(200, {{"object", "list"}, {"data", std::move(all)}});
+}
+
+Async<Response> one_model(std::vector<Json> all, Request request) {
   const std::string& id = request.params.at("id");
-  for (std::size_t i = 0; i < service.model_count(); ++i)
-    if (service.model(i).id == id) co_return Response::json(200, model_json(service.model(i)));
-  for (std::size_t i = 0; i < decoders.model_count(); ++i)
-    if (decoders.model(i).id == id) co_return Response::json(200, decoder_json(decoders.model(i)));
-  co_return no_such_model(service, id).response();
+  std::vector<std::string> ids;
+  for (const Json& entry : all) {
+    if (entry["id"] == id) co_return Response::json(200, entry);
+    ids.push_back(entry["id"]);
+  }
+  co_return no_such_model(ids, id).response();
 }
 
-Async<Response> embeddings(EncoderService& service, Request request) {
-  auto parsed = parse_embedding_request(request.body);
-  if (!parsed) co_return parsed.error().response();
-  const auto model = choose(service, parsed->model, embeds, "give embeddings");
-  if (!model) co_return model.error().response();
-  const ModelInfo& info = service.model(*model);
-  if (const auto valid = check(*parsed, info); !valid) co_return valid.error().response();
-  const bool tokens = !parsed->input.tokens.empty();
-  Result<Embedded> result;
-  if (tokens)
-    result = co_await service.embed_tokens(*model, std::move(parsed->input.tokens));
-  else
-    result = co_await service.embed(*model, std::move(parsed->input.texts));
-  if (!result) co_return to_api_error(result.error()).response();
-  co_return Response::json_text(200, embeddings_json(*result, info, parsed->base64));
-}
-
-Async<Response> classify(EncoderService& service, Request request) {
+Async<Response> classify(EncoderService& service, const GenerationService& decoders,
+                         Request request, LocalUse& use) {
   auto parsed = parse_classify_request(request.body);
   if (!parsed) co_return parsed.error().response();
-  const auto model = choose(service, parsed->model, classifies, "classify");
+  const auto model = choose_encoder(service, decoders, parsed->model, classifies, "classify");
   if (!model) co_return model.error().response();
   const ModelInfo& info = service.model(*model);
   if (const auto valid = check(*parsed, info); !valid) co_return valid.error().response();
-  const auto result = co_await service.classify(*model, std::move(parsed->texts));
+  const auto result = co_await service.classify(*model, std::move(parsed->texts), &use.cpu_seconds);
   if (!result) co_return to_api_error(result.error()).response();
+  use.model = info.id;
+  const std::size_t heads = std::max<std::size_t>(1, info.heads.size());
+  for (std::size_t i = 0; i < result->size(); i += heads) use.tokens.prompt += (*result)[i].tokens;
   co_return Response::json_text(200,
                                 classifications_json(*result, info, parsed->top_k, parsed->head));
 }
 
-Async<Response> tag(EncoderService& service, Request request) {
-  auto parsed = parse_classify_request(request.body);
+Async<Response> tag(EncoderService& service, const GenerationService& decoders, Request request,
+                    LocalUse& use) {
+  auto parsed = parse_tag_request(request.body);
   if (!parsed) co_return parsed.error().response();
-  const auto model = choose(service, parsed->model, tags, "find spans");
+  const auto model = choose_encoder(service, decoders, parsed->model, tags, "find spans");
   if (!model) co_return model.error().response();
-  const auto result = co_await service.tag(*model, std::move(parsed->texts));
+  const auto result = co_await service.tag(*model, std::move(parsed->texts), &use.cpu_seconds);
   if (!result) co_return to_api_error(result.error()).response();
+  set_use(use, service.model(*model), *result);
   co_return Response::json(200, entries_json(*result, service.model(*model), "tags"));
 }
 
-Async<Response> extract(EncoderService& service, Request request) {
+Async<Response> extract(EncoderService& service, const GenerationService& decoders, Request request,
+                        LocalUse& use) {
   auto parsed = parse_extract_request(request.body);
   if (!parsed) co_return parsed.error().response();
-  const auto model = choose(service, parsed->model, extracts, "answer questions");
+  const auto model = choose_encoder(service, decoders, parsed->model, extracts, "answer questions");
   if (!model) co_return model.error().response();
-  const auto result =
-      co_await service.extract(*model, std::move(parsed->questions), std::move(parsed->contexts));
+  const auto result = co_await service.extract(*model, std::move(parsed->questions),
+                                               std::move(parsed->contexts), &use.cpu_seconds);
   if (!result) co_return to_api_error(result.error()).response();
+  set_use(use, service.model(*model), *result);
   co_return Response::json(200, entries_json(*result, service.model(*model), "answer"));
 }
 
 }  // namespace
 
-void add_routes(net::Router& router, EncoderService& service, GenerationService& decoders) {
+void add_open_routes(net::Router& router, const EncoderService& service) {
   router.set_error_body([](int status, std::string_view message) {
-    return ApiError{status, std::string(message)}.response();
+    const char* const code = status == 404   ? "unknown_url"
+                             : status == 405 ? "method_not_supported"
+                                             : "";
+    return ApiError{status, std::string(message), {}, code}.response();
   });
+  router.add("GET", "/health", healthz);
   router.add("GET", "/healthz", healthz);
   router.add("GET", "/readyz", [&service](Request) { return readyz(service); });
-  router.add("GET", "/v1/models", [&](Request) { return list_models(service, decoders); });
+  add_openapi_route(router);
+}
+
+void add_listing_routes(net::Router& router, const Guard& guard, const EncoderService& service,
+                        const GenerationService& decoders, std::vector<Json> others) {
+  const auto all = [&service, &decoders, others = std::move(others)] {
+    return entries(service, decoders, others);
+  };
+  router.add("GET", "/v1/models", guard([all](Request) { return list_models(all()); }));
   router.add("GET", "/v1/models/{id}",
-             [&](Request request) { return one_model(service, decoders, std::move(request)); });
-  router.add("POST", "/v1/embeddings",
-             [&service](Request request) { return embeddings(service, std::move(request)); });
-  router.add("POST", "/v1/classify",
-             [&service](Request request) { return classify(service, std::move(request)); });
-  router.add("POST", "/v1/tag",
-             [&service](Request request) { return tag(service, std::move(request)); });
-  router.add("POST", "/v1/extract",
-             [&service](Request request) { return extract(service, std::move(request)); });
-  add_generation_routes(router, service, decoders);
+             guard([all](Request request) { return one_model(all(), std::move(request)); }));
+  // "upstream/model"
+  router.add("GET", "/v1/models/{upstream}/{id}", guard([all](Request request) {
+               request.params["id"] = request.params.at("upstream") + "/" + request.params.at("id");
+               return one_model(all(), std::move(request));
+             }));
+}
+
+void add_local_routes(const AddLocal& add, EncoderService& service, GenerationService& decoders) {
+  add("/v1/classify", [&](Request request, LocalUse& use) {
+    return classify(service, decoders, std::move(request), use);
+  });
+  add("/v1/tag", [&](Request request, LocalUse& use) {
+    return tag(service, decoders, std::move(request), use);
+  });
+  add("/v1/extract", [&](Request request, LocalUse& use) {
+    return extract(service, decoders, std::move(request), use);
+  });
+  add_decision_routes(add, service, decoders);
+  add_similarity_routes(add, service, decoders);
+  add_token_routes(add, service, decoders);
 }
 
 }  // namespace tack::server

@@ -1,6 +1,4 @@
 // The endpoints over HTTP, with a fake model behind them.
-#include "server/api.h"
-
 #include <future>
 #include <optional>
 #include <thread>
@@ -9,6 +7,7 @@
 
 #include "net/client.h"
 #include "net/server.h"
+#include "server/app.h"
 #include "server/fake_model.h"
 #include "server/openai.h"
 
@@ -28,7 +27,8 @@ class ApiTest : public ::testing::Test {
   void start(std::vector<std::unique_ptr<ServedModel>> models, QueueLimits limits = {}) {
     service.emplace(std::move(models), limits);
     net::Router router;
-    add_routes(router, *service, decoders);
+    app.emplace(config, App::Parts{}, *service, decoders);
+    app->add_routes(router);
     auto started = net::HttpServer::start({.body_limit = 100'000}, std::move(router));
     ASSERT_TRUE(started) << started.error().message;
     server = std::move(*started);
@@ -66,7 +66,9 @@ class ApiTest : public ::testing::Test {
   }
 
   FakeState state;
-  std::unique_ptr<net::HttpServer> server;  // destroyed after the service
+  const gateway::GatewayConfig config;
+  std::optional<App> app;
+  std::unique_ptr<net::HttpServer> server;  // destroyed after the service, before the app
   std::optional<EncoderService> service;
   GenerationService decoders{{}};
 };
@@ -282,6 +284,93 @@ TEST_F(ApiTest, RefusesBadRequestsAndGoesOn) {
   refused(404, "/v1/none", "{}");
   refused(405, "/v1/models", "{}");
   EXPECT_EQ(ok(c, R"({"input":"abc"})")["data"][0]["label"], "zero");
+}
+
+TEST_F(ApiTest, AnswersDecisions) {
+  start(false, {}, true);
+  const Json json = ok("/v1/decisions", R"({"model":"tickets","input":"12345","questions":[
+      {"type":"choice","name":"length","instructions":"?",
+       "choices":[{"value":"zero"},{"value":"two \"quoted\""}]},
+      {"type":"predicate","instructions":"plain"},
+      {"type":"predicate","instructions":"purple"}]})");
+  EXPECT_EQ(json["answers"][0]["choice"], "two \"quoted\"");
+  EXPECT_NEAR(json["answers"][0]["confidence"].get<double>(), 2.0 / 3, 1e-9);
+  EXPECT_EQ(json["answers"][1]["probability"], 0.75);
+  EXPECT_EQ(json["answers"][2], Json::parse(R"({"type":"refusal","name":null})"));
+  EXPECT_EQ(json["usage"]["total_tokens"], 7 + 2);
+  EXPECT_EQ(refused(404, "/v1/decisions", R"({"model":"gpt-6-luna","input":"x","questions":[
+      {"type":"predicate","instructions":"plain"}]})")["code"],
+            "model_not_found");
+}
+
+TEST_F(ApiTest, ComparesTexts) {
+  start(true);
+  // The fake embedding of a text is its length and its first letter.
+  const char* const body = R"({"model":"plain","query":"aa","documents":["bb","aa"],"top_n":1})";
+  for (const char* path : {"/v1/rerank", "/rerank"}) {
+    const Json json = ok(path, body);
+    EXPECT_EQ(json["results"][0]["index"], 1);
+    EXPECT_NEAR(json["results"][0]["relevance_score"].get<double>(), 1, 1e-6);
+    EXPECT_EQ(json["usage"]["prompt_tokens"], 12);
+  }
+  for (const char* path : {"/v1/score", "/score"})
+    EXPECT_NEAR(ok(path, R"({"model":"plain","text_1":"aa","text_2":"aa"})")["data"][0]["score"]
+                    .get<double>(),
+                1, 1e-6);
+  EXPECT_EQ(refused(400, "/rerank", R"({"query":"a","documents":["b"]})")["param"], "model");
+}
+
+TEST_F(ApiTest, ShowsTokens) {
+  start();
+  const Json framed = ok("/tokenize", R"({"prompt":"ab","return_token_strs":true})");
+  EXPECT_EQ(framed, Json::parse(R"({"count":4,"max_model_len":10,"tokens":[1,3,6,2],
+                                    "token_strs":["[CLS]","a","##b","[SEP]"]})"));
+  const Json bare = ok("/tokenize", R"({"model":"tickets","prompt":"ab",
+                                        "add_special_tokens":false})");
+  EXPECT_EQ(bare["tokens"], Json::parse("[3,6]"));
+  const Json of_user = ok("/tokenize", R"({"messages":[{"role":"user","content":"ab"},
+                                                       {"role":"assistant","content":"x"}]})");
+  EXPECT_EQ(of_user["tokens"], framed["tokens"]);
+  EXPECT_EQ(ok("/detokenize", R"({"tokens":[1,3,6,2]})"), Json::parse(R"({"prompt":"ab"})"));
+  const auto param = [&](const char* path, const char* body) {
+    return refused(400, path, body)["param"];
+  };
+  EXPECT_EQ(param("/tokenize", "{}"), "prompt");
+  EXPECT_EQ(param("/tokenize", R"({"prompt":"a","messages":[]})"), "prompt");
+  EXPECT_EQ(param("/tokenize", R"({"prompt":["a"]})"), "prompt");
+  EXPECT_EQ(param("/tokenize", R"({"messages":[{"role":"system","content":"x"}]})"), "messages");
+  EXPECT_EQ(param("/tokenize", R"({"prompt":"a","truncate":1})"), "truncate");
+  EXPECT_EQ(param("/detokenize", R"({"tokens":[99]})"), "tokens");
+  EXPECT_EQ(param("/detokenize", R"({"tokens":[-1]})"), "tokens");
+  EXPECT_EQ(param("/detokenize", R"({"tokens":"a"})"), "tokens");
+  refused(404, "/detokenize", R"({"model":"none","tokens":[1]})");
+}
+
+TEST_F(ApiTest, NamesUnknownMembersAndPaths) {
+  start();
+  // Of completions only once a model is found: an upstream may know the member.
+  for (const char* path :
+       {"/v1/embeddings", "/v1/classify", "/v1/tag", "/v1/extract", "/v1/decisions", "/v1/rerank",
+        "/v1/score", "/tokenize", "/detokenize", "/v1/chat/completions"}) {
+    const Json error = refused(400, path, R"({"colour":"blue"})");
+    EXPECT_EQ(error["param"], "colour") << path;
+    EXPECT_EQ(error["code"], "unknown_parameter") << path;
+  }
+  EXPECT_EQ(refused(400, "/v1/tag", R"({"input":"x","top_k":1})")["param"], "top_k");
+  EXPECT_EQ(refused(404, "/v1/none", "{}")["code"], "unknown_url");
+  EXPECT_EQ(refused(405, "/v1/models", "{}")["code"], "method_not_supported");
+  const Json missing = refused(404, "/v1/classify", R"({"input":"x","model":"gpt-4o"})");
+  EXPECT_EQ(missing["message"],
+            "the model 'gpt-4o' does not exist; served here: tickets. `tack serve NAME` serves a "
+            "model by its file or short name, `tack build` makes one");
+}
+
+TEST_F(ApiTest, DescribesItself) {
+  start();
+  const Response response = call("GET", "/openapi.json");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_TRUE(Json::parse(response.body)["paths"].contains("/openapi.json"));
+  EXPECT_EQ(Json::parse(call("GET", "/health").body)["status"], "ok");
 }
 
 TEST_F(ApiTest, SeveralModelsMustBeNamed) {

@@ -7,28 +7,14 @@
 #include <random>
 
 #include "server/fields.h"
+#include "server/request_fields.h"
+#include "server/tool_choice.h"
 
 namespace tack::server {
 namespace {
 
 constexpr std::int64_t kMostLogprobs = 20;
 constexpr std::int64_t kDefaultCompletion = 16;  // tokens, as the OpenAI API
-
-// Options that only ever had one value here, or would change the answer.
-ApiResult<void> refuse(const Json& body) {
-  for (const char* name : {"suffix", "audio", "functions", "function_call"})
-    if (member(body, name)) return bad(name, fmt::format("'{}' is not supported", name));
-  for (const char* name : {"n", "best_of"}) {
-    const auto count = optional_count(body, name);
-    if (!count) return std::unexpected(count.error());
-    if (count->value_or(1) != 1)
-      return bad(name, fmt::format("'{}' must be 1: one answer a request", name));
-  }
-  const auto echo = optional_flag(body, "echo");
-  if (!echo) return std::unexpected(echo.error());
-  if (*echo) return bad("echo", "'echo' is not supported");
-  return {};
-}
 
 ApiResult<void> read_sampling(const Json& body, SamplingOptions& sampling) {
   for (const auto& [name, to] : {std::pair{"temperature", &sampling.temperature},
@@ -114,7 +100,6 @@ ApiResult<void> read_form(const Json& body, OutputForm& form) {
 }
 
 ApiResult<void> read_common(const Json& body, CompletionRequest& request) {
-  if (const auto refused = refuse(body); !refused) return refused;
   auto model = optional_string(body, "model");
   if (!model) return std::unexpected(model.error());
   request.model = *std::move(model);
@@ -125,28 +110,15 @@ ApiResult<void> read_common(const Json& body, CompletionRequest& request) {
   const auto stream = optional_flag(body, "stream");
   if (!stream) return std::unexpected(stream.error());
   request.stream = *stream;
-  if (const Json* options = member(body, "stream_options"); options && options->is_object()) {
-    const auto usage = optional_flag(*options, "include_usage");
-    if (!usage) return std::unexpected(usage.error());
-    request.include_usage = *usage;
-  }
+  const Json* options = member(body, "stream_options");
+  if (options == nullptr) return {};
+  if (!options->is_object()) return bad("stream_options", "'stream_options' must be an object");
+  if (auto known = only_members(*options, fields::stream_options, "stream_options."); !known)
+    return known;
+  const auto usage = optional_flag(*options, "include_usage");
+  if (!usage) return std::unexpected(usage.error());
+  request.include_usage = *usage;
   return {};
-}
-
-ApiResult<void> read_tools(const Json& body, CompletionRequest& request) {
-  const Json* tools = member(body, "tools");
-  if (tools != nullptr) {
-    auto parsed = chat::parse_tools(*tools);
-    if (!parsed) return bad("tools", parsed.error().message);
-    request.tools = *std::move(parsed);
-  }
-  const Json* choice = member(body, "tool_choice");
-  if (choice == nullptr || *choice == "auto") return {};
-  if (*choice == "none") {
-    request.tools = nullptr;
-    return {};
-  }
-  return bad("tool_choice", "'tool_choice' must be \"auto\" or \"none\"");
 }
 
 std::string utf8_or_replaced(const std::string& bytes) {
@@ -163,12 +135,12 @@ Json token_entry(const std::string& text, float logprob) {
 
 }  // namespace
 
-ApiResult<CompletionRequest> parse_completion_request(std::string_view body) {
-  const auto json = parse_object(body);
-  if (!json) return std::unexpected(json.error());
+ApiResult<CompletionRequest> parse_completion_request(const Json& body) {
+  if (auto known = only_members(body, fields::completion); !known)
+    return std::unexpected(known.error());
   CompletionRequest request;
-  if (auto read = read_common(*json, request); !read) return std::unexpected(read.error());
-  const Json* prompt = member(*json, "prompt");
+  if (auto read = read_common(body, request); !read) return std::unexpected(read.error());
+  const Json* prompt = member(body, "prompt");
   const char* const what = "'prompt' must be a string or an array of token ids, one a request";
   if (prompt == nullptr) return bad("prompt", "'prompt' is missing");
   if (prompt->is_array() && prompt->size() == 1 && !prompt->front().is_number())
@@ -184,10 +156,10 @@ ApiResult<CompletionRequest> parse_completion_request(std::string_view body) {
   } else {
     return bad("prompt", what);
   }
-  const auto most = optional_count(*json, "max_tokens", 0);
+  const auto most = optional_count(body, "max_tokens", 0);
   if (!most) return std::unexpected(most.error());
   request.generation.max_tokens = most->value_or(kDefaultCompletion);
-  const auto logprobs = optional_count(*json, "logprobs", 0);
+  const auto logprobs = optional_count(body, "logprobs", 0);
   if (!logprobs) return std::unexpected(logprobs.error());
   if (logprobs->value_or(0) > kMostLogprobs)
     return bad("logprobs", fmt::format("'logprobs' is at most {}", kMostLogprobs));
@@ -195,31 +167,30 @@ ApiResult<CompletionRequest> parse_completion_request(std::string_view body) {
   return request;
 }
 
-ApiResult<CompletionRequest> parse_chat_request(std::string_view body) {
-  const auto json = parse_object(body);
-  if (!json) return std::unexpected(json.error());
+ApiResult<CompletionRequest> parse_chat_request(const Json& body) {
+  if (auto known = only_members(body, fields::chat); !known) return std::unexpected(known.error());
   CompletionRequest request;
   request.chat = true;
-  if (auto read = read_common(*json, request); !read) return std::unexpected(read.error());
-  const Json* messages = member(*json, "messages");
+  if (auto read = read_common(body, request); !read) return std::unexpected(read.error());
+  const Json* messages = member(body, "messages");
   if (messages == nullptr) return bad("messages", "'messages' is missing");
   auto parsed = chat::parse_messages(*messages);
   if (!parsed) return bad("messages", parsed.error().message);
   request.messages = *std::move(parsed);
-  if (auto read = read_tools(*json, request); !read) return std::unexpected(read.error());
-  if (const Json* variables = member(*json, "chat_template_kwargs")) {
+  if (auto read = read_tools(body, request); !read) return std::unexpected(read.error());
+  if (const Json* variables = member(body, "chat_template_kwargs")) {
     if (!variables->is_object())
       return bad("chat_template_kwargs", "'chat_template_kwargs' must be an object");
     request.variables = *variables;
   }
   for (const char* name : {"max_tokens", "max_completion_tokens"}) {
-    const auto most = optional_count(*json, name, 0);
+    const auto most = optional_count(body, name, 0);
     if (!most) return std::unexpected(most.error());
     if (*most) request.generation.max_tokens = **most;
   }
-  const auto logprobs = optional_flag(*json, "logprobs");
+  const auto logprobs = optional_flag(body, "logprobs");
   if (!logprobs) return std::unexpected(logprobs.error());
-  const auto top = optional_count(*json, "top_logprobs", 0);
+  const auto top = optional_count(body, "top_logprobs", 0);
   if (!top) return std::unexpected(top.error());
   if (*top && !*logprobs) return bad("top_logprobs", "'top_logprobs' needs 'logprobs': true");
   if (top->value_or(0) > kMostLogprobs)

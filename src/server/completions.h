@@ -21,6 +21,7 @@ struct CompletionRequest {
   // Of a chat.
   std::vector<chat::Message> messages;
   Json tools;                       // null: none
+  bool must_call = false;           // one of them: generation.form is {"name", "parameters"}
   Json variables = Json::object();  // chat_template_kwargs
   // Else one of the two.
   std::string text;
@@ -30,10 +31,10 @@ struct CompletionRequest {
   bool stream = false, include_usage = false;
 };
 
-// Members that are not known are ignored; those that would change the answer and are not supported
-// (n > 1, best_of, suffix, echo, images, a forced tool) are errors.
-ApiResult<CompletionRequest> parse_completion_request(std::string_view body);
-ApiResult<CompletionRequest> parse_chat_request(std::string_view body);
+// Members that are not known are errors, and those that would change the answer and are not
+// supported (n > 1, best_of, suffix, echo, images): server/request_fields.h.
+ApiResult<CompletionRequest> parse_completion_request(const Json& body);
+ApiResult<CompletionRequest> parse_chat_request(const Json& body);
 
 // What one answer is made of, besides its text.
 struct Usage {

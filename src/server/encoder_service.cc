@@ -13,6 +13,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "base/cpu_clock.h"
+
 namespace tack::server {
 namespace asio = boost::asio;
 
@@ -35,6 +37,7 @@ struct EncoderService::Job {
   std::vector<Tagged> tagged;
   std::optional<Error> error;
   std::size_t done = 0;  // texts
+  double cpu_seconds = 0;
   std::move_only_function<void()> resume;
 
   // Lets the coroutine go on; the job belongs to it from here.
@@ -79,64 +82,69 @@ EncoderService::~EncoderService() {
 }
 
 net::Async<Result<Embedded>> EncoderService::embed(std::size_t model,
-                                                   std::vector<std::string> texts) {
+                                                   std::vector<std::string> texts,
+                                                   double* cpu_seconds) {
   const auto job = std::make_shared<Job>();
   job->model = model;
   job->operation = Operation::kEmbed;
   job->texts = std::move(texts);
-  if (auto status = co_await complete(job); !status)
+  if (auto status = co_await complete(job, cpu_seconds); !status)
     co_return std::unexpected(std::move(status).error());
   co_return std::move(job->embedded);
 }
 
 net::Async<Result<Embedded>> EncoderService::embed_tokens(std::size_t model,
-                                                          std::vector<Tokens> inputs) {
+                                                          std::vector<Tokens> inputs,
+                                                          double* cpu_seconds) {
   const auto job = std::make_shared<Job>();
   job->model = model;
   job->operation = Operation::kEmbedTokens;
   job->tokens = std::move(inputs);
-  if (auto status = co_await complete(job); !status)
+  if (auto status = co_await complete(job, cpu_seconds); !status)
     co_return std::unexpected(std::move(status).error());
   co_return std::move(job->embedded);
 }
 
-net::Async<Result<std::vector<Prediction>>> EncoderService::classify(
-    std::size_t model, std::vector<std::string> texts) {
+net::Async<Result<std::vector<Prediction>>> EncoderService::classify(std::size_t model,
+                                                                     std::vector<std::string> texts,
+                                                                     double* cpu_seconds) {
   const auto job = std::make_shared<Job>();
   job->model = model;
   job->operation = Operation::kClassify;
   job->texts = std::move(texts);
-  if (auto status = co_await complete(job); !status)
+  if (auto status = co_await complete(job, cpu_seconds); !status)
     co_return std::unexpected(std::move(status).error());
   co_return std::move(job->predictions);
 }
 
 net::Async<Result<std::vector<Tagged>>> EncoderService::tag(std::size_t model,
-                                                            std::vector<std::string> texts) {
+                                                            std::vector<std::string> texts,
+                                                            double* cpu_seconds) {
   const auto job = std::make_shared<Job>();
   job->model = model;
   job->operation = Operation::kTag;
   job->texts = std::move(texts);
-  if (auto status = co_await complete(job); !status)
+  if (auto status = co_await complete(job, cpu_seconds); !status)
     co_return std::unexpected(std::move(status).error());
   co_return std::move(job->tagged);
 }
 
 net::Async<Result<std::vector<Tagged>>> EncoderService::extract(std::size_t model,
                                                                 std::vector<std::string> questions,
-                                                                std::vector<std::string> contexts) {
+                                                                std::vector<std::string> contexts,
+                                                                double* cpu_seconds) {
   assert(questions.size() == contexts.size());
   const auto job = std::make_shared<Job>();
   job->model = model;
   job->operation = Operation::kExtract;
   job->texts = std::move(questions);
   job->contexts = std::move(contexts);
-  if (auto status = co_await complete(job); !status)
+  if (auto status = co_await complete(job, cpu_seconds); !status)
     co_return std::unexpected(std::move(status).error());
   co_return std::move(job->tagged);
 }
 
-net::Async<Status> EncoderService::complete(JobPtr job) {
+net::Async<Status> EncoderService::complete(JobPtr job, double* cpu_seconds) {
   if (job->size() == 0) co_return Status{};
   if (auto admitted = admit(*job); !admitted) co_return admitted;
   auto initiate = [this, &job](auto handler) {
@@ -148,6 +156,7 @@ net::Async<Status> EncoderService::complete(JobPtr job) {
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(initiate,
                                                                        asio::use_awaitable);
+  if (cpu_seconds != nullptr) *cpu_seconds += job->cpu_seconds;
   if (job->error) co_return std::unexpected(*std::move(job->error));
   co_return Status{};
 }
@@ -188,7 +197,9 @@ void EncoderService::work() {
     if (batch.empty()) return;
     {
       const PriorityLane::Urgent urgent(lane_);
+      const double start = thread_cpu_seconds();
       run_batch(batch);
+      charge(batch, thread_cpu_seconds() - start);
     }
     for (const Piece& piece : batch) settle(piece);
   }
@@ -233,6 +244,19 @@ void EncoderService::run_batch(const std::vector<Piece>& batch) {
   // One request may have spoilt it for all: each gets its own answer.
   for (const Piece& piece : batch)
     if (auto status = run_pieces({&piece, 1}); !status) piece.job->error = status.error();
+}
+
+// Each request pays for its part of the batch, by bytes; all workers are busy while one is.
+void EncoderService::charge(const std::vector<Piece>& batch, double seconds) {
+  const auto bytes_of = [](const Piece& piece) {
+    std::size_t sum = 0;
+    for (std::size_t i = piece.begin; i < piece.end; ++i) sum += piece.job->bytes_of(i) + 1;
+    return static_cast<double>(sum);
+  };
+  double all = 0;
+  for (const Piece& piece : batch) all += bytes_of(piece);
+  seconds *= models_[batch.front().job->model]->info().threads;
+  for (const Piece& piece : batch) piece.job->cpu_seconds += seconds * bytes_of(piece) / all;
 }
 
 // Runs the pieces (of one model and operation) as one batch and hands out the results.

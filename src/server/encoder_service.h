@@ -44,19 +44,26 @@ class EncoderService {
   // What is served; the order is that of the constructor. Any thread.
   std::size_t model_count() const { return models_.size(); }
   const ModelInfo& model(std::size_t index) const { return models_[index]->info(); }
+  const Tokenizer& tokenizer(std::size_t index) const { return models_[index]->tokenizer(); }
 
   // Suspend the coroutine until the engine thread is done; it resumes on its own executor.
   // Errors: kUnreachable when the queue is full, kInterrupted once stopped, and the model's own.
-  net::Async<Result<Embedded>> embed(std::size_t model, std::vector<std::string> texts);
-  net::Async<Result<Embedded>> embed_tokens(std::size_t model, std::vector<Tokens> inputs);
+  // `cpu_seconds`: where to add the processor time it took, its share of its batches; may be null.
+  net::Async<Result<Embedded>> embed(std::size_t model, std::vector<std::string> texts,
+                                     double* cpu_seconds = nullptr);
+  net::Async<Result<Embedded>> embed_tokens(std::size_t model, std::vector<Tokens> inputs,
+                                            double* cpu_seconds = nullptr);
   // [texts, heads] of a model with several.
   net::Async<Result<std::vector<Prediction>>> classify(std::size_t model,
-                                                       std::vector<std::string> texts);
-  net::Async<Result<std::vector<Tagged>>> tag(std::size_t model, std::vector<std::string> texts);
+                                                       std::vector<std::string> texts,
+                                                       double* cpu_seconds = nullptr);
+  net::Async<Result<std::vector<Tagged>>> tag(std::size_t model, std::vector<std::string> texts,
+                                              double* cpu_seconds = nullptr);
   // Question i is about context i.
   net::Async<Result<std::vector<Tagged>>> extract(std::size_t model,
                                                   std::vector<std::string> questions,
-                                                  std::vector<std::string> contexts);
+                                                  std::vector<std::string> contexts,
+                                                  double* cpu_seconds = nullptr);
 
   bool accepting() const;
   // Finishes the batch at hand; what waits ends with kInterrupted. Stop the HTTP server first (so
@@ -74,12 +81,13 @@ class EncoderService {
   using JobPtr = std::shared_ptr<Job>;
   struct Piece;  // the texts of one job that go into a batch
 
-  net::Async<Status> complete(JobPtr job);
+  net::Async<Status> complete(JobPtr job, double* cpu_seconds);
   Status admit(const Job& job);
   void enqueue(JobPtr job);
   void work();
   std::vector<Piece> take_batch();
   void run_batch(const std::vector<Piece>& batch);
+  void charge(const std::vector<Piece>& batch, double seconds);
   Status run_pieces(std::span<const Piece> pieces);
   void settle(const Piece& piece);
 

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "server/served_model.h"
+#include "text/wordpiece.h"
 
 namespace tack::server {
 
@@ -60,6 +62,12 @@ class FakeModel final : public ServedModel {
              .labels = {},
              .heads = {}};
     info_.extracts = extracts;
+    WordPieceConfig config{.vocab = {"[UNK]", "[CLS]", "[SEP]"}};
+    for (char c = 'a'; c <= 'z'; ++c) {
+      config.vocab.emplace_back(1, c);
+      config.vocab.push_back(std::string("##") + c);
+    }
+    tokenizer_ = *make_wordpiece(std::move(config));
     if (labels) info_.labels = {"zero", "one", "two \"quoted\""};
     if (!two_heads) return;
     info_.heads = {{"length", 0, info_.labels, {}}, {"mark", 3, {"plain", "mark"}, {}}};
@@ -67,6 +75,8 @@ class FakeModel final : public ServedModel {
   }
 
   const ModelInfo& info() const override { return info_; }
+  // Of single letters between [CLS] and [SEP].
+  const Tokenizer& tokenizer() const override { return *tokenizer_; }
 
   Result<Embedded> embed(std::span<const std::string_view> texts) override {
     state_.pass(texts.size());
@@ -136,6 +146,7 @@ class FakeModel final : public ServedModel {
 
   FakeState& state_;
   ModelInfo info_;
+  std::unique_ptr<Tokenizer> tokenizer_;
 };
 
 }  // namespace tack::server

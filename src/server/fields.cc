@@ -1,11 +1,61 @@
 #include "server/fields.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace tack::server {
 
 std::unexpected<ApiError> bad(std::string_view param, std::string message) {
   return std::unexpected(ApiError{400, std::move(message), std::string(param), {}});
+}
+
+namespace {
+
+// "\"auto\" or \"default\"" of ["auto", "default"].
+std::string alternatives(const Json& values) {
+  std::string text;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) text += i + 1 < values.size() ? ", " : " or ";
+    text += to_text(values[i]);
+  }
+  return text;
+}
+
+ApiResult<void> check_value(const Field& field, const Json& value, const std::string& param) {
+  if (value.is_null()) return {};
+  if (field.use == Field::Use::kRefused)
+    return std::unexpected(ApiError{400,
+                                    fmt::format("'{}' is not supported by local models{}{}", param,
+                                                field.about.empty() ? "" : "; ", field.about),
+                                    param, "unsupported_parameter"});
+  if (field.use != Field::Use::kOnly) return {};
+  const Json allowed = Json::parse(field.schema);
+  if (std::ranges::find(allowed, value) != allowed.end()) return {};
+  return std::unexpected(ApiError{
+      400, fmt::format("'{}' can only be {}: {}", param, alternatives(allowed), field.about), param,
+      "unsupported_value"});
+}
+
+}  // namespace
+
+ApiResult<void> only_members(const Json& object, std::span<const Field> fields,
+                             std::string_view prefix) {
+  for (const auto& [name, value] : object.items()) {
+    const std::string param = std::string(prefix) + name;
+    const auto field = std::ranges::find(fields, std::string_view(name), &Field::name);
+    if (field == fields.end())
+      return std::unexpected(
+          ApiError{400, fmt::format("unknown parameter '{}'", param), param, "unknown_parameter"});
+    if (auto checked = check_value(*field, value, param); !checked) return checked;
+  }
+  return {};
+}
+
+ApiResult<Json> parse_object(std::string_view body, std::span<const Field> fields) {
+  auto object = parse_object(body);
+  if (!object) return object;
+  if (auto known = only_members(*object, fields); !known) return std::unexpected(known.error());
+  return object;
 }
 
 ApiResult<Json> parse_object(std::string_view body) {

@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "base/cpu_clock.h"
 #include "server/served_model.h"
 
 namespace tack::server {
@@ -23,6 +24,7 @@ struct GenerationService::Mailbox {
   bool admitted = false;
   std::optional<GenerationUpdate> news;
   std::optional<Error> error;
+  double cpu_seconds = 0;
   std::move_only_function<void()> resume;  // of a coroutine that waits
 
   bool has_news() const { return news || error; }
@@ -60,6 +62,7 @@ struct GenerationService::Worker {
   std::condition_variable wake;
   std::deque<std::shared_ptr<Mailbox>> starts, cancels;
   bool stopping = false;
+  Load load;
   std::unordered_map<GenerationId, std::shared_ptr<Mailbox>> running;  // of the thread alone
   std::thread thread;
 
@@ -70,14 +73,25 @@ struct GenerationService::Worker {
       for (const auto& box : ended)
         if (running.erase(box->id) > 0) decoder->generator->cancel(box->id);
       step();
+      report_load();
     }
     for (const auto& [id, box] : running) box->fail(stopped());
     running.clear();
   }
 
+  void report_load() {
+    const Generator& generator = *decoder->generator;
+    const std::lock_guard lock(mutex);
+    load = {generator.running(), generator.waiting(), generator.kv_tokens(),
+            generator.kv_capacity()};
+  }
+
   // One step of the generator; what it throws (no memory) ends the requests, not the server.
   void step() try {
-    for (const GenerationUpdate& update : decoder->generator->step()) {
+    const double start = thread_cpu_seconds();
+    const auto updates = decoder->generator->step();
+    charge(thread_cpu_seconds() - start);
+    for (const GenerationUpdate& update : updates) {
       const auto found = running.find(update.id);
       if (found == running.end()) continue;
       found->second->add(update);
@@ -87,6 +101,17 @@ struct GenerationService::Worker {
     decoder->generator->clear();
     for (const auto& [id, box] : running) box->fail({ErrorCode::kFailed, error.what()});
     running.clear();
+  }
+
+  // Who runs together shares the step; all workers are busy while one is.
+  void charge(double seconds) {
+    if (running.empty()) return;
+    const double share =
+        seconds * decoder->generator->decoder().threads() / static_cast<double>(running.size());
+    for (const auto& [id, box] : running) {
+      const std::lock_guard lock(box->mutex);
+      box->cpu_seconds += share;
+    }
   }
 
   // False when the service is stopped. Waits when there is nothing to do.
@@ -178,6 +203,16 @@ net::Async<Result<GenerationUpdate>> GenerationService::Stream::next() {
   co_return std::unexpected(*mailbox_->error);
 }
 
+void GenerationService::Stream::cancel() {
+  worker_->order(&Worker::cancels, mailbox_);
+  mailbox_->fail({ErrorCode::kInterrupted, "the client has left"});
+}
+
+double GenerationService::Stream::cpu_seconds() const {
+  const std::lock_guard lock(mailbox_->mutex);
+  return mailbox_->cpu_seconds;
+}
+
 GenerationService::GenerationService(std::vector<std::unique_ptr<ServedDecoder>> decoders) {
   for (auto& decoder : decoders) {
     workers_.push_back(std::make_shared<Worker>());
@@ -193,6 +228,13 @@ GenerationService::~GenerationService() {
 
 const ServedDecoder& GenerationService::model(std::size_t index) const {
   return *workers_[index]->decoder;
+}
+
+GenerationService::Load GenerationService::load(std::size_t model) const {
+  const std::lock_guard lock(workers_[model]->mutex);
+  Load now = workers_[model]->load;
+  now.waiting += workers_[model]->starts.size();
+  return now;
 }
 
 net::Async<Result<std::unique_ptr<GenerationService::Stream>>> GenerationService::start(

@@ -51,6 +51,10 @@ class GenerationService {
     // What has come since the last call; suspends until there is something. After an update with
     // `end` there is no more. Errors: kInterrupted once the service is stopped.
     net::Async<Result<GenerationUpdate>> next();
+    // Ends the request: next() fails with kInterrupted. From any thread.
+    void cancel();
+    // Processor time of the decoder's steps so far: this request's share.
+    double cpu_seconds() const;
 
    private:
     std::shared_ptr<Mailbox> mailbox_;
@@ -67,6 +71,13 @@ class GenerationService {
 
   // Errors: those of Generator::add().
   net::Async<Result<std::unique_ptr<Stream>>> start(std::size_t model, GenerationRequest request);
+
+  // As of the last step. Any thread.
+  struct Load {
+    std::size_t running = 0, waiting = 0;
+    std::int64_t kv_tokens = 0, kv_capacity = 0;
+  };
+  Load load(std::size_t model) const;
 
   // Breaks off what runs; what waits ends with kInterrupted. As EncoderService::stop().
   void stop();

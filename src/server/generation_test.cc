@@ -12,7 +12,7 @@
 #include "models/made_up_tokenizer.h"
 #include "net/client.h"
 #include "net/server.h"
-#include "server/api.h"
+#include "server/app.h"
 #include "server/fake_model.h"
 
 namespace tack::server {
@@ -39,7 +39,11 @@ class GenerationApi : public ::testing::Test {
     encoders_.emplace(std::move(encoders), QueueLimits{}, &lane_);
     decoders_.emplace(std::move(served));
     net::Router router;
-    add_routes(router, *encoders_, *decoders_);
+    app_.emplace(config_, App::Parts{}, *encoders_, *decoders_, [this](store::CallRecord record) {
+      const std::lock_guard lock(records_mutex_);
+      records_.push_back(std::move(record));
+    });
+    app_->add_routes(router);
     auto started = net::HttpServer::start({}, std::move(router));
     ASSERT_TRUE(started) << started.error().message;
     server_ = std::move(*started);
@@ -87,9 +91,19 @@ class GenerationApi : public ::testing::Test {
             {"logit_bias", {{"257", -100}}}};
   }
 
+  static Json weather_tools() {
+    return Json::parse(R"([{"type":"function","function":{"name":"weather","parameters":{
+        "type":"object","properties":{"day":{"enum":["today","tomorrow"]}},
+        "required":["day"]}}}])");
+  }
+
   fs::path directory_;
   PriorityLane lane_;
   FakeState state_;
+  std::mutex records_mutex_;
+  std::vector<store::CallRecord> records_;
+  const gateway::GatewayConfig config_;
+  std::optional<App> app_;
   std::unique_ptr<net::HttpServer> server_;
   std::optional<EncoderService> encoders_;
   std::optional<GenerationService> decoders_;
@@ -160,6 +174,27 @@ TEST_F(GenerationApi, AnAnswerHasTheFormThatWasAsked) {
   EXPECT_TRUE(chosen == "left" || chosen == "right") << chosen;
 }
 
+TEST_F(GenerationApi, ACallIsMadeWhenItMust) {
+  Json body = chat();
+  body["max_tokens"] = 200;
+  body.erase("logit_bias");
+  body["tools"] = weather_tools();
+  body["tool_choice"] = "required";
+  const Json choice = ok("/v1/chat/completions", body)["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls") << choice;
+  EXPECT_TRUE(choice["message"]["content"].is_null());
+  ASSERT_EQ(choice["message"]["tool_calls"].size(), 1U);
+  const Json& call = choice["message"]["tool_calls"][0]["function"];
+  EXPECT_EQ(call["name"], "weather");
+  const Json arguments = Json::parse(call["arguments"].get<std::string>());
+  EXPECT_TRUE(arguments["day"] == "today" || arguments["day"] == "tomorrow") << arguments;
+
+  const auto all = events("/v1/chat/completions", body);
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[1]["choices"][0]["delta"]["tool_calls"][0]["function"], call);
+  EXPECT_EQ(all[2]["choices"][0]["finish_reason"], "tool_calls");
+}
+
 TEST_F(GenerationApi, ATaskModelAnswersAChatWithItsLabel) {
   Json body = chat("tickets");
   body["logprobs"] = true;
@@ -175,6 +210,55 @@ TEST_F(GenerationApi, ATaskModelAnswersAChatWithItsLabel) {
   const auto all = events("/v1/chat/completions", chat("tickets"));
   ASSERT_EQ(all.size(), 3U);
   EXPECT_EQ(all[1]["choices"][0]["delta"]["content"], "two \"quoted\"");
+}
+
+TEST_F(GenerationApi, WhatARequestUsedIsOnRecord) {
+  const Json whole = ok("/v1/chat/completions", chat());
+  events("/v1/chat/completions", chat());
+  ok("/v1/chat/completions", chat("tickets"));
+  server_->stop(std::chrono::seconds(5));  // a stream's record may come after its last byte
+  ASSERT_EQ(records_.size(), 3U);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(records_[i].attempts.size(), 1U);
+    const store::Attempt& attempt = records_[i].attempts[0];
+    EXPECT_EQ(attempt.tokens.prompt, whole["usage"]["prompt_tokens"].get<std::int64_t>());
+    EXPECT_EQ(attempt.tokens.completion, 12);
+    EXPECT_GT(attempt.cpu_seconds, 0);
+    EXPECT_EQ(records_[i].model, "made-up");
+    EXPECT_EQ(records_[i].streamed, i == 1);
+  }
+  EXPECT_EQ(records_[2].attempts.at(0).tokens.completion, 1);
+  EXPECT_GT(records_[2].attempts[0].tokens.prompt, 0);
+}
+
+TEST_F(GenerationApi, MetricsTellWhatRuns) {
+  ok("/v1/chat/completions", chat());
+  const auto got =
+      net::fetch_blocking({.url = fmt::format("http://127.0.0.1:{}/metrics", server_->port())});
+  ASSERT_TRUE(got);
+  for (const char* line :
+       {"tack_decoder_running{model=\"made-up\"} 0", "tack_kv_capacity_tokens{model=\"made-up\"} ",
+        "tack_encoder_queue_texts 0",
+        "tack_tokens_total{kind=\"completion\",model=\"made-up\"} 12"})
+    EXPECT_NE(got->body.find(line), std::string::npos) << line << "\n" << got->body;
+  EXPECT_EQ(got->body.find("tack_kv_tokens{model=\"made-up\"} 0\n"), std::string::npos);
+}
+
+TEST_F(GenerationApi, ShowsTheTokensOfPrompts) {
+  const Json text = ok("/tokenize", {{"model", "made-up"}, {"prompt", "hi"}});
+  EXPECT_EQ(text["count"], text["tokens"].size());
+  EXPECT_EQ(text["max_model_len"], 4096);
+  const Json bare =
+      ok("/tokenize", {{"model", "made-up"}, {"prompt", "hi"}, {"add_special_tokens", false}});
+  EXPECT_EQ(bare["tokens"], Json::parse("[104,105]"));
+  Json conversation = {{"model", "made-up"}, {"messages", chat()["messages"]}};
+  const Json whole = ok("/tokenize", conversation);
+  // As many as the chat reads.
+  EXPECT_EQ(whole["count"], ok("/v1/chat/completions", chat())["usage"]["prompt_tokens"]);
+  conversation["add_generation_prompt"] = false;
+  EXPECT_LT(ok("/tokenize", conversation)["count"], whole["count"]);
+  EXPECT_EQ(ok("/detokenize", {{"model", "made-up"}, {"tokens", bare["tokens"]}})["prompt"], "hi");
+  EXPECT_NE(refusal("/tokenize", {{"prompt", "hi"}}).find("'model' is missing"), std::string::npos);
 }
 
 TEST_F(GenerationApi, SaysWhatCannotBe) {
@@ -202,6 +286,29 @@ TEST_F(GenerationApi, SaysWhatCannotBe) {
   Json long_prompt = chat();
   long_prompt["messages"][0]["content"] = std::string(5000, 'x');
   EXPECT_NE(refusal("/v1/chat/completions", long_prompt).find("context"), std::string::npos);
+  EXPECT_NE(with("max_tokenz", 5).find("max_tokenz"), std::string::npos);
+  Json forced = chat("tickets");
+  forced["tools"] = weather_tools();
+  forced["tool_choice"] = "required";
+  EXPECT_NE(refusal("/v1/chat/completions", forced).find("calls no tools"), std::string::npos);
+}
+
+TEST_F(GenerationApi, AClientThatDoesNotWaitForItsWholeAnswerStopsIt) {
+  Json body = chat();
+  body["max_tokens"] = 4000;
+  const auto got = net::fetch_blocking(
+      {.method = "POST",
+       .url = fmt::format("http://127.0.0.1:{}/v1/chat/completions", server_->port()),
+       .body = to_text(body)},
+      {.io_timeout = std::chrono::milliseconds(100)});
+  EXPECT_FALSE(got);
+  const auto idle = [&] { return decoders_->load(0).running == 0; };
+  for (int i = 0; i < 100 && !idle(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_TRUE(idle());
+  server_->stop(std::chrono::seconds(5));
+  ASSERT_EQ(records_.size(), 1U);
+  EXPECT_EQ(records_[0].status, 499);
 }
 
 TEST_F(GenerationApi, AClientThatLeavesStopsItsGeneration) {

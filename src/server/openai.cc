@@ -1,13 +1,16 @@
 #include "server/openai.h"
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cmath>
+#include <ctime>
 #include <limits>
 #include <numeric>
 
 #include "server/base64.h"
 #include "server/fields.h"
+#include "server/request_fields.h"
 
 namespace tack::server {
 namespace {
@@ -147,15 +150,17 @@ void append_totals(std::string& out, const std::string& model, std::int64_t toke
 }  // namespace
 
 net::Response ApiError::response() const {
-  const auto or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
-  Json error;
-  error["message"] = message;
-  error["type"] = status >= 500 ? "server_error" : "invalid_request_error";
-  error["param"] = or_null(param);
-  error["code"] = or_null(code);
-  net::Response response = net::Response::json(status, Json{{"error", std::move(error)}});
-  if (status == 503) response.headers.set("Retry-After", "1");
-  return response;
+  return gateway::failure_response(to_failure(*this));
+}
+
+gateway::Failure to_failure(const ApiError& error) {
+  return {.status = error.status,
+          .message = error.message,
+          .type = error.type,
+          .code = error.code,
+          .param = error.param,
+          .another_may_answer = error.status >= 500,
+          .retry_after = error.retry_after};
 }
 
 ApiError to_api_error(const Error& error) {
@@ -173,18 +178,23 @@ ApiError to_api_error(const Error& error) {
   }
 }
 
-ApiResult<EmbeddingRequest> parse_embedding_request(std::string_view body) {
-  const auto json = parse_object(body);
-  if (!json) return std::unexpected(json.error());
-  auto model = optional_string(*json, "model");
+std::string make_id(std::string_view prefix) {
+  static std::atomic<std::uint64_t> count{static_cast<std::uint64_t>(std::time(nullptr)) << 20U};
+  return fmt::format("{}-{:016x}", prefix, count.fetch_add(1));
+}
+
+ApiResult<EmbeddingRequest> parse_embedding_request(const Json& body) {
+  if (auto known = only_members(body, fields::embeddings); !known)
+    return std::unexpected(known.error());
+  auto model = optional_string(body, "model");
   if (!model) return std::unexpected(model.error());
-  auto input = inputs(*json, true);
+  auto input = inputs(body, true);
   if (!input) return std::unexpected(input.error());
-  const auto format = optional_string(*json, "encoding_format");
+  const auto format = optional_string(body, "encoding_format");
   if (!format) return std::unexpected(format.error());
   if (!format->empty() && *format != "float" && *format != "base64")
     return bad("encoding_format", "'encoding_format' must be \"float\" or \"base64\"");
-  const auto dimensions = optional_count(*json, "dimensions");
+  const auto dimensions = optional_count(body, "dimensions");
   if (!dimensions) return std::unexpected(dimensions.error());
   return EmbeddingRequest{*std::move(model), *std::move(input), *format == "base64", *dimensions};
 }
@@ -205,8 +215,10 @@ ApiResult<void> check(const EmbeddingRequest& request, const ModelInfo& model) {
   return {};
 }
 
-ApiResult<ClassifyRequest> parse_classify_request(std::string_view body) {
-  const auto json = parse_object(body);
+namespace {
+
+ApiResult<ClassifyRequest> parse_texts(std::string_view body, std::span<const Field> known) {
+  const auto json = parse_object(body, known);
   if (!json) return std::unexpected(json.error());
   ClassifyRequest request;
   auto model = optional_string(*json, "model");
@@ -224,6 +236,16 @@ ApiResult<ClassifyRequest> parse_classify_request(std::string_view body) {
   return request;
 }
 
+}  // namespace
+
+ApiResult<ClassifyRequest> parse_classify_request(std::string_view body) {
+  return parse_texts(body, fields::classify);
+}
+
+ApiResult<ClassifyRequest> parse_tag_request(std::string_view body) {
+  return parse_texts(body, fields::tag);
+}
+
 ApiResult<void> check(const ClassifyRequest& request, const ModelInfo& model) {
   if (request.head.empty() ||
       std::ranges::find(model.heads, request.head, &TaskHead::name) != model.heads.end())
@@ -236,7 +258,7 @@ ApiResult<void> check(const ClassifyRequest& request, const ModelInfo& model) {
 }
 
 ApiResult<ExtractRequest> parse_extract_request(std::string_view body) {
-  const auto json = parse_object(body);
+  const auto json = parse_object(body, fields::extract);
   if (!json) return std::unexpected(json.error());
   ExtractRequest request;
   auto model = optional_string(*json, "model");
@@ -252,8 +274,13 @@ ApiResult<ExtractRequest> parse_extract_request(std::string_view body) {
   if (input->size() > kMaxInputs)
     return bad("input", fmt::format("'input' has {} entries; at most {} in one request",
                                     input->size(), kMaxInputs));
-  for (const Json& entry : *input)
+  for (std::size_t i = 0; i < input->size(); ++i) {
+    const Json& entry = (*input)[i];
+    if (entry.is_object())
+      if (auto known = only_members(entry, fields::question, fmt::format("input[{}].", i)); !known)
+        return std::unexpected(known.error());
     if (auto added = add_question(entry, request); !added) return std::unexpected(added.error());
+  }
   return request;
 }
 

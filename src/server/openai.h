@@ -2,6 +2,7 @@
 // requests in, answers out.
 #pragma once
 
+#include <chrono>
 #include <expected>
 #include <optional>
 #include <string>
@@ -9,24 +10,35 @@
 #include <vector>
 
 #include "base/json.h"
+#include "gateway/call.h"
 #include "net/http.h"
 #include "server/served_model.h"
 
 namespace tack::server {
 
-// {"error": {"message", "type", "param", "code"}}: what the published clients turn into exceptions.
+// {"error": {"message", "type", "param", "code"}}: what the published clients turn into exceptions
+// (which one, they decide by the status). Types and codes are those of OpenAI's own answers.
 struct ApiError {
   int status = 400;
   std::string message;
-  std::string param = {}, code = {};  // "" is sent as null
+  std::string param = {}, code = {};  // "" is sent as null; of 401 and 429 as their usual code
+  std::string type = {};  // "": of the status: invalid_request_error, requests (429), server_error
+  std::optional<std::chrono::milliseconds> retry_after = {};  // of 429 and 503: a second
 
-  net::Response response() const;  // 503 with Retry-After
+  // 429 and 503 have Retry-After (whole seconds, rounded up) and retry-after-ms.
+  net::Response response() const;
 };
 template <class T>
 using ApiResult = std::expected<T, ApiError>;
 
+// The same in the terms of the gateway. Errors of the request are errors at every model.
+gateway::Failure to_failure(const ApiError& error);
+
 // The HTTP status an Error of the layers below stands for.
 ApiError to_api_error(const Error& error);
+
+// "chatcmpl-..." of "chatcmpl": another one each time. Any thread.
+std::string make_id(std::string_view prefix);
 
 constexpr std::size_t kMaxInputs = 2048;  // per request, as the OpenAI API
 
@@ -42,7 +54,7 @@ struct EmbeddingRequest {
   bool base64 = false;
   std::optional<std::int64_t> dimensions;
 };
-ApiResult<EmbeddingRequest> parse_embedding_request(std::string_view body);
+ApiResult<EmbeddingRequest> parse_embedding_request(const Json& body);
 // What only the model can tell: token ids in range and not too many, dimensions.
 ApiResult<void> check(const EmbeddingRequest& request, const ModelInfo& model);
 
@@ -52,6 +64,7 @@ struct ClassifyRequest {
   std::size_t top_k = 5;
 };
 ApiResult<ClassifyRequest> parse_classify_request(std::string_view body);
+ApiResult<ClassifyRequest> parse_tag_request(std::string_view body);  // without head and top_k
 // What only the model can tell: whether it has the head.
 ApiResult<void> check(const ClassifyRequest& request, const ModelInfo& model);
 

@@ -15,7 +15,8 @@ ModelInfo describe(const Model& model, const TextEncoder& encoder, std::string i
           .vocab_size = model.tokenizer().vocab_size(),
           .embedding_dim = encoder.output_dim("embedding"),
           .labels = {},
-          .heads = {}};
+          .heads = {},
+          .threads = encoder.threads()};
 }
 
 constexpr std::string_view kEmbedding[] = {"embedding"};
@@ -32,6 +33,7 @@ class EncoderModel final : public ServedModel {
         info_(describe(encoder_->model(), *encoder_, std::move(id))) {}
 
   const ModelInfo& info() const override { return info_; }
+  const Tokenizer& tokenizer() const override { return encoder_->model().tokenizer(); }
   Result<Embedded> embed(std::span<const std::string_view> texts) override {
     return embeddings_of(encoder_->run(texts, kEmbedding));
   }
@@ -58,6 +60,7 @@ class TaskModel final : public ServedModel {
   }
 
   const ModelInfo& info() const override { return info_; }
+  const Tokenizer& tokenizer() const override { return predictor_->model().tokenizer(); }
   Result<Embedded> embed(std::span<const std::string_view> texts) override {
     return embeddings_of(predictor_->encoder().run(texts, kEmbedding));
   }
@@ -83,6 +86,7 @@ class TaggerModel final : public ServedModel {
   }
 
   const ModelInfo& info() const override { return info_; }
+  const Tokenizer& tokenizer() const override { return tagger_->model().tokenizer(); }
   Result<Embedded> embed(std::span<const std::string_view>) override { return no_embedding(); }
   Result<Embedded> embed_tokens(std::span<const Tokens>) override { return no_embedding(); }
   Result<std::vector<Prediction>> classify(std::span<const std::string_view> texts) override {
@@ -122,6 +126,7 @@ class ExtractorModel final : public ServedModel {
   }
 
   const ModelInfo& info() const override { return info_; }
+  const Tokenizer& tokenizer() const override { return extractor_->model().tokenizer(); }
   Result<Embedded> embed(std::span<const std::string_view>) override { return no_embedding(); }
   Result<Embedded> embed_tokens(std::span<const Tokens>) override { return no_embedding(); }
   Result<std::vector<Prediction>> classify(std::span<const std::string_view>) override {

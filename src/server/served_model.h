@@ -28,6 +28,7 @@ struct ModelInfo {
   bool tags = false;                // finds spans
   bool multilabel = false;          // a text has any number of labels
   bool extracts = false;            // answers questions
+  int threads = 1;                  // that compute
 };
 
 // What a tagger or an extractor said, as JSON (tag_json() of tasks/tagger.h, extraction_json() of
@@ -47,6 +48,7 @@ class ServedModel {
  public:
   virtual ~ServedModel() = default;
   virtual const ModelInfo& info() const = 0;
+  virtual const Tokenizer& tokenizer() const = 0;  // any thread
   virtual Result<Embedded> embed(std::span<const std::string_view> texts) = 0;
   // Token ids as the model is to see them; the caller checks ids and lengths.
   virtual Result<Embedded> embed_tokens(std::span<const Tokens> inputs) = 0;

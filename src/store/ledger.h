@@ -64,6 +64,7 @@ struct CallRecord {
   // The model that would have answered without routing, and what it would have charged; "" when
   // none is known, and then nothing is saved or lost.
   std::string baseline;
+  TokenUse baseline_tokens;
   Nano baseline_cost = 0;
   std::optional<bool> agreed;                    // what the shadow's answer said
   std::optional<std::string> request, response;  // JSON; only where contents are logged

@@ -9,6 +9,7 @@
 #include <toml++/toml.h>
 
 #include "base/atomic_file.h"
+#include "base/nearest.h"
 #include "tasks/task.h"
 
 namespace tack {
@@ -144,10 +145,12 @@ class Section {
   // After all reads: an error for a key nobody asked for.
   Status finish() const {
     if (table_ == nullptr) return {};
+    const std::vector<std::string> known(known_.begin(), known_.end());
     for (const auto& [key, node] : *table_)
       if (!known_.contains(std::string(key.str())))
-        return fail(ErrorCode::kUsage, "{}: line {}: unknown key '{}' in [{}]; known are: {}",
-                    file_, node.source().begin.line, key.str(), name_, fmt::join(known_, ", "));
+        return fail(ErrorCode::kUsage, "{}: line {}: unknown key '{}' in [{}]; known are: {}{}",
+                    file_, node.source().begin.line, key.str(), name_, fmt::join(known, ", "),
+                    did_you_mean(key.str(), known));
     return {};
   }
 

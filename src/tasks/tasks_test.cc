@@ -119,6 +119,7 @@ floor = 0.7
 TEST(TaskToml, ErrorsNameTheLine) {
   EXPECT_TRUE(error_of("").contains("[data] train is missing"));
   EXPECT_TRUE(error_of("[data]\ntrain = 3").contains("line 2: [data] train"));
+  EXPECT_TRUE(error_of("[data]\ntrian = 'a'").contains("; did you mean 'train'?"));
   EXPECT_TRUE(error_of("[data]\ntrain = 'a'\ncolum = 'b'").contains("line 3: unknown key 'colum'"));
   EXPECT_TRUE(error_of("[dota]\n").contains("line 1: unknown section [dota]"));
   EXPECT_TRUE(error_of("data = 1").contains("line 1"));

@@ -1,0 +1,158 @@
+#include "server/app.h"
+
+#include "base/paths.h"
+#include "server/api.h"
+#include "store/sqlite_store.h"
+
+namespace tack::server {
+namespace {
+
+net::Async<net::Response> metrics_response(gateway::Metrics& metrics) {
+  net::Response response = net::Response::text(200, metrics.text());
+  response.headers.set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+  co_return response;
+}
+
+net::Async<net::Response> ready(net::Response response) {
+  co_return response;
+}
+
+// Routes, and those models of upstreams that have a price.
+std::vector<Json> named_elsewhere(const gateway::GatewayConfig& config) {
+  std::vector<Json> all;
+  const auto add = [&](std::string id, std::string_view owner, std::string_view task) {
+    all.push_back({{"id", std::move(id)},
+                   {"object", "model"},
+                   {"created", 0},
+                   {"owned_by", owner},
+                   {"task", task}});
+  };
+  for (const gateway::RouteConfig& route : config.routes) add(route.name, "tackhammer", "route");
+  for (const gateway::UpstreamConfig& upstream : config.upstreams)
+    for (const auto& [model, price] : upstream.prices)
+      if (model != "*") add(upstream.name + "/" + model, upstream.name, "upstream");
+  return all;
+}
+
+gateway::RecordSink ledger_sink(store::LedgerWriter* ledger) {
+  if (ledger == nullptr) return {};
+  return [ledger](store::CallRecord record) { ledger->submit(std::move(record)); };
+}
+
+// The writer tries again anyway.
+constexpr std::chrono::milliseconds kLedgerPatience{250};
+
+}  // namespace
+
+Result<App::Parts> App::open(const gateway::GatewayConfig& config) {
+  Parts parts;
+  if (config.ledger.enabled) {
+    const std::filesystem::path path = config.ledger.path.empty()
+                                           ? tack_home() / "ledger.db"
+                                           : std::filesystem::path(config.ledger.path);
+    TACK_TRY(auto store, store::SqliteStore::open(path, store::Access::kWrite, kLedgerPatience));
+    parts.ledger = std::make_unique<store::LedgerWriter>(
+        std::move(store),
+        store::WriterOptions{.queue = static_cast<std::size_t>(config.ledger.queue),
+                             .retention_days = config.ledger.retention_days});
+  }
+  if (!config.keys.file.empty()) {
+    TACK_TRY(parts.keys, gateway::KeyRing::open(config.keys.file));
+  }
+  return parts;
+}
+
+App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& encoders,
+         GenerationService& decoders, gateway::RecordSink record)
+    : config_(config),
+      encoders_(encoders),
+      decoders_(decoders),
+      parts_(std::move(parts)),
+      locals_(encoders, decoders),
+      gateway_({.config = config,
+                .locals = locals_,
+                .upstreams = {},
+                .learned = {},
+                .record = record ? std::move(record) : ledger_sink(parts_.ledger.get()),
+                .metrics = &metrics_,
+                .keys = parts_.keys.get(),
+                .limiter = parts_.keys != nullptr ? &limiter_ : nullptr}) {
+  watch_services();
+  if (parts_.ledger != nullptr) watch_ledger();
+}
+
+bool App::close(std::chrono::milliseconds time) {
+  if (parts_.ledger == nullptr) return true;
+  return parts_.ledger->stop(std::chrono::steady_clock::now() + time);
+}
+
+void App::watch_ledger() {
+  const auto ledger = [this](std::uint64_t store::WriterCounters::* member) {
+    return [this, member] { return static_cast<double>(parts_.ledger->counters().*member); };
+  };
+  using store::WriterCounters;
+  metrics_.counter("tack_ledger_written_total", "Requests written to the ledger", {},
+                   ledger(&WriterCounters::written));
+  metrics_.counter("tack_ledger_dropped_total", "Requests that are missing from the ledger", {},
+                   ledger(&WriterCounters::dropped));
+  metrics_.counter("tack_ledger_errors_total", "Failed attempts to write to the ledger", {},
+                   ledger(&WriterCounters::errors));
+  metrics_.gauge("tack_ledger_waiting", "Requests that wait to be written", {},
+                 ledger(&WriterCounters::waiting));
+}
+
+void App::watch_services() {
+  const auto encoder = [this](auto read) {
+    return [this, read] { return static_cast<double>(read(encoders_.counters())); };
+  };
+  using Counters = EncoderService::Counters;
+  metrics_.gauge("tack_encoder_queue_texts", "Texts that wait for an encoder or are in it", {},
+                 encoder([](const Counters& c) { return c.waiting_texts; }));
+  metrics_.counter("tack_encoder_batches_total", "Batches that encoders have run", {},
+                   encoder([](const Counters& c) { return c.batches; }));
+  metrics_.counter("tack_encoder_texts_total", "Texts that encoders have run", {},
+                   encoder([](const Counters& c) { return c.texts; }));
+  metrics_.counter("tack_encoder_refused_total", "Requests refused since too many waited", {},
+                   encoder([](const Counters& c) { return c.refused; }));
+  for (std::size_t i = 0; i < decoders_.model_count(); ++i) {
+    const gateway::Metrics::Labels labels = {{"model", decoders_.model(i).id}};
+    const auto decoder = [this, i](auto read) {
+      return [this, i, read] { return static_cast<double>(read(decoders_.load(i))); };
+    };
+    using Load = GenerationService::Load;
+    metrics_.gauge("tack_decoder_running", "Requests a decoder answers now", labels,
+                   decoder([](const Load& load) { return load.running; }));
+    metrics_.gauge("tack_decoder_waiting", "Requests that wait for a decoder", labels,
+                   decoder([](const Load& load) { return load.waiting; }));
+    metrics_.gauge("tack_kv_tokens", "Tokens in a decoder's KV cache", labels,
+                   decoder([](const Load& load) { return load.kv_tokens; }));
+    metrics_.gauge("tack_kv_capacity_tokens", "Tokens a decoder's KV cache has room for", labels,
+                   decoder([](const Load& load) { return load.kv_capacity; }));
+  }
+}
+
+void App::add_routes(net::Router& router) {
+  add_open_routes(router, encoders_);
+  const Guard guard = [this](net::Handler handler) -> net::Handler {
+    return [this, handler = std::move(handler)](net::Request request) {
+      if (const auto refused = gateway_.check_key(request.headers))
+        return ready(gateway::failure_response(*refused));
+      return handler(std::move(request));
+    };
+  };
+  add_listing_routes(router, guard, encoders_, decoders_, named_elsewhere(config_));
+  const AddLocal add = [this, &router](std::string_view path, gateway::LocalHandler handler) {
+    router.add("POST", path, [this, name = std::string(path), handler](net::Request request) {
+      return gateway_.serve_local(name, std::move(request), handler);
+    });
+  };
+  add_local_routes(add, encoders_, decoders_);
+  for (const auto operation : {gateway::Operation::kChat, gateway::Operation::kCompletion,
+                               gateway::Operation::kEmbeddings})
+    router.add("POST", gateway::endpoint(operation), [this, operation](net::Request request) {
+      return gateway_.handle(operation, std::move(request));
+    });
+  router.add("GET", "/metrics", guard([this](net::Request) { return metrics_response(metrics_); }));
+}
+
+}  // namespace tack::server

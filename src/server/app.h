@@ -1,0 +1,54 @@
+// What `tack serve` serves: the models of this process and the gateway before them, put together
+// as the configuration says.
+#pragma once
+
+#include <chrono>
+#include <memory>
+
+#include "gateway/gateway.h"
+#include "net/router.h"
+#include "server/served_models.h"
+#include "store/ledger_writer.h"
+
+namespace tack::server {
+
+// Outlives the HTTP server whose handlers it gives: coroutines that still wait are destroyed with
+// the server, and write their records then.
+class App {
+ public:
+  // What the configuration names besides models, opened.
+  struct Parts {
+    std::unique_ptr<store::LedgerWriter> ledger;  // null: nothing is written down
+    std::unique_ptr<gateway::KeyRing> keys;       // null: nobody is asked for a key
+  };
+  // Errors: of the first that does not open.
+  static Result<Parts> open(const gateway::GatewayConfig& config);
+
+  // Configuration and services outlive the server too. `record` gets all records in place of the
+  // ledger; for tests.
+  App(const gateway::GatewayConfig& config, Parts parts, EncoderService& encoders,
+      GenerationService& decoders, gateway::RecordSink record = {});
+
+  // All endpoints: those of add_routes() (server/api.h), those that routes and upstreams share
+  // (POST /v1/chat/completions, /v1/completions, /v1/embeddings), and /metrics.
+  void add_routes(net::Router& router);
+
+  // Writes what waits for the ledger. When the HTTP server has been destroyed. False when some of
+  // it could not be written in this time.
+  bool close(std::chrono::milliseconds time);
+
+ private:
+  void watch_services();
+  void watch_ledger();
+
+  const gateway::GatewayConfig& config_;
+  EncoderService& encoders_;
+  GenerationService& decoders_;
+  Parts parts_;
+  gateway::RateLimiter limiter_;
+  ServedModels locals_;
+  gateway::Metrics metrics_;
+  gateway::Gateway gateway_;
+};
+
+}  // namespace tack::server
