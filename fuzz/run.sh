@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -53,6 +53,7 @@ head += bytes(-len(head) % 32)
 open(sys.argv[1], "wb").write(head + struct.pack("<2f", 1, 2) + bytes(24) + struct.pack("<f", 3) + bytes(28))
 END
 printf '{"choices":[{"message":{"content":"{\\"label\\": \\"a\\"}"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}}' | seed chat_answer body
+printf '\002: c\r\nevent: e\ndata: {"a":1}\ndata: b\r\rdata: [DONE]' | seed event_stream events
 [ ! -d "$corpus/template" ] || python3 - "$corpus/template" <<'END'
 import json, sys
 for i, template in enumerate(json.load(open("tests/golden/chat_templates.json"))["templates"]):

@@ -279,8 +279,7 @@ class MockUpstream {
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         "Transfer-Encoding: chunked\r\n\r\n3\r\n[0,\r\n");
     const std::string piece = "10000\r\n" + std::string(65536, ' ') + "\r\n";
-    while (co_await peer.write(piece)) {
-    }
+    for (bool there = true; there;) there = co_await peer.write(piece);
     ++abandoned_;
     co_return false;
   }
@@ -340,21 +339,22 @@ class MockUpstream {
   net::Async<bool> send_long_event(Peer& peer) {
     co_await peer.write("6\r\ndata: \r\n");
     const std::string piece = "10000\r\n" + std::string(65536, 'x') + "\r\n";
-    while (co_await peer.write(piece)) {
-    }
+    for (bool there = true; there;) there = co_await peer.write(piece);
     ++abandoned_;
     co_return false;
   }
 
   net::Async<bool> send_events_for_ever(Peer& peer, const std::string& event) {
-    while (co_await peer.write_event(event)) co_await pause(milliseconds(2));
+    for (bool there = true; there;) {
+      there = co_await peer.write_event(event);
+      co_await pause(milliseconds(2));
+    }
     ++abandoned_;
     co_return false;
   }
 
   net::Async<bool> await_departure(Peer& peer) {
-    while (co_await peer.fill()) {
-    }
+    for (bool there = true; there;) there = co_await peer.fill();
     ++abandoned_;
     co_return false;
   }

@@ -13,6 +13,7 @@ namespace tack::gateway {
 class ClearedCall {
  public:
   const Call& call() const { return *call_; }
+  const std::shared_ptr<const Call>& shared_call() const { return call_; }
   const std::string& model() const { return model_; }  // as the upstream knows it
 
  private:

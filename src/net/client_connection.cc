@@ -196,7 +196,8 @@ Async<ClientStatus> ClientConnection::send(const OutgoingRequest& request, bool 
 
 Async<ClientStatus> ClientConnection::read_head(bool head_request) {
   constexpr std::string_view kDuring = "waiting for the answer";
-  arm(limits_.first_byte);
+  first_byte_until_ = steady_clock::now() + limits_.first_byte;
+  arm_until(first_byte_until_);
   do {  // past "100 Continue" and other interim answers
     parser_.emplace(head_request, limits_.body_limit);
     while (!parser_->is_header_done())
@@ -207,9 +208,13 @@ Async<ClientStatus> ClientConnection::read_head(bool head_request) {
 }
 
 Async<ClientResult<std::string_view>> ClientConnection::next_piece() {
+  const bool first = !body_given_;
   if (std::exchange(body_given_, false)) parser_->body.clear();
   while (parser_->body.empty() && !parser_->is_done()) {
-    arm(limits_.idle);
+    if (first)
+      arm_until(first_byte_until_);
+    else
+      arm(limits_.idle);
     if (auto got = co_await advance("reading the answer"); !got)
       co_return std::unexpected(std::move(got).error());
   }

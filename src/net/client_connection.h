@@ -24,7 +24,7 @@ namespace tack::net {
 
 struct ClientLimits {
   std::chrono::milliseconds write{60'000};       // for the next bytes to go
-  std::chrono::milliseconds first_byte{60'000};  // from the request's end to the answer's head
+  std::chrono::milliseconds first_byte{60'000};  // from the request's end to its answer's body
   std::chrono::milliseconds idle{60'000};        // for the next bytes of the body
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
   std::optional<std::uint64_t> body_limit;  // bytes
@@ -100,6 +100,7 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
 
   // Of the exchange.
   std::optional<AnswerParser> parser_;
+  std::chrono::steady_clock::time_point first_byte_until_{};
   bool answer_began_ = false, body_given_ = false, sent_whole_ = false, failed_ = false;
 
   // The timer mostly runs longer than the limit that holds now: setting a limit that comes later

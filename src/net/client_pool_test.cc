@@ -207,6 +207,8 @@ TEST(ClientPool, LimitsEveryWait) {
         std::this_thread::sleep_for(milliseconds(20));
       }
     }
+    if (request.starts_with("POST /head"))
+      peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
     if (request.starts_with("POST /half"))
       peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nh");
     peer.wait_for_close();
@@ -226,6 +228,9 @@ TEST(ClientPool, LimitsEveryWait) {
   const auto silent = took({.target = "/silent"});
   EXPECT_GE(silent, milliseconds(150));
   EXPECT_LT(silent, milliseconds(280));
+  const auto head_only = took({.target = "/head"});
+  EXPECT_GE(head_only, milliseconds(150));
+  EXPECT_LT(head_only, milliseconds(280));
   const auto half = took({.target = "/half"});
   EXPECT_GE(half, milliseconds(300));
   EXPECT_LT(half, milliseconds(800));
