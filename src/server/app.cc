@@ -1,5 +1,7 @@
 #include "server/app.h"
 
+#include <cstdlib>
+
 #include "base/paths.h"
 #include "server/api.h"
 #include "store/sqlite_store.h"
@@ -39,6 +41,16 @@ gateway::RecordSink ledger_sink(store::LedgerWriter* ledger) {
   return [ledger](store::CallRecord record) { ledger->submit(std::move(record)); };
 }
 
+std::map<std::string, gateway::SendUpstream, std::less<>> senders(
+    const std::vector<std::unique_ptr<gateway::Upstream>>& upstreams) {
+  std::map<std::string, gateway::SendUpstream, std::less<>> all;
+  for (const auto& upstream : upstreams)
+    all[upstream->name()] = [to = upstream.get()](gateway::ClearedCall cleared) {
+      return to->send(std::move(cleared));
+    };
+  return all;
+}
+
 // The writer tries again anyway.
 constexpr std::chrono::milliseconds kLedgerPatience{250};
 
@@ -59,6 +71,11 @@ Result<App::Parts> App::open(const gateway::GatewayConfig& config) {
   if (!config.keys.file.empty()) {
     TACK_TRY(parts.keys, gateway::KeyRing::open(config.keys.file));
   }
+  for (const gateway::UpstreamConfig& upstream : config.upstreams) {
+    const char* key = upstream.key_env.empty() ? nullptr : std::getenv(upstream.key_env.c_str());
+    TACK_TRY(auto opened, gateway::Upstream::create(upstream, key != nullptr ? key : ""));
+    parts.upstreams.push_back(std::move(opened));
+  }
   return parts;
 }
 
@@ -72,7 +89,7 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
       metrics_(config),
       gateway_({.config = config,
                 .locals = locals_,
-                .upstreams = {},
+                .upstreams = senders(parts_.upstreams),
                 .learned = {},
                 .record = record ? std::move(record) : ledger_sink(parts_.ledger.get()),
                 .metrics = &metrics_,
@@ -80,11 +97,25 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
                 .limiter = parts_.keys != nullptr ? &limiter_ : nullptr}) {
   watch_services();
   if (parts_.ledger != nullptr) watch_ledger();
+  watch_upstreams();
 }
 
 bool App::close(std::chrono::milliseconds time) {
   if (parts_.ledger == nullptr) return true;
   return parts_.ledger->stop(std::chrono::steady_clock::now() + time);
+}
+
+void App::watch_upstreams() {
+  for (const auto& upstream : parts_.upstreams) {
+    const gateway::Metrics::Labels labels = {{"upstream", upstream->name()}};
+    const gateway::Upstream* const one = upstream.get();
+    metrics_.gauge("tack_upstream_open", "1 while the upstream is asked, 0 while it rests", labels,
+                   [one] { return one->state() == gateway::CircuitBreaker::State::kOpen ? 0 : 1; });
+    metrics_.gauge("tack_upstream_connections", "Connections with a request on them", labels,
+                   [one] { return static_cast<double>(one->connections().active); });
+    metrics_.gauge("tack_upstream_waiting", "Requests that wait for a connection", labels,
+                   [one] { return static_cast<double>(one->connections().waiting); });
+  }
 }
 
 void App::watch_ledger() {

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "gateway/gateway.h"
+#include "gateway/upstream.h"
 #include "net/router.h"
 #include "server/served_models.h"
 #include "store/ledger_writer.h"
@@ -20,6 +21,7 @@ class App {
   struct Parts {
     std::unique_ptr<store::LedgerWriter> ledger;  // null: nothing is written down
     std::unique_ptr<gateway::KeyRing> keys;       // null: nobody is asked for a key
+    std::vector<std::unique_ptr<gateway::Upstream>> upstreams;
   };
   // Errors: of the first that does not open.
   static Result<Parts> open(const gateway::GatewayConfig& config);
@@ -40,6 +42,7 @@ class App {
  private:
   void watch_services();
   void watch_ledger();
+  void watch_upstreams();
 
   const gateway::GatewayConfig& config_;
   EncoderService& encoders_;
