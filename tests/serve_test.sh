@@ -22,7 +22,7 @@ expect() { printf '%s' "$3" | grep -qE -- "$2" || fail "$1: wanted /$2/, got: ${
 server=$!
 url=
 for _ in $(seq 100); do
-  url=$(sed -n 's/^listening on \(http:[^ ]*\) (models .*/\1/p' "$dir/log")
+  url=$(sed -n 's/^listening on \(http:[^ ]*\) (.*/\1/p' "$dir/log")
   [ -n "$url" ] && break
   kill -0 "$server" 2>/dev/null || break
   sleep 0.1

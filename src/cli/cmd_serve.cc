@@ -79,6 +79,20 @@ std::string base_url(const std::string& host, std::uint16_t port) {
   return fmt::format("http://{}{}{}:{}", bare_v6 ? "[" : "", host, bare_v6 ? "]" : "", port);
 }
 
+// "models a, b; routes auto; upstreams openai (https://...): texts may leave this machine"
+std::string what_is_served(const std::vector<std::string>& ids,
+                           const gateway::GatewayConfig& config) {
+  std::vector<std::string> routes, upstreams, parts;
+  for (const auto& route : config.routes) routes.push_back(route.name);
+  for (const auto& upstream : config.upstreams)
+    upstreams.push_back(fmt::format("{} at {}", upstream.name, upstream.base_url));
+  if (!ids.empty()) parts.push_back(fmt::format("models {}", fmt::join(ids, ", ")));
+  if (!routes.empty()) parts.push_back(fmt::format("routes {}", fmt::join(routes, ", ")));
+  if (!upstreams.empty())
+    parts.push_back(fmt::format("texts may go to {}", fmt::join(upstreams, ", ")));
+  return fmt::format("{}", fmt::join(parts, "; "));
+}
+
 // Those of the command line too: a route of the same name would hide a model, and a model's name
 // must not be taken for an upstream's.
 Status check_names(const std::vector<std::string>& ids, const gateway::GatewayConfig& config) {
@@ -120,8 +134,8 @@ Status run(const Options& options) {
                                           .body_limit = config.serve.max_body};
   TACK_TRY(http, net::HttpServer::start(server_options, std::move(router)));
 
-  fmt::print(stderr, "listening on {} (models {})\n", base_url(config.serve.host, http->port()),
-             fmt::join(models.ids, ", "));
+  fmt::print(stderr, "listening on {} ({})\n", base_url(config.serve.host, http->port()),
+             what_is_served(models.ids, config));
   std::fflush(stderr);
 
   net::wait_for_stop_signal();
