@@ -118,7 +118,8 @@ Status run(const Options& options) {
                              all ? WhatFails::kLeftOut : WhatFails::kIsAnError));
   if (models.ids.empty() && config.upstreams.empty()) return no_model_here();
   TACK_RETURN_IF_ERROR(check_names(models.ids, config));
-  TACK_TRY(auto parts, server::App::open(config));
+  TACK_TRY(const auto encoders, server::served_encoders(models.encoders));
+  TACK_TRY(auto parts, server::App::open(config, encoders));
   // Destroyed in the opposite order: the services resume coroutines that live in the server, and
   // those end in records that the app writes.
   std::optional<server::App> app;

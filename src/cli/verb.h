@@ -37,6 +37,7 @@ Verb make_label(Command& root);
 Verb make_ledger(Command& root);
 Verb make_prune(Command& root);
 Verb make_quantize(Command& root);
+Verb make_route(Command& root);
 Verb make_run(Command& root);
 Verb make_serve(Command& root);
 Verb make_show(Command& root);

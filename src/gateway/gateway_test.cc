@@ -100,7 +100,7 @@ class Locals final : public LocalModels {
     co_return reply;
   }
   Async<Expected<Intent>> intent(std::string, std::string) override { co_return says; }
-  Async<Expected<std::vector<float>>> embed(std::string, std::string) override {
+  Async<Expected<std::vector<float>>> embed(std::string, std::string, std::int64_t) override {
     co_return std::vector<float>{1};
   }
 };

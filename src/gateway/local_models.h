@@ -31,8 +31,9 @@ class LocalModels {
     bool out_of_scope = false;
   };
   virtual net::Async<Expected<Intent>> intent(std::string model, std::string text) = 0;
-  // [embedding_dim] of an encoder.
-  virtual net::Async<Expected<std::vector<float>>> embed(std::string model, std::string text) = 0;
+  // [embedding_dim] of an encoder, of the text's first `most_tokens` tokens.
+  virtual net::Async<Expected<std::vector<float>>> embed(std::string model, std::string text,
+                                                         std::int64_t most_tokens) = 0;
 };
 
 }  // namespace tack::gateway

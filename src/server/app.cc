@@ -56,8 +56,10 @@ constexpr std::chrono::milliseconds kLedgerPatience{250};
 
 }  // namespace
 
-Result<App::Parts> App::open(const gateway::GatewayConfig& config) {
+Result<App::Parts> App::open(const gateway::GatewayConfig& config,
+                             const std::vector<gateway::ServedEncoder>& encoders) {
   Parts parts;
+  TACK_TRY(parts.learned, gateway::LearnedRoutes::open(config, encoders));
   if (config.ledger.enabled) {
     const std::filesystem::path path = config.ledger.path.empty()
                                            ? tack_home() / "ledger.db"
@@ -90,7 +92,7 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
       gateway_({.config = config,
                 .locals = locals_,
                 .upstreams = senders(parts_.upstreams),
-                .learned = {},
+                .learned = parts_.learned.asker(locals_),
                 .record = record ? std::move(record) : ledger_sink(parts_.ledger.get()),
                 .metrics = &metrics_,
                 .keys = parts_.keys.get(),

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "gateway/gateway.h"
+#include "gateway/learned_routes.h"
 #include "gateway/upstream.h"
 #include "net/router.h"
 #include "server/served_models.h"
@@ -22,9 +23,12 @@ class App {
     std::unique_ptr<store::LedgerWriter> ledger;  // null: nothing is written down
     std::unique_ptr<gateway::KeyRing> keys;       // null: nobody is asked for a key
     std::vector<std::unique_ptr<gateway::Upstream>> upstreams;
+    gateway::LearnedRoutes learned;
   };
-  // Errors: of the first that does not open.
-  static Result<Parts> open(const gateway::GatewayConfig& config);
+  // `encoders`: served_encoders() of the models to be served. Errors: of the first that does not
+  // open.
+  static Result<Parts> open(const gateway::GatewayConfig& config,
+                            const std::vector<gateway::ServedEncoder>& encoders);
 
   // Configuration and services outlive the server too. `record` gets all records in place of the
   // ledger; for tests.

@@ -4,6 +4,7 @@
 
 #include <fmt/ranges.h>
 
+#include "gateway/router_card.h"
 #include "server/decoder_answer.h"
 #include "server/fields.h"
 #include "server/model_choice.h"
@@ -43,6 +44,14 @@ std::optional<std::size_t> find_model(const Service& service, std::string_view i
   for (std::size_t i = 0; i < service.model_count(); ++i)
     if (service.model(i).id == id) return i;
   return std::nullopt;
+}
+
+// Tokenizing runs on the thread that moves everybody's bytes: it gets what so many tokens need.
+Tokens first_tokens(const Tokenizer& tokenizer, std::string_view text, std::int64_t most) {
+  std::size_t end = std::min<std::size_t>(text.size(), static_cast<std::size_t>(most) * 64);
+  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
+    --end;  // not within a character
+  return tokenizer.encode(text.substr(0, end), most);
 }
 
 Async<Expected<Reply>> embeddings(EncoderService& encoders, std::size_t model,
@@ -131,14 +140,29 @@ Async<Expected<ServedModels::Intent>> ServedModels::intent(std::string model, st
   co_return Intent{labels[first.label], first.probabilities[first.label], first.out_of_scope};
 }
 
-Async<Expected<std::vector<float>>> ServedModels::embed(std::string model, std::string text) {
+Async<Expected<std::vector<float>>> ServedModels::embed(std::string model, std::string text,
+                                                        std::int64_t most_tokens) {
   const auto index = find_model(encoders_, model);
-  if (!index || encoders_.model(*index).embedding_dim == 0)
-    co_return std::unexpected(no_such_model(model));
-  std::vector<std::string> texts(1, std::move(text));
-  auto embedded = co_await encoders_.embed(*index, std::move(texts));
+  if (!index || !embeds(encoders_.model(*index))) co_return std::unexpected(no_such_model(model));
+  const std::int64_t context = encoders_.model(*index).context_length;
+  std::vector<Tokens> inputs(
+      1, first_tokens(encoders_.tokenizer(*index), text, std::min(most_tokens, context)));
+  auto embedded = co_await encoders_.embed_tokens(*index, std::move(inputs));
   if (!embedded) co_return std::unexpected(to_failure(to_api_error(embedded.error())));
   co_return std::move(embedded->vectors);
+}
+
+Result<std::vector<gateway::ServedEncoder>> served_encoders(
+    const std::vector<std::unique_ptr<ServedModel>>& models) {
+  std::vector<gateway::ServedEncoder> encoders;
+  for (const auto& model : models) {
+    if (!embeds(model->info())) continue;
+    const std::vector<Tokens> probe(
+        1, first_tokens(model->tokenizer(), gateway::kEncoderProbe, gateway::kEncoderTokens));
+    TACK_TRY(auto embedded, model->embed_tokens(probe));
+    encoders.push_back({model->info().id, std::move(embedded.vectors)});
+  }
+  return encoders;
 }
 
 }  // namespace tack::server

@@ -7,11 +7,17 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/learned_routes.h"
 #include "gateway/local_models.h"
 #include "server/encoder_service.h"
 #include "server/generation_service.h"
 
 namespace tack::server {
+
+// The encoders among `models`, with what they make of a learned router's probe. Before the service
+// takes them over. Errors: those of running them.
+Result<std::vector<gateway::ServedEncoder>> served_encoders(
+    const std::vector<std::unique_ptr<ServedModel>>& models);
 
 class ServedModels final : public gateway::LocalModels {
  public:
@@ -25,8 +31,8 @@ class ServedModels final : public gateway::LocalModels {
   net::Async<gateway::Expected<gateway::Reply>> answer(std::shared_ptr<const gateway::Call> call,
                                                        std::string model) override;
   net::Async<gateway::Expected<Intent>> intent(std::string model, std::string text) override;
-  net::Async<gateway::Expected<std::vector<float>>> embed(std::string model,
-                                                          std::string text) override;
+  net::Async<gateway::Expected<std::vector<float>>> embed(std::string model, std::string text,
+                                                          std::int64_t most_tokens) override;
 
  private:
   std::vector<std::string> names(gateway::Operation operation) const;
