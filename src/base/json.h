@@ -17,6 +17,9 @@ using Json = nlohmann::ordered_json;
 // Nesting deeper than 128 is refused.
 Result<Json> parse_json(std::string_view text, std::string_view name);
 
+// The member of that name; null where `object` is no object, or the member is absent or null.
+const Json* find_member(const Json& object, std::string_view name);
+
 // Compact text; invalid UTF-8 in strings is replaced, never thrown.
 std::string to_text(const Json& json, int indent = -1);
 

@@ -7,12 +7,6 @@
 namespace tack::gateway {
 namespace {
 
-const Json* find(const Json& object, std::string_view name) {
-  if (!object.is_object()) return nullptr;
-  const auto at = object.find(name);
-  return at == object.end() || at->is_null() ? nullptr : &*at;
-}
-
 // Content is a string, or parts of which some are texts.
 void add_content(const Json& content, std::string& to, bool& images) {
   if (content.is_string()) {
@@ -21,21 +15,21 @@ void add_content(const Json& content, std::string& to, bool& images) {
   }
   if (!content.is_array()) return;
   for (const Json& part : content) {
-    const Json* text = find(part, "text");
+    const Json* text = find_member(part, "text");
     if (text != nullptr && text->is_string()) to += text->get_ref<const std::string&>();
-    images = images || find(part, "image_url") != nullptr;
+    images = images || find_member(part, "image_url") != nullptr;
   }
 }
 
 void read_messages(const Json& messages, CallFacts& facts) {
   for (const Json& message : messages) {
-    const Json* content = find(message, "content");
+    const Json* content = find_member(message, "content");
     if (content == nullptr) continue;
     std::string text;
     add_content(*content, text, facts.images);
     if (!facts.whole.empty()) facts.whole += '\n';
     facts.whole += text;
-    const Json* role = find(message, "role");
+    const Json* role = find_member(message, "role");
     if (role != nullptr && *role == "user") facts.text = std::move(text);
   }
 }
@@ -60,11 +54,11 @@ CallFacts facts_of(const Call& call, const net::Headers& headers) {
   const char* const where = call.operation == Operation::kChat         ? "messages"
                             : call.operation == Operation::kCompletion ? "prompt"
                                                                        : "input";
-  const Json* input = find(call.body, where);
+  const Json* input = find_member(call.body, where);
   if (input != nullptr && call.operation != Operation::kChat) read_texts(*input, facts);
   if (input != nullptr && call.operation == Operation::kChat && input->is_array())
     read_messages(*input, facts);
-  const Json* tools = find(call.body, "tools");
+  const Json* tools = find_member(call.body, "tools");
   facts.tools = tools != nullptr && tools->is_array() && !tools->empty();
   facts.chars = std::ranges::count_if(
       facts.whole, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; });

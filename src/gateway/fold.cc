@@ -5,12 +5,6 @@
 namespace tack::gateway {
 namespace {
 
-const Json* find(const Json& object, std::string_view name) {
-  if (!object.is_object()) return nullptr;
-  const auto at = object.find(name);
-  return at == object.end() || at->is_null() ? nullptr : &*at;
-}
-
 void append(Json& object, std::string_view name, const Json& text) {
   if (!text.is_string()) return;
   Json& to = object[std::string(name)];
@@ -21,7 +15,7 @@ void append(Json& object, std::string_view name, const Json& text) {
 }
 
 Json& at_index(Json& list, const Json& part) {
-  const Json* index = find(part, "index");
+  const Json* index = find_member(part, "index");
   constexpr std::size_t kMost = 1024;  // of choices or calls: a hostile index makes no long list
   const std::size_t i = index != nullptr && index->is_number_unsigned()
                             ? std::min(index->get<std::size_t>(), kMost)
@@ -54,7 +48,7 @@ void add_calls(Json& message, const Json& calls) {
 Json functions_of(const Json& calls) {
   Json functions = Json::array();
   for (const Json& call : calls) {
-    const Json* function = find(call, "function");
+    const Json* function = find_member(call, "function");
     if (function == nullptr || !function->is_object()) continue;
     functions.push_back(*function);
     Json& arguments = functions.back()["arguments"];
@@ -83,26 +77,27 @@ std::string normalized(std::string_view text) {
 void AnswerFold::add(std::string_view event) {
   const Json part = Json::parse(event, nullptr, false);
   if (!part.is_object()) return;
-  const Json* choices = find(part, "choices");
+  const Json* choices = find_member(part, "choices");
   if (choices == nullptr || !choices->is_array()) return;
   if (whole_.is_null()) {
-    const bool chat = find(part, "object") != nullptr && part["object"] == "chat.completion.chunk";
+    const bool chat =
+        find_member(part, "object") != nullptr && part["object"] == "chat.completion.chunk";
     whole_ = Json::object();
     for (const char* name : {"id", "object", "created", "model"})
-      if (const Json* value = find(part, name)) whole_[name] = *value;
+      if (const Json* value = find_member(part, name)) whole_[name] = *value;
     if (chat) whole_["object"] = "chat.completion";
     whole_["choices"] = Json::array();
   }
   for (const Json& choice : *choices) add_choice(choice);
-  if (const Json* usage = find(part, "usage")) whole_["usage"] = *usage;
+  if (const Json* usage = find_member(part, "usage")) whole_["usage"] = *usage;
 }
 
 void AnswerFold::add_choice(const Json& part) {
   if (!part.is_object()) return;
   Json& choice = at_index(whole_["choices"], part);
-  if (const Json* index = find(part, "index")) choice["index"] = *index;
-  if (const Json* text = find(part, "text")) append(choice, "text", *text);
-  if (const Json* delta = find(part, "delta"); delta != nullptr && delta->is_object()) {
+  if (const Json* index = find_member(part, "index")) choice["index"] = *index;
+  if (const Json* text = find_member(part, "text")) append(choice, "text", *text);
+  if (const Json* delta = find_member(part, "delta"); delta != nullptr && delta->is_object()) {
     Json& message = choice["message"];
     if (message.is_null()) message = Json{{"role", "assistant"}, {"content", nullptr}};
     for (const auto& [name, value] : delta->items()) {
@@ -112,16 +107,17 @@ void AnswerFold::add_choice(const Json& part) {
         append(message, name, value);
     }
   }
-  if (const Json* reason = find(part, "finish_reason")) choice["finish_reason"] = *reason;
+  if (const Json* reason = find_member(part, "finish_reason")) choice["finish_reason"] = *reason;
 }
 
 std::optional<std::string> answer_text(const Json& whole) {
-  const Json* choices = find(whole, "choices");
+  const Json* choices = find_member(whole, "choices");
   if (choices == nullptr || !choices->is_array() || choices->empty()) return std::nullopt;
   const Json& choice = choices->front();
-  const Json* message = find(choice, "message");
-  const Json* text = message != nullptr ? find(*message, "content") : find(choice, "text");
-  const Json* calls = message != nullptr ? find(*message, "tool_calls") : nullptr;
+  const Json* message = find_member(choice, "message");
+  const Json* text =
+      message != nullptr ? find_member(*message, "content") : find_member(choice, "text");
+  const Json* calls = message != nullptr ? find_member(*message, "tool_calls") : nullptr;
   if (calls != nullptr && calls->is_array() && !calls->empty())
     return to_text(functions_of(*calls));
   if (text == nullptr || !text->is_string() || *text == "") return std::nullopt;

@@ -5,11 +5,6 @@
 namespace tack::gateway {
 namespace {
 
-const Json* member(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
 // The bytes of all strings under "content", "text" or right here: not those of pictures.
 std::size_t text_bytes(const Json& value) {
   if (value.is_string()) return value.get_ref<const std::string&>().size();
@@ -18,7 +13,7 @@ std::size_t text_bytes(const Json& value) {
     for (const Json& item : value) sum += text_bytes(item);
   if (value.is_object())
     for (const char* name : {"content", "text"})
-      if (const Json* inner = member(value, name)) sum += text_bytes(*inner);
+      if (const Json* inner = find_member(value, name)) sum += text_bytes(*inner);
   return sum;
 }
 
@@ -45,7 +40,7 @@ std::string upstream_body(const Call& call, const std::string& model, const Adde
   }
   append_member(out, "model", to_text(Json(model)));
   if (add.usage) {
-    const Json* given = member(call.body, "stream_options");
+    const Json* given = find_member(call.body, "stream_options");
     Json options = given != nullptr && given->is_object() ? *given : Json::object();
     options["include_usage"] = true;
     append_member(out, "stream_options", to_text(options));
@@ -68,8 +63,8 @@ net::Headers upstream_headers(const Call& call, const UpstreamConfig& config,
 std::int64_t estimate_prompt_tokens(const Call& call) {
   std::size_t bytes = 0;
   for (const char* name : {"messages", "prompt", "input"})
-    if (const Json* texts = member(call.body, name)) bytes += text_bytes(*texts);
-  if (const Json* tools = member(call.body, "tools")) bytes += to_text(*tools).size();
+    if (const Json* texts = find_member(call.body, name)) bytes += text_bytes(*texts);
+  if (const Json* tools = find_member(call.body, "tools")) bytes += to_text(*tools).size();
   return static_cast<std::int64_t>((bytes + 3) / 4);
 }
 

@@ -66,8 +66,7 @@ ApiResult<Json> parse_object(std::string_view body) {
 }
 
 const Json* member(const Json& object, std::string_view name) {
-  const auto at = object.find(name);
-  return at == object.end() || at->is_null() ? nullptr : &*at;
+  return find_member(object, name);
 }
 
 ApiResult<std::string> optional_string(const Json& object, std::string_view name) {

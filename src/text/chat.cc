@@ -12,14 +12,9 @@ std::unexpected<Error> wrong(fmt::format_string<Args...> format, Args&&... args)
 }
 
 // `object[key]`; null when it is absent or null.
-const Json* find(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  return it == object.end() || it->is_null() ? nullptr : &*it;
-}
-
 // A string, or "" when there is none.
 Result<std::string> optional_text(const Json& object, const char* key, std::string_view where) {
-  const Json* v = find(object, key);
+  const Json* v = find_member(object, key);
   if (!v) return std::string();
   if (!v->is_string()) return wrong("{}.{}: must be a string", where, key);
   return v->get<std::string>();
@@ -35,13 +30,13 @@ Result<std::string> part_text(const Json& part, const std::string& where) {
   TACK_TRY(const std::string type, needed_text(part, "type", where));
   if (type.find("image") != type.npos) return wrong("{}: images are not supported", where);
   if (type != "text") return wrong("{}: the type '{}' is not supported, only text", where, type);
-  const Json* text = find(part, "text");
+  const Json* text = find_member(part, "text");
   if (!text || !text->is_string()) return wrong("{}.text: must be a string", where);
   return text->get<std::string>();
 }
 
 Result<std::optional<std::string>> content_of(const Json& message, const std::string& where) {
-  const Json* content = find(message, "content");
+  const Json* content = find_member(message, "content");
   if (!content) return std::nullopt;
   if (content->is_string()) return content->get<std::string>();
   if (!content->is_array()) return wrong("{}: must be a string or a list of parts", where);
@@ -58,12 +53,12 @@ Result<std::optional<std::string>> content_of(const Json& message, const std::st
 // object itself.
 Result<ToolCall> call_of(const Json& json, const std::string& where) {
   if (!json.is_object()) return wrong("{}: must be an object", where);
-  const Json* function = find(json, "function");
+  const Json* function = find_member(json, "function");
   if (!function || !function->is_object()) return wrong("{}.function: must be an object", where);
   ToolCall call;
   TACK_TRY(call.id, optional_text(json, "id", where));
   TACK_TRY(call.name, needed_text(*function, "name", where + ".function"));
-  const Json* arguments = find(*function, "arguments");
+  const Json* arguments = find_member(*function, "arguments");
   if (arguments && arguments->is_object()) call.arguments = *arguments;
   if (arguments && arguments->is_string() && *arguments != "") {
     const std::string place = where + ".function.arguments";
@@ -89,7 +84,7 @@ Result<Message> message_of(const Json& json, const std::string& where) {
   TACK_TRY(message.content, content_of(json, where + ".content"));
   if (message.role == "assistant") {
     TACK_TRY(message.reasoning, optional_text(json, "reasoning_content", where));
-    const Json none = Json::array(), *calls = find(json, "tool_calls");
+    const Json none = Json::array(), *calls = find_member(json, "tool_calls");
     if (!calls) calls = &none;
     if (!calls->is_array()) return wrong("{}.tool_calls: must be a list", where);
     for (std::size_t i = 0; i < calls->size(); ++i) {
@@ -204,10 +199,10 @@ Result<Json> parse_tools(const Json& tools) {
     TACK_TRY(const std::string type, needed_text(tools[i], "type", where));
     if (type != "function")
       return wrong("{}.type: '{}' is not supported, only function", where, type);
-    const Json* function = find(tools[i], "function");
+    const Json* function = find_member(tools[i], "function");
     if (!function || !function->is_object()) return wrong("{}.function: must be an object", where);
     TACK_RETURN_IF_ERROR(needed_text(*function, "name", where + ".function"));
-    const Json* parameters = find(*function, "parameters");
+    const Json* parameters = find_member(*function, "parameters");
     if (parameters && !parameters->is_object())
       return wrong("{}.function.parameters: must be an object", where);
   }
