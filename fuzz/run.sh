@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream upstream_answer}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -54,6 +54,10 @@ open(sys.argv[1], "wb").write(head + struct.pack("<2f", 1, 2) + bytes(24) + stru
 END
 printf '{"choices":[{"message":{"content":"{\\"label\\": \\"a\\"}"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}}' | seed chat_answer body
 printf '\002: c\r\nevent: e\ndata: {"a":1}\ndata: b\r\rdata: [DONE]' | seed event_stream events
+printf '\000\001{"choices":[{"message":{"content":"a"},"logprobs":{"content":[{"logprob":-0.5}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":2}}}' | seed upstream_answer body
+printf '\200\001{"choices":[],"usage":{"prompt_tokens":3}}' | seed upstream_answer chunk
+printf '\002\001{"data":[{"embedding":[1,2]}],"usage":{"prompt_tokens":3}}' | seed upstream_answer embeddings
+printf '\000\001{"error":{"message":"m","code":429,"type":"t"}}' | seed upstream_answer error
 [ ! -d "$corpus/template" ] || python3 - "$corpus/template" <<'END'
 import json, sys
 for i, template in enumerate(json.load(open("tests/golden/chat_templates.json"))["templates"]):

@@ -177,7 +177,8 @@ class Load {
         options_.ramp_ms > 0 ? ms_between(begin_, now) / static_cast<double>(options_.ramp_ms) : 1;
     const auto allowed = static_cast<std::size_t>(
         std::ceil(std::min(1.0, part) * static_cast<double>(connections_.size())));
-    while (!idle_.empty() && running() < allowed && more()) {
+    // Those that fail at once come back to idle_: they try again on the next round.
+    for (std::size_t left = idle_.size(); left > 0 && running() < allowed && more(); --left) {
       ++sent_;
       start(now);
     }
