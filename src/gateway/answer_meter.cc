@@ -17,13 +17,14 @@ constexpr std::size_t kKeptParser = 1024 * 1024;  // bytes of JSON; what is long
 // Copies the text where it must, and keeps its memory for the next one of the thread.
 struct Parsed {
   explicit Parsed(std::string_view json) {
+    if (json.empty()) return;  // a view of nothing may have no address to copy from
     thread_local dom::parser kept;
     dom::parser& parser = json.size() <= kKeptParser ? kept : own;
     error = parser.parse(json.data(), json.size()).get(root);
   }
   dom::parser own;
   dom::element root;
-  simdjson::error_code error;
+  simdjson::error_code error = simdjson::EMPTY;
 };
 
 std::optional<dom::element> member(dom::element value, std::string_view name) {
