@@ -46,6 +46,15 @@ std::size_t scalar_bytes(Type type) {
   }
 }
 
+// Names from a broken file stand in its errors, which are to be a line that can be read.
+Error readable(Error error) {
+  constexpr std::size_t kLongest = 300;
+  if (error.message.size() > kLongest) error.message.replace(kLongest, std::string::npos, "...");
+  for (char& c : error.message)
+    if (static_cast<unsigned char>(c) < 0x20) c = '?';
+  return error;
+}
+
 bool is_float(Type type) {
   return type == Type::kF32 || type == Type::kF64;
 }
@@ -341,7 +350,8 @@ Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string_v
   GgufFile file;
   file.bytes_ = bytes;
   file.name_ = name;
-  TACK_RETURN_IF_ERROR(GgufParser(file).parse());
+  if (Status parsed = GgufParser(file).parse(); !parsed)
+    return std::unexpected(readable(std::move(parsed).error()));
   return file;
 }
 

@@ -292,13 +292,14 @@ TEST_F(UpstreamTest, AStreamLetGoClosesTheConnection) {
   EXPECT_EQ(upstream_->connections().active, 0u);
 }
 
+// What is left behind a stream's last event is read in the background: a request that comes
+// meanwhile may get a second connection, and never a third.
 TEST_F(UpstreamTest, ConnectionsAreKept) {
   start();
   for (int i = 0; i < 10; ++i) EXPECT_FALSE(ask("gpt", i % 2 == 1).failure);
-  EXPECT_EQ(mock_->connections(), 1);
-  EXPECT_EQ(upstream_->connections().opened, 1u);
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(ask("fault-422", i % 2 == 1).failure);
-  EXPECT_EQ(mock_->connections(), 1) << "an error's connection can be used again";
+  EXPECT_LE(mock_->connections(), 2) << "of 13 requests, also after errors";
+  EXPECT_LE(upstream_->connections().opened, 2u);
 }
 
 TEST_F(UpstreamTest, ConnectionsAreLimited) {

@@ -20,11 +20,11 @@ namespace tack::net {
 class ClientConnection;
 
 struct PoolOptions {
-  std::chrono::milliseconds connect_timeout{10'000};  // look-up, connection and TLS together
+  std::chrono::milliseconds connect_timeout{10'000};     // look-up, connection and TLS together
   std::chrono::milliseconds first_byte_timeout{60'000};  // from sending to the body's first byte
-  std::chrono::milliseconds idle_timeout{60'000};  // between pieces, of the request too
-  std::size_t max_connections = 64;                // at once; further requests wait in order
-  std::size_t queue_limit = 1024;                  // of those that wait
+  std::chrono::milliseconds idle_timeout{60'000};        // between pieces, of the request too
+  std::size_t max_connections = 64;                      // at once; further requests wait in order
+  std::size_t queue_limit = 1024;                        // of those that wait
   std::chrono::milliseconds queue_timeout{10'000};
   std::chrono::milliseconds keep_idle{15'000};  // open without a request
   std::string ca_file;                          // trusted certificates (PEM); empty: the system's

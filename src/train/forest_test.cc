@@ -33,7 +33,8 @@ struct Planted {
 TEST(Forest, LearnsAPlantedRule) {
   const Planted data(2000);
   ThreadPool pool(2);
-  const auto forest = grow_forest(data.rows(), data.which, {.trees = 100, .feature_share = 1}, pool);
+  const auto forest =
+      grow_forest(data.rows(), data.which, {.trees = 100, .feature_share = 1}, pool);
   ASSERT_TRUE(forest) << forest.error().message;
   ASSERT_TRUE(forest->check());
   std::array<float, 2> out{};
