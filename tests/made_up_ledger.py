@@ -14,7 +14,9 @@ CREATE TABLE calls (id INTEGER PRIMARY KEY AUTOINCREMENT, time_us INTEGER NOT NU
   request_id TEXT NOT NULL, endpoint TEXT NOT NULL, client TEXT NOT NULL, workload TEXT NOT NULL,
   route TEXT NOT NULL, model TEXT NOT NULL, reason TEXT NOT NULL, status INTEGER NOT NULL,
   streamed INTEGER NOT NULL, from_cache INTEGER NOT NULL, total_ms REAL NOT NULL,
-  baseline TEXT NOT NULL, baseline_cost INTEGER NOT NULL, agreed INTEGER, request TEXT,
+  baseline TEXT NOT NULL, baseline_prompt_tokens INTEGER NOT NULL, baseline_completion_tokens INTEGER NOT NULL,
+  baseline_cached_tokens INTEGER NOT NULL, baseline_estimated INTEGER NOT NULL,
+  baseline_cost INTEGER NOT NULL, agreed INTEGER, request TEXT,
   response TEXT) STRICT;
 CREATE INDEX calls_by_time ON calls (time_us);
 CREATE TABLE attempts (call INTEGER NOT NULL, number INTEGER NOT NULL, model TEXT NOT NULL,
@@ -47,11 +49,12 @@ def main() -> None:
         logged = rng.random() < 0.3
         request = json.dumps({"model": "auto", "messages": [{"role": "user", "content": f"q {i}"}]})
         response = json.dumps({"object": "chat.completion", "model": answered, "choices": []})
-        db.execute("INSERT INTO calls VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        db.execute("INSERT INTO calls VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                    (i, (START + 600 * i) * 1_000_000, f"req-{i}", "/v1/chat/completions",
                     rng.choice(["", "web"]), "work", "auto", answered, "made up",
                     200 if answered else 502, 0, 0, rng.random() * 100, "big/strong",
-                    baseline_cost, None, request if logged else None, response if logged else None))
+                    800, 20, 0, 1, baseline_cost, None, request if logged else None,
+                    response if logged else None))
         for n, (model, purpose) in enumerate(asked):
             prompt, completion = rng.randrange(2000), rng.randrange(300)
             cost = round((prompt + completion) * MODELS[model] * 1000)
