@@ -64,7 +64,6 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
   bool answer_began() const { return answer_began_; }  // a byte of it came
   // The body has been received, though perhaps not been taken.
   bool complete() const { return parser_ && parser_->is_done(); }
-  bool body_taken() const { return complete() && (parser_->body.empty() || body_given_); }
   // Another request can be sent.
   bool reusable() const;
   // While nothing runs: whether the server still holds it open and has sent nothing unasked.
@@ -72,7 +71,6 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
   void close();
 
  private:
-  class Transport;
   void arm(std::chrono::milliseconds limit);
   void arm_until(std::chrono::steady_clock::time_point time);
   void start_timer(std::chrono::steady_clock::time_point time);
