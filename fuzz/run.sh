@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream upstream_answer}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream upstream_answer router}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -53,6 +53,31 @@ head += bytes(-len(head) % 32)
 open(sys.argv[1], "wb").write(head + struct.pack("<2f", 1, 2) + bytes(24) + struct.pack("<f", 3) + bytes(28))
 END
 printf '{"choices":[{"message":{"content":"{\\"label\\": \\"a\\"}"}}],"usage":{"prompt_tokens":9,"completion_tokens":1}}' | seed chat_answer body
+printf '\000{"version":1,"features":1,"models":[{"name":"a","input_price":0,"output_price":0,"cost":0,"quality":0.5},{"name":"b","input_price":1,"output_price":1,"cost":1,"quality":0.9}],"strong":1,"encoder":{"name":"e","dims":2,"probe":[0.5]},"policy":{"rate":0.1,"always_strong":false},"points":[{"rate":0,"always_strong":true,"strong_share":1,"cost":1,"quality":0.9}]}' | seed router card
+[ ! -d "$corpus/router" ] || python3 - "$corpus/router/file" <<'END'
+import json, struct, sys
+def text(s): return struct.pack("<Q", len(s)) + s
+card = {"version": 1, "features": 1, "strong": 1, "policy": {"rate": 0.1, "always_strong": False},
+        "models": [{"name": n, "input_price": 0, "output_price": 0, "cost": c, "quality": 0.5} for n, c in (("a", 0), ("b", 1))],
+        "encoder": {"name": "e", "dims": 2, "probe": [0.5]},
+        "points": [{"rate": 0.1, "always_strong": True, "strong_share": 1, "cost": 1, "quality": 0.9}]}
+F32, I16, I32 = 0, 25, 26
+tensors = [("router.directions", F32, (2, 1), struct.pack("<2f", 1, 0)),
+           ("router.typical", F32, (34,), bytes(4 * 34)),
+           ("forest.roots", I32, (1,), struct.pack("<i", 0)),
+           ("forest.next", I32, (3,), struct.pack("<3i", 2, 0, 1)),
+           ("forest.feature", I16, (3,), struct.pack("<3h", 33, -1, -1)),
+           ("forest.threshold", F32, (3,), bytes(12)),
+           ("forest.value", F32, (2, 2), struct.pack("<4f", 0.1, 0.9, 0.8, 0.9))]
+head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 1)
+head += text(b"tack.router") + struct.pack("<I", 8) + text(json.dumps(card).encode())
+data = b""
+for name, kind, shape, raw in tensors:
+    data += bytes(-len(data) % 32)
+    head += text(name.encode()) + struct.pack("<I%dQIQ" % len(shape), len(shape), *shape, kind, len(data))
+    data += raw
+open(sys.argv[1], "wb").write(b"\1" + head + bytes(-len(head) % 32) + data)
+END
 printf '\002: c\r\nevent: e\ndata: {"a":1}\ndata: b\r\rdata: [DONE]' | seed event_stream events
 printf '\000\001{"choices":[{"message":{"content":"a"},"logprobs":{"content":[{"logprob":-0.5}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":2}}}' | seed upstream_answer body
 printf '\200\001{"choices":[],"usage":{"prompt_tokens":3}}' | seed upstream_answer chunk

@@ -8,6 +8,8 @@
 #include "cli/lines.h"
 #include "cli/verb.h"
 #include "engine/text_encoder.h"
+#include "gateway/learned_router.h"
+#include "gateway/router_report.h"
 #include "tasks/predictor.h"
 #include "tasks/training_report.h"
 
@@ -152,8 +154,22 @@ void print(const Model& model, const std::vector<TaskHead>& heads, const Json& j
   if (const Json* lineage = model.tack_metadata("lineage")) print_lineage(*lineage);
 }
 
+// Of a file that `tack route train` wrote.
+Status show_router(const std::filesystem::path& path, bool as_json) {
+  TACK_TRY(const auto router, gateway::LearnedRouter::open(path));
+  if (as_json) return print_line(to_text(gateway::to_json(router->card()), 2));
+  return print_text(gateway::router_card_text(router->card()));
+}
+
+bool is_router(const std::filesystem::path& path) {
+  if (path.extension() != ".gguf") return false;
+  const auto file = GgufFile::open(path);
+  return file && file->find("tack.router") != nullptr;
+}
+
 Status run(const Options& options) {
   TACK_TRY(const auto path, resolve_model(options.model));
+  if (is_router(path)) return show_router(path, options.json);
   TACK_TRY(const auto model, Model::open(path, Model::Use::kWeights));
   Json json = describe(*model);
   if (options.tensors && model->gguf() != nullptr)
@@ -182,7 +198,8 @@ Status run(const Options& options) {
 
 Verb make_show(Command& root) {
   auto options = std::make_shared<Options>();
-  Command verb = root.add_verb("show", "Describe a model: size, labels, lineage, metrics");
+  Command verb =
+      root.add_verb("show", "Describe a model: size, labels, lineage, metrics; or a router");
   add_model_option(verb, options->model, "Model (path or name); default: the default encoder");
   verb.flag("--json", options->json, "Everything, as JSON");
   verb.flag("--tensors", options->tensors, "List the tensors");

@@ -1,6 +1,7 @@
 #include "gateway/router_report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include <fmt/format.h>
@@ -207,7 +208,35 @@ Json pair_json(const PairEvaluation& pair) {
   return json;
 }
 
+std::string policy_text(const RouterCard& card) {
+  if (card.policy.always_strong)
+    return fmt::format("asks {} always\n", card.models[card.strong].name);
+  std::string out =
+      fmt::format("asks the model with the largest quality - {:.3f} x cost\n", card.policy.rate);
+  const auto nearest = std::ranges::min_element(card.points, {}, [&](const PolicyPoint& point) {
+    return point.policy.always_strong ? 1e9 : std::abs(point.policy.rate - card.policy.rate);
+  });
+  return out + fmt::format(
+                   "on held-back rows: {:.1f} % of calls to {}, quality {:.2f} %, {:.1f} % of "
+                   "the dearest model's cost\n",
+                   100 * nearest->strong_share, card.models[card.strong].name,
+                   100 * nearest->quality, 100 * nearest->cost);
+}
+
 }  // namespace
+
+std::string router_card_text(const RouterCard& card) {
+  std::string out =
+      fmt::format("router of {} models, reads {}\n", card.models.size(),
+                  card.encoder ? fmt::format("embeddings of {}", card.encoder->name) : "words");
+  for (const RoutedModel& model : card.models)
+    out += fmt::format("  {:<32} quality {:6.2f} %, cost {:5.1f} %{}\n", model.name,
+                       100 * model.quality, 100 * model.cost,
+                       &model == &card.models[card.strong] ? "  (strong)" : "");
+  out += policy_text(card);
+  out += fmt::format("target: {}\n", tack::to_text(card.target));
+  return out + fmt::format("lineage: {}\n", tack::to_text(card.lineage));
+}
 
 std::string router_evaluation_text(const RouterCard& card, const RouterEvaluation& evaluation,
                                    const DecisionTimes& times) {
@@ -243,6 +272,38 @@ Json router_evaluation_json(const RouterCard& card, const RouterEvaluation& eval
     json["decision_with_encoder_us"] = {{"p50", times.encoder_p50_us},
                                         {"p99", times.encoder_p99_us}};
   return json;
+}
+
+std::string resplits_text(std::span<const ResplitResult> results, const RouterTarget& target,
+                          bool as_json) {
+  std::size_t proven = 0, kept = 0, near = 0;
+  double share = 0, quality = 0, least = 2;
+  for (const ResplitResult& result : results) {
+    proven += result.proven;
+    kept += result.kept >= target.quality;
+    near += std::abs(result.strong_share - target.strong_share.value_or(0)) <= 0.02;
+    share += result.strong_share / static_cast<double>(results.size());
+    quality += result.kept / static_cast<double>(results.size());
+    least = std::min(least, result.kept);
+  }
+  if (as_json) {
+    Json json = {{"resplits", results.size()},
+                 {"strong_share", share},
+                 {"kept", quality},
+                 {"least_kept", least}};
+    if (target.strong_share)
+      json.update({{"target_share", *target.strong_share}, {"within_two_points", near}});
+    else
+      json.update({{"target_quality", target.quality}, {"proven", proven}, {"target_kept", kept}});
+    return tack::to_text(json, 2) + "\n";
+  }
+  if (target.strong_share)
+    return fmt::format("share {:.1f} %: within two points of it in {} of {}, {:.2f} % on average\n",
+                       100 * *target.strong_share, near, results.size(), 100 * share);
+  return fmt::format(
+      "{:g} % kept in {} of {} (proven in {}): {:.2f} % on average, {:.2f} % at the least; strong "
+      "calls {:.1f} % on average\n",
+      100 * target.quality, kept, results.size(), proven, 100 * quality, 100 * least, 100 * share);
 }
 
 std::string router_evaluation_html(const std::vector<std::pair<std::string, std::string>>& facts,

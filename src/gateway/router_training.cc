@@ -8,8 +8,6 @@
 #include <mutex>
 #include <numeric>
 
-#include "base/random.h"
-#include "gateway/quality_bound.h"
 #include "gateway/router_policy.h"
 #include "train/principal_components.h"
 
@@ -255,68 +253,6 @@ Result<RouterCard> make_card(const RouterData& training, const RouterTrainingOpt
   return card;
 }
 
-// Adds to a point what a policy comes to on some rows, each counting `weight`.
-void add_calls(const RouterCard& card, std::span<const float> quality, double weight,
-               PolicyPoint& point) {
-  const std::size_t models = card.models.size();
-  for (std::size_t row = 0; row < quality.size(); row += models) {
-    const std::size_t model = choose_model(card, quality.subspan(row, models), point.policy);
-    point.strong_share += model == card.strong ? weight : 0;
-    point.cost += weight * card.models[model].cost;
-  }
-  point.strong_share = std::min(1.0, point.strong_share);
-  point.cost = std::min(1.0, point.cost);
-}
-
-// What calibration rows came to under one policy, in an order that is drawn: the file's may be one
-// of subjects.
-class Calibration {
- public:
-  Calibration(const RouterCard& card, const RouterData& data, std::span<const float> quality,
-              std::uint64_t seed)
-      : card_(card), data_(data), quality_(quality), order_(data.rows()) {
-    std::iota(order_.begin(), order_.end(), std::size_t{0});
-    Random(seed).shuffle(std::span(order_));
-    for (const std::size_t row : order_)
-      strong_.push_back(static_cast<double>(data.score(row, card.strong)));
-  }
-
-  std::vector<double> chosen(const RoutingPolicy& policy) const {
-    const std::size_t models = card_.models.size();
-    std::vector<double> out;
-    for (const std::size_t row : order_)
-      out.push_back(static_cast<double>(
-          data_.score(row, choose_model(card_, quality_.subspan(row * models, models), policy))));
-    return out;
-  }
-  double mean_chosen(const RoutingPolicy& policy) const {
-    const std::vector<double> all = chosen(policy);
-    return std::accumulate(all.begin(), all.end(), 0.0) / static_cast<double>(all.size());
-  }
-  // Policies in an order that calibration rows had no part in, dear ones first: the first that
-  // does not prove the target ends the search. So the chance that any wrong one is taken is that of
-  // a single test (fixed-sequence testing; Angelopoulos et al. 2021, arXiv:2110.01052, section 4).
-  std::optional<RoutingPolicy> cheapest_proven(std::span<const PolicyPoint> points,
-                                               const RouterTarget& target) const {
-    std::optional<RoutingPolicy> best;
-    for (const PolicyPoint& point : points) {
-      if (!keeps_quality({chosen(point.policy), strong_}, target.quality, target.confidence)) break;
-      best = point.policy;
-    }
-    return best;
-  }
-  double kept_bound(const RoutingPolicy& policy, double confidence) const {
-    return kept_quality_bound({chosen(policy), strong_}, confidence);
-  }
-
- private:
-  const RouterCard& card_;
-  const RouterData& data_;
-  std::span<const float> quality_;
-  std::vector<std::size_t> order_;
-  std::vector<double> strong_;  // [rows], in that order
-};
-
 std::vector<float> predict_all(const LearnedRouter& router, const EmbeddedRows& rows) {
   const std::size_t models = router.models(), count = rows.data->rows();
   const std::size_t dims = rows.embeddings.size() / std::max<std::size_t>(count, 1);
@@ -345,43 +281,17 @@ Result<RouterTraining> train_router(const EmbeddedRows& training, const Embedded
   Trainer trainer(training, options, pool);
   TACK_RETURN_IF_ERROR(trainer.choose_leaf(true));
   TACK_TRY(const Forest forest, trainer.grow());
-  card.points = {PolicyPoint{}};
   TACK_TRY(const auto draft,
            LearnedRouter::make(card, trainer.directions(), trainer.typical(), forest));
 
   RouterTraining out;
   out.leaf_rows = trainer.leaf_rows();
-  out.out_of_fold = trainer.out_of_fold();
+  for (const RoutingPolicy& policy : policies_between(card, trainer.out_of_fold(), kPolicies))
+    card.points.push_back({policy});
   const std::vector<float> foretold = predict_all(*draft, calibration);
-  const Calibration held_back(card, *calibration.data, foretold, options.seed);
-  for (std::size_t m = 0; m < card.models.size(); ++m) {
-    double sum = 0;
-    for (std::size_t row = 0; row < calibration.data->rows(); ++row)
-      sum += static_cast<double>(calibration.data->score(row, m));
-    card.models[m].quality = sum / static_cast<double>(calibration.data->rows());
-  }
-  const double weight = 1 / static_cast<double>(training.data->rows() + calibration.data->rows());
-  card.points.clear();
-  for (const RoutingPolicy& policy : policies_between(card, out.out_of_fold, kPolicies)) {
-    PolicyPoint point{policy};
-    add_calls(card, out.out_of_fold, weight, point);
-    add_calls(card, foretold, weight, point);
-    point.quality = std::min(1.0, held_back.mean_chosen(policy));
-    card.points.push_back(point);
-  }
-  card.policy = card.points.front().policy;
-  const RouterTarget& target = options.target;
-  if (target.strong_share) {
-    TACK_TRY(card.policy, policy_for_share(card, *target.strong_share));
-    card.target = {{"strong_share", *target.strong_share}};
-  } else {
-    const auto proven = held_back.cheapest_proven(card.points, target);
-    out.proven = proven.has_value();
-    card.policy = proven.value_or(card.policy);
-    card.target = {{"quality", target.quality}, {"confidence", target.confidence}};
-  }
-  out.kept_bound = held_back.kept_bound(card.policy, target.confidence);
-  TACK_TRY(out.router, LearnedRouter::make(card, trainer.directions(), trainer.typical(), forest));
+  TACK_TRY(out.calibration, calibrate_router(std::move(card), {calibration.data, foretold},
+                                             trainer.out_of_fold(), options.target, options.seed));
+  TACK_TRY(out.router, draft->with_card(out.calibration.card));
   return out;
 }
 
@@ -407,7 +317,6 @@ Result<CrossFit> cross_fit_router(const EmbeddedRows& rows, std::uint32_t folds,
     Trainer trainer(training, options, pool);
     TACK_RETURN_IF_ERROR(trainer.choose_leaf(false));
     TACK_TRY(const Forest forest, trainer.grow());
-    out.card.points = {PolicyPoint{}};
     TACK_TRY(const auto router,
              LearnedRouter::make(out.card, trainer.directions(), trainer.typical(), forest));
     for (const std::size_t row : own)
@@ -415,7 +324,6 @@ Result<CrossFit> cross_fit_router(const EmbeddedRows& rows, std::uint32_t folds,
                                            rows.embeddings.subspan(row * dims, dims),
                                            std::span(out.quality.data() + row * models, models)));
   }
-  out.card.points.clear();
   for (const RoutingPolicy& policy : policies_between(out.card, out.quality, kPolicies))
     out.card.points.push_back({policy});
   return out;

@@ -13,18 +13,9 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "gateway/learned_router.h"
-#include "gateway/router_data.h"
+#include "gateway/router_calibration.h"
 
 namespace tack::gateway {
-
-// What the policy is to reach. Of both, the share.
-struct RouterTarget {
-  // Of the strong model's mean score, how much is to be kept, at the least; in (0, 1].
-  double quality = 0.95;
-  double confidence = 0.95;
-  std::optional<double> strong_share;  // of calls, in [0, 1]
-};
 
 struct RouterTrainingOptions {
   std::vector<store::Price> prices;  // [models]; empty with two models: the weak one costs nothing
@@ -48,17 +39,13 @@ struct EmbeddedRows {
 };
 
 struct RouterTraining {
-  std::shared_ptr<const LearnedRouter> router;
-  int leaf_rows = 0;  // chosen
-  // [rows, models]: what forests that had not seen a training row foretold of it.
-  std::vector<float> out_of_fold;
-  // Whether calibration rows prove the target. If not, the policy is always strong.
-  bool proven = false;
-  double kept_bound = 0;  // the share of the strong model's quality that they prove is kept
+  std::shared_ptr<const LearnedRouter> router;  // with the calibration's card
+  int leaf_rows = 0;                            // chosen
+  RouterCalibration calibration;
 };
 
-// Fewest rows that are trained on, and that a quality is proven on.
-inline constexpr std::size_t kMinTrainingRows = 30, kMinCalibrationRows = 30;
+// Fewest rows that are trained on.
+inline constexpr std::size_t kMinTrainingRows = 30;
 
 // Errors: kUsage for too few rows, prices that are all the same, shapes that do not fit;
 // kInterrupted.

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "gateway/quality_bound.h"
 #include "gateway/router_evaluation.h"
 #include "gateway/router_policy.h"
 #include "gateway/router_test_data.h"
@@ -32,8 +31,8 @@ TEST(RouterTraining, LearnsAPlantedRule) {
   const auto trained = train_router({&training, {}}, {&held_back, {}}, options, pool);
   ASSERT_TRUE(trained) << trained.error().message;
   EXPECT_EQ(grown, trees_to_grow(options));
-  EXPECT_TRUE(trained->proven);
-  EXPECT_GE(trained->kept_bound, 0.95);
+  EXPECT_TRUE(trained->calibration.proven);
+  EXPECT_GE(trained->calibration.kept_bound, 0.95);
 
   const RouterData fresh = made_up_logs(3000, 3);
   const auto evaluation = evaluated(*trained->router, fresh);
@@ -54,25 +53,6 @@ TEST(RouterTraining, TheSameSeedGivesTheSameBytes) {
   EXPECT_EQ(*a->router->to_bytes(), *b->router->to_bytes());
 }
 
-// The floor is one of probability: of many calibrations, few may miss it on rows to come.
-TEST(RouterTraining, TheFloorOfQualityHolds) {
-  ThreadPool pool(2);
-  const RouterData training = made_up_logs(600, 1), fresh = made_up_logs(20'000, 3);
-  int missed = 0, proven = 0;
-  RouterTrainingOptions options = quick();
-  options.leaf_rows = {20};
-  options.trees = 10;
-  for (std::uint64_t i = 0; i < 40; ++i) {
-    const RouterData held_back = made_up_logs(400, 100 + i);
-    const auto trained = train_router({&training, {}}, {&held_back, {}}, options, pool);
-    ASSERT_TRUE(trained);
-    proven += trained->proven;
-    missed += evaluated(*trained->router, fresh).routed->kept.value < options.target.quality;
-  }
-  EXPECT_LE(missed, 5);  // 2 expected at the worst
-  EXPECT_GE(proven, 35);
-}
-
 TEST(RouterTraining, FewRowsProveNothingAndTheStrongModelAnswers) {
   ThreadPool pool(1);
   const RouterData training = made_up_logs(200, 1), held_back = made_up_logs(40, 2);
@@ -80,7 +60,7 @@ TEST(RouterTraining, FewRowsProveNothingAndTheStrongModelAnswers) {
   options.target = {.quality = 0.99, .confidence = 0.99};
   const auto trained = train_router({&training, {}}, {&held_back, {}}, options, pool);
   ASSERT_TRUE(trained);
-  EXPECT_FALSE(trained->proven);
+  EXPECT_FALSE(trained->calibration.proven);
   EXPECT_TRUE(trained->router->card().policy.always_strong);
 }
 
@@ -111,7 +91,7 @@ TEST(RouterTraining, ThreeModelsShareTheWork) {
   options.prices = {{0.1, 0.1, {}}, {1, 1, {}}, {0.4, 0.4, {}}};
   const auto trained = train_router({&training, {}}, {&held_back, {}}, options, pool);
   ASSERT_TRUE(trained) << trained.error().message;
-  EXPECT_TRUE(trained->proven);
+  EXPECT_TRUE(trained->calibration.proven);
   const auto evaluation = evaluated(*trained->router, made_up_logs(3000, 3, true));
   EXPECT_GE(evaluation.routed->kept.value, 0.94);
   EXPECT_LT(evaluation.routed->cost, 0.6);

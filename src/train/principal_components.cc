@@ -14,22 +14,23 @@ std::size_t index(std::int64_t i) {
   return static_cast<std::size_t>(i);
 }
 
-Matrix covariance(std::span<const float> rows, std::int64_t dims, std::span<const float> mean) {
+// The mean of products, less the product of means: zeros of a row then cost nothing.
+Matrix covariance(std::span<const float> rows, std::int64_t dims, std::span<const double> mean) {
   const std::int64_t count = static_cast<std::int64_t>(rows.size()) / dims;
   Matrix out(index(dims * dims));
-  std::vector<double> row(index(dims));
   for (std::int64_t r = 0; r < count; ++r) {
-    for (std::int64_t i = 0; i < dims; ++i)
-      row[index(i)] = static_cast<double>(rows[index(r * dims + i)] - mean[index(i)]);
+    const float* row = rows.data() + r * dims;
     for (std::int64_t i = 0; i < dims; ++i) {
-      const double factor = row[index(i)];
+      const auto factor = static_cast<double>(row[i]);
+      if (factor == 0) continue;
       double* to = out.data() + i * dims;
-      for (std::int64_t j = 0; j <= i; ++j) to[j] += factor * row[index(j)];
+      for (std::int64_t j = 0; j <= i; ++j) to[j] += factor * static_cast<double>(row[j]);
     }
   }
   for (std::int64_t i = 0; i < dims; ++i)
     for (std::int64_t j = 0; j <= i; ++j)
-      out[index(j * dims + i)] = out[index(i * dims + j)] /= static_cast<double>(count);
+      out[index(j * dims + i)] = out[index(i * dims + j)] =
+          out[index(i * dims + j)] / static_cast<double>(count) - mean[index(i)] * mean[index(j)];
   return out;
 }
 
@@ -46,7 +47,7 @@ void orthonormalise(Matrix& directions, std::int64_t count, std::int64_t dims) {
       }
     double square = 0;
     for (const double value : own) square += value * value;
-    const double scale = square > 1e-24 ? 1 / std::sqrt(square) : 0;
+    const double scale = square > 1e-20 ? 1 / std::sqrt(square) : 0;
     for (double& value : own) value *= scale;
   }
 }
@@ -77,9 +78,10 @@ PrincipalComponents principal_components(std::span<const float> rows, std::int64
   std::vector<double> total(index(dims));
   for (std::size_t i = 0; i < rows.size(); ++i)
     total[i % index(dims)] += static_cast<double>(rows[i]);
-  for (const double sum : total) out.mean.push_back(static_cast<float>(sum / row_count));
+  for (double& sum : total) sum /= row_count;
+  out.mean.assign(total.begin(), total.end());
 
-  const Matrix spread = covariance(rows, dims, out.mean);
+  const Matrix spread = covariance(rows, dims, total);
   Random random(seed);
   Matrix directions(index(out.count * dims));
   for (double& value : directions) value = random.normal();
