@@ -53,7 +53,6 @@ TEST(RouterCalibration, TheFloorOfQualityHolds) {
   const RouterCard card = card_of(Foretold(2000, 2));
   for (const int rows : {200, 1000}) {
     int missed = 0, proven = 0;
-    double share = 0;
     for (std::uint64_t i = 0; i < 300; ++i) {
       const Foretold held_back(rows, 100 + i);
       const auto calibrated =
@@ -61,7 +60,6 @@ TEST(RouterCalibration, TheFloorOfQualityHolds) {
       ASSERT_TRUE(calibrated);
       proven += calibrated->proven;
       missed += kept(calibrated->card, fresh) < 0.9;
-      share += calibrated->card.policy.always_strong ? 1 : 0;
     }
     EXPECT_LE(missed, 30 + 10) << rows;  // 30 expected at the worst, deviation 5
     EXPECT_GE(proven, 290) << rows;
