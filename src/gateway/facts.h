@@ -22,9 +22,6 @@ struct CallFacts {
 // call says what is wrong with them.
 CallFacts facts_of(const Call& call, const net::Headers& headers);
 
-// ISO 639-1 ("en"), or "" when the text is too short or mixed to tell.
-std::string detect_language(std::string_view text);
-
 // Tokens of a text whose tokenizer is not here: one for four bytes, at least one unless empty.
 std::int64_t estimated_tokens(std::string_view text);
 

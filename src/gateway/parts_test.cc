@@ -39,15 +39,6 @@ TEST(Facts, SurviveWhatIsNotWhatItShouldBe) {
   }
 }
 
-TEST(Facts, LanguagesAreDetected) {
-  EXPECT_EQ(detect_language("My card has not arrived yet, and I am waiting for two weeks."), "en");
-  EXPECT_EQ(detect_language("Meine Karte ist noch nicht angekommen, und ich warte seit Wochen."),
-            "de");
-  EXPECT_EQ(detect_language("私のカードはまだ届いていません。"), "ja");
-  EXPECT_EQ(detect_language("x"), "");
-  EXPECT_EQ(detect_language(""), "");
-}
-
 TEST(Rules, AllConditionsMustHold) {
   CallFacts asked =
       facts(R"({"messages": [{"role": "user", "content": "Refund my order, please."}]})");

@@ -5,6 +5,8 @@
 
 #include <fmt/ranges.h>
 
+#include "text/language.h"
+
 namespace tack::gateway {
 namespace {
 

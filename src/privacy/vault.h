@@ -1,0 +1,48 @@
+// The values that pseudonyms stand for, of one request.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "privacy/finding.h"
+
+namespace tack::privacy {
+
+// Values lie in memory that core dumps leave out and that is wiped when the vault is destroyed.
+// Used on one strand.
+//
+// The same value of an entity is always the same pseudonym. Numbers go up in the order in which
+// values are first seen, so a conversation that is sent again from its beginning gets the same
+// ones.
+class Vault {
+ public:
+  Vault();
+  ~Vault();
+  Vault(const Vault&) = delete;
+  Vault& operator=(const Vault&) = delete;
+
+  // Text that already looks like pseudonyms (a user types "<EMAIL_1>"): those numbers are not given
+  // out. Call it for all texts of the request before the first mask().
+  void reserve(std::string_view text);
+  // `text` with its findings replaced. Findings do not overlap and are in order.
+  std::string mask(std::string_view text, std::span<const Finding> findings);
+
+  // What a pseudonym ("<EMAIL_1>") stands for; nullopt: it was not given out here. The view holds
+  // as long as the vault.
+  std::optional<std::string_view> value(std::string_view pseudonym) const;
+
+  std::size_t size() const;                           // values
+  std::map<std::string, std::size_t> counts() const;  // of values, by entity
+  // Of pseudonyms that were given out: no more than so many bytes of a stream need to be held.
+  std::size_t longest_pseudonym() const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace tack::privacy
