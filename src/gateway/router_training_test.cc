@@ -24,7 +24,7 @@ RouterEvaluation evaluated(const LearnedRouter& router, const RouterData& data) 
 
 TEST(RouterTraining, LearnsAPlantedRule) {
   ThreadPool pool(2);
-  const RouterData training = made_up_logs(1500, 1), held_back = made_up_logs(800, 2);
+  const RouterData training = made_up_logs(1500, 1), held_back = made_up_logs(2500, 2);
   int grown = 0;
   RouterTrainingOptions options = quick();
   options.on_tree = [&] { ++grown; };
