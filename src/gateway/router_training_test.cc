@@ -32,7 +32,7 @@ TEST(RouterTraining, LearnsAPlantedRule) {
   ASSERT_TRUE(trained) << trained.error().message;
   EXPECT_EQ(grown, trees_to_grow(options));
   EXPECT_TRUE(trained->calibration.proven);
-  EXPECT_GE(trained->calibration.kept_bound, 0.95);
+  EXPECT_GE(trained->calibration.kept_bound, 0.95 - 0.0005);  // what the bound is exact to
 
   const RouterData fresh = made_up_logs(3000, 3);
   const auto evaluation = evaluated(*trained->router, fresh);
