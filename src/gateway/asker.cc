@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "gateway/masking.h"
+
 namespace tack::gateway {
 
 using net::Async;
@@ -64,6 +66,8 @@ Async<Expected<Reply>> Asker::send(const Exchange& exchange, const std::string& 
   auto cleared = Policy::clear(exchange.call, exchange.egress, upstream->first, split->model);
   if (!cleared) co_return std::unexpected(cleared.error());
   auto reply = co_await upstream->second(*std::move(cleared));
+  if (reply && exchange.egress.mode == PrivacyMode::kMask)
+    co_return MaskedCall::restored(exchange.egress.masked, *std::move(reply));
   co_return reply;
 }
 

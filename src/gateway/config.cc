@@ -54,6 +54,16 @@ void tidy(std::vector<ConfigMistake>& mistakes) {
 
 }  // namespace
 
+PrivacyMode GatewayConfig::privacy_of(const RouteConfig* route) const {
+  return route != nullptr && route->privacy ? *route->privacy : privacy.mode;
+}
+bool GatewayConfig::may_leave() const {
+  return !upstreams.empty() && (privacy.mode != PrivacyMode::kLocalOnly ||
+                                std::ranges::any_of(routes, [&](const RouteConfig& route) {
+                                  return privacy_of(&route) != PrivacyMode::kLocalOnly;
+                                }));
+}
+
 const UpstreamConfig* GatewayConfig::upstream(std::string_view name) const {
   return find_named(upstreams, name);
 }
@@ -104,6 +114,7 @@ std::expected<GatewayConfig, std::vector<ConfigMistake>> parse_config(
     read_upstreams(root, config);
     read_keys_section(root, config);
     read_routes(root, config);
+    read_privacy(root, config);
     read_storage(root, config);
     root.finish();
   }

@@ -13,6 +13,8 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "gateway/privacy_mode.h"
+#include "guard/guard_config.h"
 #include "store/ledger.h"
 
 namespace tack::gateway {
@@ -111,6 +113,7 @@ struct RouteConfig {
   std::optional<LearnedConfig> learned;  // after the rules
   TargetConfig to;  // when neither decides, and when what the learned router chose fails
   std::optional<ShadowConfig> shadow;
+  std::optional<PrivacyMode> privacy;  // in place of [privacy] mode
   std::string baseline;  // what savings are counted against; default: the last model of `to`
   int line = 0;
 };
@@ -120,6 +123,16 @@ struct KeysConfig {
   // Of hashed keys, made by `tack keys`; "": none are asked for. [keys] without a file: keys.toml
   // under TACK_HOME.
   std::string file;
+  int line = 0;
+};
+
+// [privacy]
+struct PrivacyConfig {
+  // Of requests that name their model, and of routes without their own. The default is kAllow, but
+  // kLocalOnly where all routes say that.
+  PrivacyMode mode = PrivacyMode::kAllow;
+  std::vector<std::string> entities;  // that are masked (privacy/finder.h); empty: all
+  std::string names;  // a tagger that finds persons, organisations, places; "": none
   int line = 0;
 };
 
@@ -159,10 +172,17 @@ struct GatewayConfig {
   std::vector<UpstreamConfig> upstreams;
   std::vector<RouteConfig> routes;
   KeysConfig keys;
+  PrivacyConfig privacy;
+  guard::GuardConfig guard;
   CacheConfig cache;
   LedgerConfig ledger;
   std::vector<ConfigMistake> warnings;  // what is allowed, and seldom meant
   std::vector<ConfigSetting> settings;  // all, in the order of their sections
+
+  // What may leave of a request for this route; null: that names its model.
+  PrivacyMode privacy_of(const RouteConfig* route) const;
+  // Whether any request may reach an upstream at all.
+  bool may_leave() const;
 
   const UpstreamConfig* upstream(std::string_view name) const;
   const RouteConfig* route(std::string_view name) const;

@@ -14,6 +14,7 @@ void read_upstreams(TomlSection& root, GatewayConfig& config);
 void read_keys_section(TomlSection& root, GatewayConfig& config);
 // After models, upstreams and keys: routes name them.
 void read_routes(TomlSection& root, GatewayConfig& config);
+void read_privacy(TomlSection& root, GatewayConfig& config);  // after routes
 void read_storage(TomlSection& root, GatewayConfig& config);  // [cache], [ledger]
 
 // What the steps share.
@@ -24,6 +25,8 @@ std::filesystem::path directory_of(const GatewayConfig& config);
 bool is_name(std::string_view name, bool slash);
 // Says so unless the section's name is one.
 void check_name(TomlSection& section, bool slash);
+// A word of privacy_mode_names().
+void read_privacy_mode(TomlSection& section, const char* key, std::optional<PrivacyMode>& mode);
 bool is_header_name(std::string_view name);
 bool is_header_value(std::string_view value);
 

@@ -31,6 +31,10 @@ class Vault {
   // `text` with its findings replaced. Findings do not overlap and are in order.
   std::string mask(std::string_view text, std::span<const Finding> findings);
 
+  // `text` with every value that is known here replaced by its pseudonym, the longest first, wherever
+  // it stands.
+  std::string hide(std::string_view text) const;
+
   // What a pseudonym ("<EMAIL_1>") stands for; nullopt: it was not given out here. The view holds
   // as long as the vault.
   std::optional<std::string_view> value(std::string_view pseudonym) const;

@@ -19,6 +19,14 @@ net::Async<net::Response> ready(net::Response response) {
   co_return response;
 }
 
+// A file of keys may change while the answer is made.
+net::Async<net::Response> keep(std::shared_ptr<const gateway::Key> key,
+                               net::Async<net::Response> answer) {
+  net::Response response = co_await std::move(answer);
+  key.reset();
+  co_return response;
+}
+
 // Routes, and those models of upstreams that have a price.
 std::vector<Json> named_elsewhere(const gateway::GatewayConfig& config) {
   std::vector<Json> all;
@@ -51,14 +59,36 @@ std::map<std::string, gateway::SendUpstream, std::less<>> senders(
   return all;
 }
 
+guard::FindModel finder_of(const GuardModels& models) {
+  return [&models](const std::string& name) -> Result<guard::GuardModel> {
+    const auto at = models.find(name);
+    if (at != models.end()) return at->second;
+    return fail(ErrorCode::kNotFound,
+                "the model '{}' is not served: add [models.{}] with the path of a task model", name,
+                name);
+  };
+}
+
+// Keys and requests can ask for it where the configuration does not.
+std::unique_ptr<const gateway::Masker> made_masker(const gateway::GatewayConfig& config,
+                                                   gateway::LocalModels& locals) {
+  auto masker = gateway::Masker::create(config.privacy, locals);
+  return masker ? *std::move(masker) : nullptr;  // its entities were checked with the file
+}
+
 // The writer tries again anyway.
 constexpr std::chrono::milliseconds kLedgerPatience{250};
 
 }  // namespace
 
 Result<App::Parts> App::open(const gateway::GatewayConfig& config,
-                             const std::vector<gateway::ServedEncoder>& encoders) {
+                             const std::vector<std::unique_ptr<ServedModel>>& models) {
   Parts parts;
+  TACK_TRY(const auto encoders, served_encoders(models));
+  parts.guard_models = guard_models(models);
+  if (config.guard.enabled) {
+    TACK_TRY(parts.guard, guard::Guard::create(config.guard, finder_of(parts.guard_models)));
+  }
   TACK_TRY(parts.learned, gateway::LearnedRoutes::open(config, encoders));
   if (config.ledger.enabled) {
     const std::filesystem::path path = config.ledger.path.empty()
@@ -74,6 +104,7 @@ Result<App::Parts> App::open(const gateway::GatewayConfig& config,
     TACK_TRY(parts.keys, gateway::KeyRing::open(config.keys.file));
   }
   for (const gateway::UpstreamConfig& upstream : config.upstreams) {
+    if (!config.may_leave()) break;
     const char* key = upstream.key_env.empty() ? nullptr : std::getenv(upstream.key_env.c_str());
     TACK_TRY(auto opened, gateway::Upstream::create(upstream, key != nullptr ? key : ""));
     parts.upstreams.push_back(std::move(opened));
@@ -88,6 +119,7 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
       decoders_(decoders),
       parts_(std::move(parts)),
       locals_(encoders, decoders),
+      masker_(made_masker(config, locals_)),
       metrics_(config),
       gateway_({.config = config,
                 .locals = locals_,
@@ -96,7 +128,9 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
                 .record = record ? std::move(record) : ledger_sink(parts_.ledger.get()),
                 .metrics = &metrics_,
                 .keys = parts_.keys.get(),
-                .limiter = parts_.keys != nullptr ? &limiter_ : nullptr}) {
+                .limiter = parts_.keys != nullptr ? &limiter_ : nullptr,
+                .guard = parts_.guard,
+                .masker = masker_.get()}) {
   watch_services();
   if (parts_.ledger != nullptr) watch_ledger();
   watch_upstreams();
@@ -167,26 +201,29 @@ void App::watch_services() {
 
 void App::add_routes(net::Router& router) {
   add_open_routes(router, encoders_);
-  const Guard guard = [this](net::Handler handler) -> net::Handler {
+  const AskKey ask_key = [this](KeyedHandler handler) -> net::Handler {
     return [this, handler = std::move(handler)](net::Request request) {
-      if (const auto refused = gateway_.check_key(request.headers))
-        return ready(gateway::failure_response(*refused));
-      return handler(std::move(request));
+      const auto key = gateway_.key_of(request.headers);
+      if (!key) return ready(gateway::failure_response(key.error()));
+      return keep(*key, handler(std::move(request), key->get()));
     };
   };
-  add_listing_routes(router, guard, encoders_, decoders_, named_elsewhere(config_));
+  add_listing_routes(router, ask_key, encoders_, decoders_, named_elsewhere(config_));
   const AddLocal add = [this, &router](std::string_view path, gateway::LocalHandler handler) {
     router.add("POST", path, [this, name = std::string(path), handler](net::Request request) {
       return gateway_.serve_local(name, std::move(request), handler);
     });
   };
   add_local_routes(add, encoders_, decoders_);
+  add_guard_routes(add, encoders_, decoders_, parts_.guard_models, gateway_.guarding());
   for (const auto operation : {gateway::Operation::kChat, gateway::Operation::kCompletion,
                                gateway::Operation::kEmbeddings})
     router.add("POST", gateway::endpoint(operation), [this, operation](net::Request request) {
       return gateway_.handle(operation, std::move(request));
     });
-  router.add("GET", "/metrics", guard([this](net::Request) { return metrics_response(metrics_); }));
+  router.add("GET", "/metrics", ask_key([this](net::Request, const gateway::Key*) {
+               return metrics_response(metrics_);
+             }));
 }
 
 }  // namespace tack::server

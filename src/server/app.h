@@ -9,6 +9,7 @@
 #include "gateway/learned_routes.h"
 #include "gateway/upstream.h"
 #include "net/router.h"
+#include "server/guard_api.h"
 #include "server/served_models.h"
 #include "store/ledger_writer.h"
 
@@ -24,11 +25,13 @@ class App {
     std::unique_ptr<gateway::KeyRing> keys;       // null: nobody is asked for a key
     std::vector<std::unique_ptr<gateway::Upstream>> upstreams;
     gateway::LearnedRoutes learned;
+    GuardModels guard_models;                   // all that are served
+    std::shared_ptr<const guard::Guard> guard;  // null: nothing is checked
   };
-  // `encoders`: served_encoders() of the models to be served. Errors: of the first that does not
-  // open.
+  // `models`: that are to be served. Upstreams that nothing may leave for are not made. Errors: of
+  // the first that does not open; a guard whose model is not served or does not fit.
   static Result<Parts> open(const gateway::GatewayConfig& config,
-                            const std::vector<gateway::ServedEncoder>& encoders);
+                            const std::vector<std::unique_ptr<ServedModel>>& models);
 
   // Configuration and services outlive the server too. `record` gets all records in place of the
   // ledger; for tests.
@@ -54,6 +57,7 @@ class App {
   Parts parts_;
   gateway::RateLimiter limiter_;
   ServedModels locals_;
+  std::unique_ptr<const gateway::Masker> masker_;  // null: no request is masked
   gateway::Metrics metrics_;
   gateway::Gateway gateway_;
 };
