@@ -87,6 +87,7 @@ std::vector<ConfigOverride> environment_overrides() {
   }
   take("keys.file", "TACK_KEYS");
   take("ledger.path", "TACK_LEDGER");
+  take("audit.path", "TACK_AUDIT");
   return all;
 }
 
@@ -105,6 +106,7 @@ std::expected<GatewayConfig, std::vector<ConfigMistake>> parse_config(
     read_keys_section(root, config);
     read_routes(root, config);
     read_storage(root, config);
+    read_audit(root, config);
     root.finish();
   }
   tidy(notes.mistakes);
