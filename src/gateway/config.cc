@@ -97,6 +97,7 @@ std::vector<ConfigOverride> environment_overrides() {
   }
   take("keys.file", "TACK_KEYS");
   take("ledger.path", "TACK_LEDGER");
+  take("audit.path", "TACK_AUDIT");
   return all;
 }
 
@@ -116,6 +117,7 @@ std::expected<GatewayConfig, std::vector<ConfigMistake>> parse_config(
     read_routes(root, config);
     read_privacy(root, config);
     read_storage(root, config);
+    read_audit(root, config);
     root.finish();
   }
   tidy(notes.mistakes);

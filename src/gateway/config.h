@@ -151,6 +151,19 @@ struct LedgerConfig {
   std::int64_t queue = 65536;       // records that wait; more are dropped and counted
 };
 
+// [audit]: the section turns it on.
+struct AuditConfig {
+  bool enabled = false;
+  std::string path;         // audit.jsonl under TACK_HOME
+  std::string key_file;     // audit.key under TACK_HOME; made on first use
+  bool required = false;    // nothing leaves the machine before its record is durable
+  bool verify_all = false;  // at start: the whole file, not only its ends
+  std::uint64_t max_bytes = std::uint64_t{1} << 30;  // then it goes on in a new file; 0: never
+  milliseconds flush{50};                            // between two syncs
+  std::int64_t queue = 65536;  // records that wait; more are lost, and the log says how many
+  int line = 0;
+};
+
 // One mistake: {12, "[upstreams.openai] base_url is missing; ..."}. Line 0: of no line of the file.
 struct ConfigMistake {
   int line = 0;
@@ -176,6 +189,7 @@ struct GatewayConfig {
   guard::GuardConfig guard;
   CacheConfig cache;
   LedgerConfig ledger;
+  AuditConfig audit;
   std::vector<ConfigMistake> warnings;  // what is allowed, and seldom meant
   std::vector<ConfigSetting> settings;  // all, in the order of their sections
 
@@ -204,7 +218,7 @@ struct ConfigOverride {
   std::string origin;  // "--port", "TACK_PORT"
 };
 // Of the environment: TACK_HOST, TACK_PORT and so on for each key of [serve], TACK_KEYS for the
-// file of keys, TACK_LEDGER for the ledger's.
+// file of keys, TACK_LEDGER for the ledger's, TACK_AUDIT for the audit log's.
 std::vector<ConfigOverride> environment_overrides();
 
 // Parses and checks. Relative paths in the file are relative to its directory. Of overrides with
