@@ -147,7 +147,7 @@ Status run(const Options& options) {
   service.stop();
   http.reset();
   if (!app->close(kLedgerTime))
-    log_error("the ledger could not be written: some requests are missing from it");
+    log_error("the ledger or the audit log could not be written: some requests are missing");
   return {};
 }
 

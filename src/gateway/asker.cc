@@ -65,6 +65,10 @@ Async<Expected<Reply>> Asker::send(const Exchange& exchange, const std::string& 
   if (upstream == upstreams_.end()) co_return std::unexpected(locals_.no_such_model(model));
   auto cleared = Policy::clear(exchange.call, exchange.egress, upstream->first, split->model);
   if (!cleared) co_return std::unexpected(cleared.error());
+  if (auditing_ != nullptr) {
+    const auto noted = co_await auditing_->egress(exchange, upstream->first, *cleared);
+    if (!noted) co_return std::unexpected(noted.error());
+  }
   auto reply = co_await upstream->second(*std::move(cleared));
   if (reply && exchange.egress.mode == PrivacyMode::kMask)
     co_return MaskedCall::restored(exchange.egress.masked, *std::move(reply));

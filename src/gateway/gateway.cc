@@ -112,10 +112,11 @@ constexpr int kMostShadows = 32;
 Gateway::Gateway(Services services)
     : services_(std::move(services)),
       decider_(services_.locals, services_.learned),
-      asker_(services_.config, services_.locals, services_.upstreams),
-      guarding_(services_.guard != nullptr
-                    ? std::make_unique<Guarding>(services_.guard, services_.locals)
-                    : nullptr),
+      asker_(services_.config, services_.locals, services_.upstreams, services_.auditing),
+      guarding_(
+          services_.guard != nullptr
+              ? std::make_unique<Guarding>(services_.guard, services_.locals, services_.auditing)
+              : nullptr),
       cache_(services_.config.cache),
       delivery_(services_.config, cache_) {}
 
@@ -128,6 +129,7 @@ Gateway::Entry Gateway::enter(const Request& request, std::string_view endpoint)
   if (key) entry.key = *key;
   RecordSink sink = [this, key = entry.key](store::CallRecord record) {
     if (services_.metrics != nullptr) services_.metrics->end(record);
+    if (services_.auditing != nullptr) services_.auditing->request(record);
     if (services_.limiter != nullptr && key) services_.limiter->charge(*key, tokens_of(record));
     // What no model saw would only fill the disk of a server that strangers knock at.
     const bool asked = !record.attempts.empty() || record.from_cache;
@@ -309,6 +311,7 @@ Async<std::optional<Failure>> Gateway::clear(Exchange& exchange) const {
   if (!masked) co_return masked.error();
   exchange.egress.masked = *std::move(masked);
   exchange.personal = exchange.egress.masked->vault().size() > 0;
+  if (services_.auditing != nullptr) services_.auditing->mask(exchange, *exchange.egress.masked);
   co_return std::nullopt;
 }
 

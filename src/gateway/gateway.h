@@ -43,6 +43,7 @@ struct Services {
   KeyRing* keys = nullptr;         // null: nobody is asked for a key
   RateLimiter* limiter = nullptr;  // with keys
   std::shared_ptr<const guard::Guard> guard = nullptr;  // null: nothing is checked
+  const Auditing* auditing = nullptr;                   // null: there is no audit log
   const Masker* masker = nullptr;                       // null: no request is to be masked
 };
 

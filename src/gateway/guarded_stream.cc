@@ -167,10 +167,7 @@ class GuardedStream final : public EventStream {
       subject.passed = said.first;
       subject.passages.push_back({Role::kAssistant, said.tail});
       Verdict verdict = co_await guarding_.run(Stage::kOutput, std::move(subject));
-      // A check that only observes says the same again with every further token.
-      const std::string note = told(Stage::kOutput, verdict);
-      if (exchange_->account->record.reason.find(note) == std::string::npos)
-        exchange_->account->record.reason += note;
+      guarding_.note(*exchange_, Stage::kOutput, verdict);
       if (verdict.blocked) {
         block(verdict);
         co_return;
@@ -209,9 +206,6 @@ class GuardedStream final : public EventStream {
     blocked_ = ended_ = true;
     held_.clear();
     read_.clear();
-    const guard::Finding* finding = verdict.first_tripped();
-    exchange_->account->headers.set("x-tack-guard",
-                                    finding != nullptr ? finding->check : "blocked");
     Json event = Json::object();
     for (const char* name : {"id", "object", "created", "model"})
       if (const Json* value = find_member(last_, name)) event[name] = *value;

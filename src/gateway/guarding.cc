@@ -78,8 +78,21 @@ std::string refusal_of(const guard::Guard& guard, const Verdict& verdict) {
   return fmt::format("This answer was withheld: {}.", why);
 }
 
-Guarding::Guarding(std::shared_ptr<const guard::Guard> guard, LocalModels& models)
-    : guard_(std::move(guard)), models_(models) {
+void Guarding::note(const Exchange& exchange, Stage stage, const Verdict& verdict) const {
+  const std::string note = told(stage, verdict);
+  std::string& reason = exchange.account->record.reason;
+  // What only observes a stream says the same again with every further token.
+  if (note.empty() || reason.contains(note)) return;
+  reason += note;
+  if (auditing_ != nullptr) auditing_->guard(exchange, stage, verdict);
+  if (!verdict.blocked) return;
+  const guard::Finding* finding = verdict.first_tripped();
+  exchange.account->headers.set("x-tack-guard", finding != nullptr ? finding->check : "blocked");
+}
+
+Guarding::Guarding(std::shared_ptr<const guard::Guard> guard, LocalModels& models,
+                   const Auditing* auditing)
+    : guard_(std::move(guard)), models_(models), auditing_(auditing) {
   const Subject subject{{{Role::kUser, "a question"}, {Role::kAssistant, "an answer"}}, true};
   output_asks_models_ = has(Stage::kOutput) && !guard_->questions(Stage::kOutput, subject).empty();
 }
@@ -134,10 +147,9 @@ Async<std::optional<Failure>> Guarding::check_request(const Exchange& exchange) 
     if (!has(stage)) continue;
     Subject subject{passages};
     const Verdict verdict = co_await run(stage, std::move(subject));
-    exchange.account->record.reason += told(stage, verdict);
+    note(exchange, stage, verdict);
     if (!verdict.blocked) continue;
     const guard::Finding* finding = verdict.first_tripped();
-    exchange.account->headers.set("x-tack-guard", finding != nullptr ? finding->check : "blocked");
     co_return Failure{.status = 400,
                       .message = finding != nullptr ? finding->reason : "a check did not pass",
                       .type = "invalid_request_error",
@@ -164,7 +176,7 @@ Async<void> Guarding::check_answer(const Exchange& exchange, Answer& answer) con
                                                       ? text->get<std::string>()
                                                       : std::string()});
     const Verdict verdict = co_await run(Stage::kOutput, std::move(subject));
-    exchange.account->record.reason += told(Stage::kOutput, verdict);
+    note(exchange, Stage::kOutput, verdict);
     if (!verdict.blocked) continue;
     changed = true;
     const std::string refusal = refusal_of(*guard_, verdict);
@@ -175,8 +187,6 @@ Async<void> Guarding::check_answer(const Exchange& exchange, Answer& answer) con
     choice.erase("logprobs");
     choice["finish_reason"] = "content_filter";
     answer.reply.outcome.finish_reason = "content_filter";
-    const guard::Finding* finding = verdict.first_tripped();
-    exchange.account->headers.set("x-tack-guard", finding != nullptr ? finding->check : "blocked");
   }
   if (changed) answer.reply.body = to_text(body);
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "gateway/auditing.h"
 #include "gateway/exchange.h"
 #include "gateway/local_models.h"
 #include "guard/guard.h"
@@ -13,13 +14,17 @@ namespace tack::gateway {
 // Any strand; outlives the server.
 class Guarding {
  public:
-  // Both outlive it but the guard, which it shares.
-  Guarding(std::shared_ptr<const guard::Guard> guard, LocalModels& models);
+  // All outlive it but the guard, which it shares. `auditing` may be null.
+  Guarding(std::shared_ptr<const guard::Guard> guard, LocalModels& models,
+           const Auditing* auditing = nullptr);
 
   const guard::Guard& guard() const { return *guard_; }
   bool has(guard::Stage stage) const { return guard_->has(stage); }
   // Whether the output stage asks models: then it is not worth the while for every token.
   bool output_asks_models() const { return output_asks_models_; }
+
+  // Puts a verdict on record: the reason of the request, the audit log, the answer's header.
+  void note(const Exchange& exchange, guard::Stage stage, const guard::Verdict& verdict) const;
 
   // Asks the models a stage needs, and judges. Never fails: what a model does not answer in time is
   // a check that failed.
@@ -37,12 +42,12 @@ class Guarding {
   void check_stream(const std::shared_ptr<const Exchange>& exchange, Answer& answer) const;
 
  private:
-  net::Async<guard::Verdict> ask_and_judge(guard::Stage stage, guard::Subject subject) const;
   net::Async<std::vector<Result<guard::Answer>>> ask_all(
       std::vector<guard::Question> questions) const;
 
   const std::shared_ptr<const guard::Guard> guard_;
   LocalModels& models_;
+  const Auditing* const auditing_;
   bool output_asks_models_ = false;
 };
 

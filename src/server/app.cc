@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "base/paths.h"
+#include "gateway/egress_summary.h"
 #include "server/api.h"
 #include "store/sqlite_store.h"
 
@@ -76,6 +77,26 @@ std::unique_ptr<const gateway::Masker> made_masker(const gateway::GatewayConfig&
   return masker ? *std::move(masker) : nullptr;  // its entities were checked with the file
 }
 
+Result<std::unique_ptr<store::AuditLog>> open_audit(const gateway::GatewayConfig& config) {
+  const gateway::AuditConfig& audit = config.audit;
+  auto key = store::AuditKey::find(audit.key_file);
+  if (!key && key.error().code == ErrorCode::kNotFound) key = store::AuditKey::make(audit.key_file);
+  if (!key) return std::unexpected(key.error());
+  TACK_TRY(auto log, store::AuditLog::open({.file = audit.path,
+                                            .max_bytes = audit.max_bytes,
+                                            .verify_all = audit.verify_all,
+                                            .queue = static_cast<std::size_t>(audit.queue),
+                                            .interval = audit.flush},
+                                           *key));
+  store::AuditRecord start{.event = "start", .outcome = "ok"};
+  start.counts.emplace_back("upstreams", static_cast<std::int64_t>(config.upstreams.size()));
+  start.labels.emplace_back("privacy", gateway::name_of(config.privacy.mode));
+  start.labels.emplace_back("may leave",
+                            gateway::hosts_outside(config).empty() ? "nothing" : "texts");
+  log->append(std::move(start));
+  return log;
+}
+
 // The writer tries again anyway.
 constexpr std::chrono::milliseconds kLedgerPatience{250};
 
@@ -100,6 +121,9 @@ Result<App::Parts> App::open(const gateway::GatewayConfig& config,
         store::WriterOptions{.queue = static_cast<std::size_t>(config.ledger.queue),
                              .retention_days = config.ledger.retention_days});
   }
+  if (config.audit.enabled) {
+    TACK_TRY(parts.audit, open_audit(config));
+  }
   if (!config.keys.file.empty()) {
     TACK_TRY(parts.keys, gateway::KeyRing::open(config.keys.file));
   }
@@ -120,6 +144,9 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
       parts_(std::move(parts)),
       locals_(encoders, decoders),
       masker_(made_masker(config, locals_)),
+      auditing_(parts_.audit != nullptr ? std::make_unique<const gateway::Auditing>(
+                                              *parts_.audit, config.audit.required)
+                                        : nullptr),
       metrics_(config),
       gateway_({.config = config,
                 .locals = locals_,
@@ -130,15 +157,36 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
                 .keys = parts_.keys.get(),
                 .limiter = parts_.keys != nullptr ? &limiter_ : nullptr,
                 .guard = parts_.guard,
+                .auditing = auditing_.get(),
                 .masker = masker_.get()}) {
   watch_services();
+  if (parts_.audit != nullptr) watch_audit();
   if (parts_.ledger != nullptr) watch_ledger();
   watch_upstreams();
 }
 
 bool App::close(std::chrono::milliseconds time) {
-  if (parts_.ledger == nullptr) return true;
-  return parts_.ledger->stop(std::chrono::steady_clock::now() + time);
+  const auto deadline = std::chrono::steady_clock::now() + time;
+  bool whole = true;
+  if (parts_.audit != nullptr) {
+    parts_.audit->append({.event = "stop", .outcome = "ok"});
+    whole = parts_.audit->stop(deadline);
+  }
+  if (parts_.ledger != nullptr) whole = parts_.ledger->stop(deadline) && whole;
+  return whole;
+}
+
+void App::watch_audit() {
+  const auto audit = [this](std::uint64_t store::AuditCounters::* member) {
+    return [this, member] { return static_cast<double>(parts_.audit->counters().*member); };
+  };
+  using store::AuditCounters;
+  metrics_.counter("tack_audit_written_total", "Records of the audit log that are durable", {},
+                   audit(&AuditCounters::written));
+  metrics_.counter("tack_audit_dropped_total", "Records that are missing from the audit log", {},
+                   audit(&AuditCounters::dropped));
+  metrics_.counter("tack_audit_errors_total", "Failed attempts to write to the audit log", {},
+                   audit(&AuditCounters::errors));
 }
 
 void App::watch_upstreams() {

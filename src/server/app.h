@@ -22,6 +22,7 @@ class App {
   // What the configuration names besides models, opened.
   struct Parts {
     std::unique_ptr<store::LedgerWriter> ledger;  // null: nothing is written down
+    std::unique_ptr<store::AuditLog> audit;       // null: there is none
     std::unique_ptr<gateway::KeyRing> keys;       // null: nobody is asked for a key
     std::vector<std::unique_ptr<gateway::Upstream>> upstreams;
     gateway::LearnedRoutes learned;
@@ -42,13 +43,14 @@ class App {
   // (POST /v1/chat/completions, /v1/completions, /v1/embeddings), and /metrics.
   void add_routes(net::Router& router);
 
-  // Writes what waits for the ledger. When the HTTP server has been destroyed. False when some of
-  // it could not be written in this time.
+  // Writes what waits for the ledger and the audit log. When the HTTP server has been destroyed.
+  // False when some of it could not be written in this time.
   bool close(std::chrono::milliseconds time);
 
  private:
   void watch_services();
   void watch_ledger();
+  void watch_audit();
   void watch_upstreams();
 
   const gateway::GatewayConfig& config_;
@@ -57,7 +59,8 @@ class App {
   Parts parts_;
   gateway::RateLimiter limiter_;
   ServedModels locals_;
-  std::unique_ptr<const gateway::Masker> masker_;  // null: no request is masked
+  std::unique_ptr<const gateway::Masker> masker_;      // null: no request is masked
+  std::unique_ptr<const gateway::Auditing> auditing_;  // null: there is no audit log
   gateway::Metrics metrics_;
   gateway::Gateway gateway_;
 };
