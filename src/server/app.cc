@@ -79,15 +79,13 @@ std::unique_ptr<const gateway::Masker> made_masker(const gateway::GatewayConfig&
 
 Result<std::unique_ptr<store::AuditLog>> open_audit(const gateway::GatewayConfig& config) {
   const gateway::AuditConfig& audit = config.audit;
-  auto key = store::AuditKey::find(audit.key_file);
-  if (!key && key.error().code == ErrorCode::kNotFound) key = store::AuditKey::make(audit.key_file);
-  if (!key) return std::unexpected(key.error());
+  TACK_TRY(const store::AuditKey key, store::open_audit_key(audit.path, audit.key_file));
   TACK_TRY(auto log, store::AuditLog::open({.file = audit.path,
                                             .max_bytes = audit.max_bytes,
                                             .verify_all = audit.verify_all,
                                             .queue = static_cast<std::size_t>(audit.queue),
                                             .interval = audit.flush},
-                                           *key));
+                                           key));
   store::AuditRecord start{.event = "start", .outcome = "ok"};
   start.counts.emplace_back("upstreams", static_cast<std::int64_t>(config.upstreams.size()));
   start.labels.emplace_back("privacy", gateway::name_of(config.privacy.mode));

@@ -67,6 +67,8 @@ Result<Ends> read_ends(const fs::path& file, std::string_view text, const AuditK
   const std::string_view last = before == whole.npos ? whole : whole.substr(before + 1);
   const std::string_view first = whole.substr(0, whole.find('\n'));
   const auto first_line = check_audit_line(first, key), last_line = check_audit_line(last, key);
+  if (!first_line && before == whole.npos)
+    return damaged(file, "its only record is not what was written with this key");
   if (!first_line && !last_line)
     return damaged(file, "neither its first nor its last record was written with this key");
   if (!first_line) return damaged(file, "its first record is not what was written");

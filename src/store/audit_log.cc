@@ -128,7 +128,10 @@ bool AuditLog::collect() {
   parked_ = true;
   wait(lock);
   parked_ = false;
-  std::ranges::move(submitted_, std::back_inserter(batch_));
+  if (batch_.empty())
+    batch_.swap(submitted_);  // nobody who appends waits while records are moved
+  else
+    std::ranges::move(submitted_, std::back_inserter(batch_));
   std::ranges::move(callers_, std::back_inserter(batch_callers_));
   submitted_.clear();
   callers_.clear();

@@ -50,7 +50,7 @@ std::vector<std::uint32_t> longest_in_order(std::span<const Line> lines) {
     if (at != ends.begin()) before[i] = *(at - 1);
     if (at == ends.end())
       ends.push_back(i);
-    else
+    else if (lines[*at].seq != lines[i].seq)  // of a record's copies the first one stays
       *at = i;
   }
   std::vector<std::uint32_t> kept(ends.size());

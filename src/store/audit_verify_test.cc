@@ -120,10 +120,7 @@ TEST_F(Verify, RepeatedAndForeignLines) {
   for (std::size_t i = 0; i < lines_.size(); ++i) {
     auto lines = lines_;
     lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(i) + 1, lines_[i]);
-    const AuditReport report = check(lines);
-    ASSERT_EQ(report.damage_count, 1U) << i << "\n" << all(report);
-    EXPECT_EQ(report.damages[0].kind, kInserted);
-    EXPECT_TRUE(report.damages[0].line == i + 1 || report.damages[0].line == i + 2) << all(report);
+    expect_one(check(lines), kInserted, i + 2, i);
   }
   const auto foreign = made_up_lines(40, key_);
   auto lines = lines_;
