@@ -208,7 +208,7 @@ Json MaskedCall::kept(Json answer) const {
   Texts texts(answer);
   for (Json* text : texts.all()) {
     auto& own = text->get_ref<std::string&>();
-    own = vault_.hide(own);
+    own = privacy::hide_values(vault_, own);
     own = vault_.mask(own, finder_->find(own));
   }
   texts.put_back();
