@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -44,11 +46,18 @@ struct Answer {
   std::vector<std::vector<Span>> spans;  // [texts], of a tagger
 };
 
-// What is known of a model before it is asked.
+// Where a head trips when the configuration says nothing: `tack.guard` of the model's file.
+struct HeadThresholds {
+  std::optional<double> score;               // of all categories together
+  std::map<std::string, double> categories;  // of single ones
+};
+
+// What is known of a model before it is asked (guard_model.h reads it).
 struct GuardModel {
-  std::vector<TaskHead> heads;      // of a classifier
-  std::vector<std::string> spans;   // names of a tagger's spans
-  std::int64_t context_length = 0;  // tokens
+  std::vector<TaskHead> heads;                                    // of a classifier
+  std::vector<std::string> spans;                                 // names of a tagger's spans
+  std::int64_t context_length = 0;                                // tokens
+  std::map<std::string, HeadThresholds, std::less<>> thresholds;  // by head
 };
 // Errors: no such model.
 using FindModel = std::function<Result<GuardModel>(const std::string& name)>;
@@ -64,6 +73,7 @@ struct Finding {
   double threshold = std::numeric_limits<double>::quiet_NaN();
   std::string category;  // the label, entity, word or language that tripped it
   std::string reason;    // for people, without the text's own words
+  double ms = 0;         // that judging took, without the model
 };
 
 struct Verdict {
