@@ -127,7 +127,7 @@ TEST_F(MaskingTest, ArgumentsAreJsonInside) {
   EXPECT_EQ(function["name"], "mail");
   const Json arguments = Json::parse(function["arguments"].get<std::string>());
   EXPECT_EQ(arguments["to"], "<EMAIL_1>");
-  EXPECT_EQ(arguments["card"], "<CREDIT_CARD_1>");
+  EXPECT_EQ(arguments["card"], "<CARD_1>");
   EXPECT_EQ(arguments["n"], 3);
 }
 

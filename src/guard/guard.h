@@ -32,7 +32,7 @@ struct Passage {
 // passage (kAssistant), after those it answers.
 struct Subject {
   std::vector<Passage> passages;
-  bool complete = true;  // false: an answer that goes on
+  bool complete = true;    // false: an answer that goes on
   std::size_t passed = 0;  // bytes of the answer that stand before the last passage
 };
 
@@ -55,9 +55,9 @@ struct HeadThresholds {
 
 // What is known of a model before it is asked (guard_model.h reads it).
 struct GuardModel {
-  std::vector<TaskHead> heads;      // of a classifier
-  std::vector<std::string> spans;   // names of a tagger's spans
-  std::int64_t context_length = 0;  // tokens
+  std::vector<TaskHead> heads;                                    // of a classifier
+  std::vector<std::string> spans;                                 // names of a tagger's spans
+  std::int64_t context_length = 0;                                // tokens
   std::map<std::string, HeadThresholds, std::less<>> thresholds;  // by head
 };
 // Errors: no such model.
