@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "guard/guard_config.h"
 #include "store/ledger.h"
 
 namespace tack::gateway {
@@ -161,6 +162,7 @@ struct GatewayConfig {
   KeysConfig keys;
   CacheConfig cache;
   LedgerConfig ledger;
+  guard::GuardConfig guard;             // [guard], its files read
   std::vector<ConfigMistake> warnings;  // what is allowed, and seldom meant
   std::vector<ConfigSetting> settings;  // all, in the order of their sections
 
