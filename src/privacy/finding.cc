@@ -1,6 +1,7 @@
 #include "privacy/finding.h"
 
 #include <algorithm>
+#include <map>
 
 namespace tack::privacy {
 
@@ -10,14 +11,17 @@ std::vector<Finding> without_overlaps(std::vector<Finding> findings) {
     if (a.end - a.begin != b.end - b.begin) return a.end - a.begin > b.end - b.begin;
     return a.begin < b.begin;
   });
-  std::vector<Finding> kept;  // in the text's order
+  std::map<std::size_t, Finding> kept;  // by where they begin
   for (Finding& finding : findings) {
-    const auto next = std::ranges::lower_bound(kept, finding.begin, {}, &Finding::begin);
-    if (next != kept.end() && next->begin < finding.end) continue;
-    if (next != kept.begin() && std::prev(next)->end > finding.begin) continue;
-    kept.insert(next, std::move(finding));
+    const auto next = kept.lower_bound(finding.begin);
+    if (next != kept.end() && (next->first < finding.end || next->first == finding.begin)) continue;
+    if (next != kept.begin() && std::prev(next)->second.end > finding.begin) continue;
+    kept.emplace_hint(next, finding.begin, std::move(finding));
   }
-  return kept;
+  std::vector<Finding> in_order;
+  in_order.reserve(kept.size());
+  for (auto& [begin, finding] : kept) in_order.push_back(std::move(finding));
+  return in_order;
 }
 
 }  // namespace tack::privacy
