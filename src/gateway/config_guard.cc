@@ -114,27 +114,41 @@ class GuardReader {
         section.read_numbers("thresholds", 0, 1, check.thresholds);
         [[fallthrough]];
       case CheckKind::kTopic:
-      case CheckKind::kGrounded: read_model(section, check); break;
+      case CheckKind::kGrounded:
+        read_model(section, check);
+        break;
       case CheckKind::kPii:
         if (section.has("model")) read_model(section, check);
         section.read_texts("only", check.only);
         section.read_texts("allow", check.allow);
+        section.read("threshold", 0, 1, check.threshold);
         if (stage == Stage::kPreFlight) section.read("mask", check.mask);
         break;
       case CheckKind::kSecrets:
+        section.read("threshold", 0, 1, check.threshold);
         section.read_texts("only", check.only);
         section.read_texts("allow", check.allow);
         break;
-      case CheckKind::kWords: read_words(section, check); break;
-      case CheckKind::kRegex: section.read_texts("patterns", check.patterns); break;
-      case CheckKind::kUrls: section.read_texts("allow", check.allow); break;
-      case CheckKind::kLanguage: section.read_texts("only", check.only); break;
+      case CheckKind::kWords:
+        read_words(section, check);
+        break;
+      case CheckKind::kRegex:
+        section.read_texts("patterns", check.patterns);
+        break;
+      case CheckKind::kUrls:
+        section.read_texts("allow", check.allow);
+        break;
+      case CheckKind::kLanguage:
+        section.read_texts("only", check.only);
+        break;
       case CheckKind::kLength:
         section.read("min_chars", 0, kMost, check.min_chars);
         section.read("max_chars", 0, kMost, check.max_chars);
         section.read("max_tokens", 0, kMost, check.max_tokens);
         break;
-      case CheckKind::kSchema: read_schema(section, check); break;
+      case CheckKind::kSchema:
+        read_schema(section, check);
+        break;
     }
   }
 
@@ -187,11 +201,13 @@ class GuardReader {
     };
     const Status status = guard::validate(stage, check, guard_, models);
     if (status || asked) return;
-    // "patterns: ..." belongs to that key's line.
+    // "patterns: ..." and "max_chars is ..." belong to that key's line.
     const std::string& message = status.error().message;
-    const std::string key = message.substr(0, message.find(':'));
-    if (key.size() < message.size() && section.has(key.c_str()))
-      section.mistake(key.c_str(), "{}", message.substr(std::min(key.size() + 2, message.size())));
+    const std::size_t end = std::min(message.find_first_of(": "), message.size());
+    const std::string key = message.substr(0, end);
+    const std::size_t rest = std::min(message.find_first_not_of(": ", end), message.size());
+    if (section.has(key.c_str()))
+      section.mistake(key.c_str(), "{}", message.substr(rest));
     else
       section.mistake(nullptr, "{}", message);
   }
@@ -234,8 +250,8 @@ class GuardReader {
     const auto asks = [](const std::vector<CheckConfig>& checks) {
       return std::ranges::any_of(checks, asks_guard_model);
     };
-    const bool needed = guard_.enabled &&
-                        (asks(guard_.pre_flight) || asks(guard_.input) || asks(guard_.output));
+    const bool needed =
+        guard_.enabled && (asks(guard_.pre_flight) || asks(guard_.input) || asks(guard_.output));
     if (!needed || config_.model(guard_.model) != nullptr || guard_.model != GuardConfig().model)
       return;
     config_.models.push_back({.name = guard_.model, .path = guard_.model, .line = guard_.line});

@@ -300,7 +300,8 @@ TEST(Config, TheDocumentNamesEveryKeyAndDefault) {
   const auto text = read_file(fs::path(TACK_SOURCE_DIR) / "docs/config.md");
   ASSERT_TRUE(text);
   const GatewayConfig config = parsed(
-      "[models.m]\npath='m'\n[upstreams.u]\nbase_url='http://u/v1'\n[cache]\n[ledger]\n[keys]\n"
+      "[models.m]\npath='m'\n[upstreams.u]\nbase_url='http://u/"
+      "v1'\n[cache]\n[ledger]\n[keys]\n[guard]\n"
       "[routes.r]\nto='m'\n[routes.r.learned]\nrouter='r'\n[routes.r.shadow]\nmodel='m'\n");
   for (const ConfigSetting& one : config.settings) {
     const std::string key = one.key.substr(one.key.rfind('.') + 1);

@@ -67,8 +67,9 @@ MadeCheck make_check(Stage stage, const CheckConfig& check, const GuardConfig& g
     case CheckKind::kTopic:
       return make_topic_check(check, guard, models);
     case CheckKind::kPii:
+      return make_pii_check(check, models);
     case CheckKind::kSecrets:
-      return fail(ErrorCode::kUsage, "needs privacy/finder.h, which is not there yet");
+      return make_secrets_check(check);
     case CheckKind::kWords:
       return make_words_check(check);
     case CheckKind::kRegex:

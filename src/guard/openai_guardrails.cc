@@ -35,18 +35,39 @@ const std::map<std::string_view, Texts>& moderation_labels() {
 }
 
 // Entities that their configuration may name and that no pattern of ours finds.
-constexpr std::array<std::string_view, 33> kTheirEntities{
-    "CRYPTO",          "DATE_TIME",       "NRP",
-    "MEDICAL_LICENSE", "URL",             "CVV",
-    "BIC_SWIFT",       "US_BANK_NUMBER",  "US_DRIVER_LICENSE",
-    "US_ITIN",         "US_PASSPORT",     "UK_NHS",
-    "UK_NINO",         "ES_NIF",          "ES_NIE",
-    "IT_FISCAL_CODE",  "IT_DRIVER_LICENSE", "IT_VAT_CODE",
-    "IT_PASSPORT",     "IT_IDENTITY_CARD", "PL_PESEL",
-    "SG_NRIC_FIN",     "SG_UEN",          "AU_ABN",
-    "AU_ACN",          "AU_TFN",          "AU_MEDICARE",
-    "IN_PAN",          "IN_AADHAAR",      "IN_VEHICLE_REGISTRATION",
-    "IN_VOTER",        "IN_PASSPORT",     "FI_PERSONAL_IDENTITY_CODE"};
+constexpr std::array<std::string_view, 33> kTheirEntities{"CRYPTO",
+                                                          "DATE_TIME",
+                                                          "NRP",
+                                                          "MEDICAL_LICENSE",
+                                                          "URL",
+                                                          "CVV",
+                                                          "BIC_SWIFT",
+                                                          "US_BANK_NUMBER",
+                                                          "US_DRIVER_LICENSE",
+                                                          "US_ITIN",
+                                                          "US_PASSPORT",
+                                                          "UK_NHS",
+                                                          "UK_NINO",
+                                                          "ES_NIF",
+                                                          "ES_NIE",
+                                                          "IT_FISCAL_CODE",
+                                                          "IT_DRIVER_LICENSE",
+                                                          "IT_VAT_CODE",
+                                                          "IT_PASSPORT",
+                                                          "IT_IDENTITY_CARD",
+                                                          "PL_PESEL",
+                                                          "SG_NRIC_FIN",
+                                                          "SG_UEN",
+                                                          "AU_ABN",
+                                                          "AU_ACN",
+                                                          "AU_TFN",
+                                                          "AU_MEDICARE",
+                                                          "IN_PAN",
+                                                          "IN_AADHAAR",
+                                                          "IN_VEHICLE_REGISTRATION",
+                                                          "IN_VOTER",
+                                                          "IN_PASSPORT",
+                                                          "FI_PERSONAL_IDENTITY_CODE"};
 
 // One guardrail's config; every member must be asked for.
 class Fields {
@@ -160,8 +181,7 @@ Result<Made> read_pii(Fields& fields, const std::string& stage) {
     const privacy::EntityInfo* info = privacy::entity(name);
     if (info != nullptr && !info->by_model) {
       check.only.push_back(name);
-    } else if (info != nullptr ||
-               std::ranges::find(kTheirEntities, name) != kTheirEntities.end()) {
+    } else if (info != nullptr || std::ranges::find(kTheirEntities, name) != kTheirEntities.end()) {
       missing.push_back(name);
     } else {
       return fail(ErrorCode::kUsage, "entities: there is no '{}'", name);
@@ -176,9 +196,8 @@ Result<Made> read_pii(Fields& fields, const std::string& stage) {
   check.observe = !block && !check.mask;  // as there: without `block` only pre_flight acts
   Made made{{std::move(check)}, {}};
   if (!missing.empty())
-    made.warnings.push_back(
-        fmt::format("entities: not looked for, since no pattern finds them: {}",
-                    fmt::join(missing, ", ")));
+    made.warnings.push_back(fmt::format("entities: not looked for, since no pattern finds them: {}",
+                                        fmt::join(missing, ", ")));
   return made;
 }
 
@@ -337,8 +356,7 @@ Result<OpenAiGuardrails> parse_openai_guardrails(std::string_view text, std::str
     if (bundle == nullptr) continue;
     any = true;
     if (Status status = read_stage(*bundle, stage, *checks, all.warnings); !status)
-      return std::unexpected(
-          std::move(status).error().in(fmt::format("{}: {}", name, stage)));
+      return std::unexpected(std::move(status).error().in(fmt::format("{}: {}", name, stage)));
   }
   if (!any)
     return fail(ErrorCode::kUsage, "{}: has none of the stages pre_flight, input and output", name);
