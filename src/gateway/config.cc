@@ -114,6 +114,7 @@ std::expected<GatewayConfig, std::vector<ConfigMistake>> parse_config(
     read_models(root, config);
     read_upstreams(root, config);
     read_keys_section(root, config);
+    read_guard(root, config);
     read_routes(root, config);
     read_privacy(root, config);
     read_storage(root, config);

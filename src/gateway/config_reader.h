@@ -12,6 +12,8 @@ void read_serve(TomlSection& root, GatewayConfig& config);
 void read_models(TomlSection& root, GatewayConfig& config);
 void read_upstreams(TomlSection& root, GatewayConfig& config);
 void read_keys_section(TomlSection& root, GatewayConfig& config);
+// After models, before routes: the guard's own model counts among them.
+void read_guard(TomlSection& root, GatewayConfig& config);
 // After models, upstreams and keys: routes name them.
 void read_routes(TomlSection& root, GatewayConfig& config);
 void read_privacy(TomlSection& root, GatewayConfig& config);  // after routes

@@ -322,7 +322,7 @@ TEST(Config, TheDocumentNamesEveryKeyAndDefault) {
   ASSERT_TRUE(text);
   const GatewayConfig config = parsed(
       "[models.m]\npath='m'\n[upstreams.u]\nbase_url='http://u/"
-      "v1'\n[cache]\n[ledger]\n[audit]\n[keys]\n"
+      "v1'\n[cache]\n[ledger]\n[audit]\n[keys]\n[guard]\n[privacy]\n"
       "[routes.r]\nto='m'\n[routes.r.learned]\nrouter='r'\n[routes.r.shadow]\nmodel='m'\n");
   for (const ConfigSetting& one : config.settings) {
     const std::string key = one.key.substr(one.key.rfind('.') + 1);

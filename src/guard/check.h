@@ -111,8 +111,7 @@ MadeCheck make_urls_check(const CheckConfig& config);
 MadeCheck make_language_check(const CheckConfig& config);
 MadeCheck make_length_check(const CheckConfig& config);
 MadeCheck make_schema_check(const CheckConfig& config);
-MadeCheck make_pii_check(const CheckConfig& config, const GuardConfig& guard,
-                         const FindModel& models);
+MadeCheck make_pii_check(const CheckConfig& config, const FindModel& models);
 MadeCheck make_secrets_check(const CheckConfig& config);
 
 // "message 3 (user)", "the answer".

@@ -54,7 +54,11 @@ struct ConfiguredCheck {
   std::unique_ptr<const Check> check;
 };
 
-MadeCheck make_check(const CheckConfig& check, const GuardConfig& guard, const FindModel& models) {
+MadeCheck make_check(Stage stage, const CheckConfig& check, const GuardConfig& guard,
+                     const FindModel& models) {
+  const bool of_answers = check.kind == CheckKind::kSchema || check.kind == CheckKind::kGrounded;
+  if (of_answers && stage != Stage::kOutput)
+    return fail(ErrorCode::kUsage, "judges answers: it belongs in [[guard.output]]");
   switch (check.kind) {
     case CheckKind::kUnsafe:
       return make_unsafe_check(check, guard, models);
@@ -63,8 +67,9 @@ MadeCheck make_check(const CheckConfig& check, const GuardConfig& guard, const F
     case CheckKind::kTopic:
       return make_topic_check(check, guard, models);
     case CheckKind::kPii:
+      return make_pii_check(check, models);
     case CheckKind::kSecrets:
-      return fail(ErrorCode::kUsage, "needs privacy/finder.h, which is not there yet");
+      return make_secrets_check(check);
     case CheckKind::kWords:
       return make_words_check(check);
     case CheckKind::kRegex:
@@ -228,16 +233,18 @@ std::string where(const CheckConfig& check, Stage stage) {
 
 }  // namespace
 
+Status validate(Stage stage, const CheckConfig& check, const GuardConfig& config,
+                const FindModel& models) {
+  const MadeCheck made = make_check(stage, check, config, models);
+  return made ? Status() : std::unexpected(made.error());
+}
+
 Result<std::shared_ptr<const Guard>> Guard::create(const GuardConfig& config,
                                                    const FindModel& models) {
   ConfiguredGuard::Stages stages;
   for (const Stage stage : {Stage::kPreFlight, Stage::kInput, Stage::kOutput})
     for (const CheckConfig& check : config.checks(stage)) {
-      if (stage != Stage::kOutput &&
-          (check.kind == CheckKind::kSchema || check.kind == CheckKind::kGrounded))
-        return fail(ErrorCode::kUsage, "{}: judges answers: it belongs in [[guard.output]]",
-                    where(check, stage));
-      MadeCheck made = make_check(check, config, models);
+      MadeCheck made = make_check(stage, check, config, models);
       if (!made) return std::unexpected(std::move(made).error().in(where(check, stage)));
       stages[static_cast<std::size_t>(stage)].push_back({check, *std::move(made)});
     }

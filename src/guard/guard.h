@@ -85,6 +85,10 @@ struct Verdict {
   Json to_json() const;
 };
 
+// What is wrong with one check: Guard::create() says the same, with the check's name and line.
+Status validate(Stage stage, const CheckConfig& check, const GuardConfig& config,
+                const FindModel& models);
+
 // Immutable; any thread.
 class Guard {
  public:

@@ -58,4 +58,28 @@ Result<GuardModel> guard_model_of(const Model& model) {
   return known;
 }
 
+Status write_guard_thresholds(const Model& model,
+                              const std::map<std::string, HeadThresholds, std::less<>>& thresholds,
+                              const Json& about, const std::filesystem::path& path) {
+  const GgufFile* gguf = model.gguf();
+  if (gguf == nullptr)
+    return fail(ErrorCode::kUsage, "{}: thresholds are kept in a GGUF (tack convert makes one)",
+                model.path().string());
+  TACK_TRY(GuardModel known, guard_model_of(model));
+  for (const auto& [name, one] : thresholds) known.thresholds[name] = one;
+  Json heads = Json::object();
+  for (const auto& [name, one] : known.thresholds) {
+    Json& head = heads[name] = Json::object();
+    if (one.score) head["threshold"] = *one.score;
+    for (const auto& [label, threshold] : one.categories) head["categories"][label] = threshold;
+  }
+  Json json = {{"heads", std::move(heads)}};
+  if (!about.is_null()) json["tuned"] = about;
+  GgufWriter writer;
+  for (const auto& [key, value] : gguf->metadata()) writer.set(key, value);
+  writer.set("tack.guard", GgufValue::string(to_text(json)));
+  for (const GgufTensor& tensor : gguf->tensors()) writer.add_tensor_view(tensor.name, tensor.view);
+  return writer.write(path);
+}
+
 }  // namespace tack::guard
