@@ -7,7 +7,7 @@ Reads TACK_DATA (default: ../shared/data beside the repository) and tasks/data/g
   harm-*.csv, injection-*.csv   text, label, source, template; * is train, validation (chooses the
                                 epoch, calibrates) or dev (choices and thresholds)
   heldout-SOURCE.csv            the rows of a source that --without keeps out of training (advbench,
-                                strongreject, malicious, forbidden, jailbreaks, davidson)
+                                strongreject, malicious, forbidden, openers, jailbreaks, davidson)
   tests/NAME.csv                text, label (harm or benign), type: never trained on
 BANKING77, CLINC150, HarmBench, the injections file and Alpaca's harmless rows are read for the tests
 alone, and every training row that resembles one of their rows, or a look-alike of
@@ -33,7 +33,7 @@ from prepare_sets import shingles, write  # noqa: E402
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = pathlib.Path(os.environ.get("TACK_DATA", ROOT / "../shared/data"))
 WINDOW = 130  # words; about 200 tokens, as the engine cuts long texts
-SOURCES = ("advbench", "strongreject", "malicious", "forbidden", "jailbreaks", "davidson")
+SOURCES = ("advbench", "strongreject", "malicious", "forbidden", "openers", "jailbreaks", "davidson")
 
 # First match names the category of a request whose source has none of ours. Written on AdvBench,
 # StrongREJECT and MaliciousInstruct.
@@ -158,24 +158,44 @@ def davidson():
         yield text, label
 
 
+def openers():
+    """First turns of HH-RLHF's harmless-base conversations (MIT), which come without a harm label: those
+    that tasks/data/guard/hh_labels.txt labels."""
+    labels = {name: label for label, lines in guard_texts.sections("hh_labels.txt").items()
+              for line in lines for name in line.split()}
+    with gzip.open(DATA / "hh_harmless/harmless-base-test.jsonl.gz", "rt", encoding="utf-8") as file:
+        for line in file:
+            said = json.loads(line)["chosen"].split("\n\nAssistant:")[0].replace("\n\nHuman:", "")
+            text = " ".join(said.split())
+            label = labels.get(hashlib.sha256(text.encode("utf-8")).hexdigest()[:12])
+            if label:
+                yield text, label
+
+
 # A window of a jailbreak is an attack where it says so; the middle of a long one may be any text.
-TRIGGER = re.compile(
-    r"ignore|disregard|forget (all|every|what)|jail ?break|\bDAN\b|do anything now|without (any )?(restrict|limit|filter|"
-    r"censor|moral|ethic)|no (restrict|limit|filter|moral|ethic|rules|guidelines|censor)|unfilter|uncensor|unethical|"
-    r"immoral|amoral|illegal|never (refuse|say no|decline)|(can|do|will|must|should)(not| not|n't|'t) (refuse|decline|"
-    r"apologi|mention|say (that )?(you|sorry|no))|stay in character|break(ing)? character|developer mode|openai|"
-    r"content polic|guidelines|ethic(s|al)|bypass|evil|bound by|freed? from|offensive|nsfw|harmful|token system|"
-    r"programming|comply|regardless", re.I)
+STRONG = re.compile(
+    r"(ignore|disregard|forget) (all|any|every|what|your|the|previous)|jail ?break|\bDAN\b|do anything now|"
+    r"without (any )?(restrict|limit|filter|censor|moral|ethic)|no (restrict|limit|filter|moral|ethic|rules|guideline|"
+    r"censor)\w*|unfilter|uncensor|unethical|immoral|amoral|unmoral|never (refuse|say no|decline)|(can|do|will|must|"
+    r"should)(not| not|n't) (refuse|decline|apologi\w+|say (that )?(you|sorry|no))|developer mode|content polic|bypass|"
+    r"free(d)? (from|of) (all|any|the)|token system|openai'?s? (polic|guideline|rules)|ethical guidelines", re.I)
+WEAK = re.compile(r"illegal|stay in character|break(ing)? character|openai|guidelines|evil|bound by|offensive|nsfw|"
+                  r"harmful|programming|comply|regardless|inappropriate|swear|restrictions|chatgpt", re.I)
+
+
+def attack_words(text):
+    """Phrases of jailbreaks in a text: a strong one counts two."""
+    return sum(weight * len({match[0].lower() for match in words.finditer(text)})
+               for words, weight in ((STRONG, 2), (WEAK, 1)))
 
 
 def jailbreaks():
-    """The first window with a trigger phrase, and others with two; at most three of a prompt."""
+    """Windows with a strong phrase and another; of the first window one strong or two weak ones. At most
+    three of a prompt."""
     for row in read_csv("jailbreaks/jailbreak_prompts_2023_12_25.csv"):
         found = 0
         for number, text in enumerate(windows(row["prompt"])):
-            hits = len({match.lower() if isinstance(match, str) else "".join(match).lower()
-                        for match in (m[0] for m in TRIGGER.finditer(text))})
-            if hits >= (1 if number == 0 else 2) and len(text.split()) >= 4:
+            if attack_words(text) >= (2 if number == 0 else 4) and len(text.split()) >= 4:
                 yield text, "direct"
                 found += 1
                 if found == 3:
@@ -346,25 +366,28 @@ def write_tests(out, found, trained):
         print(f"test {name}: {len(rows)} rows, {len(kept)} kept")
 
 
-def published(without):
-    """Rows of the published lists: (head, Row). Those of `without` are of part "heldout"."""
+def published(without, generator):
+    """Rows of the published lists: (head, Row). Those of `without` are of part "heldout". A harmful request
+    that is trained comes a second time among other words."""
     for name, read in (("advbench", advbench), ("strongreject", strongreject), ("malicious", malicious),
-                       ("forbidden", forbidden), ("davidson", davidson), ("jailbreaks", jailbreaks)):
+                       ("forbidden", forbidden), ("davidson", davidson), ("openers", openers), ("jailbreaks", jailbreaks)):
         for text, label in read():
             luck = digest(text) % 12
             part = "heldout" if name in without else "validation" if luck == 0 else "train"
             yield "injection" if name == "jailbreaks" else "harm", Row(text.strip(), label, name, name, part)
+            if part == "train" and label in CATEGORIES and name != "davidson":
+                yield "harm", Row(generator.again(text.strip()), label, name, name, part)
 
 
 # How many rows are made: chosen on development rows (docs/decisions.md).
 MADE = {"harmful": 8000, "harmless": 9000, "about": 2000, "instructions": 2500, "direct": 5000, "discussed": 2600,
-        "indirect": 2200}
+        "roles": 700, "indirect": 2200}
 
 
 def everything(seed, without):
     """All rows before duplicates are left out: (heads, Row)."""
     generator = guard_texts.Generator(seed)
-    for head, row in published(without):
+    for head, row in published(without, generator):
         yield (head,), row
         if row.label == "safe" and head == "harm":
             yield ("injection",), row._replace(label="none")
@@ -390,6 +413,8 @@ def everything(seed, without):
         for row in generator.direct(MADE["direct"] // share, dev, lambda: rng.choice(questions)):
             yield ("injection",), row
         for row in generator.discussed(MADE["discussed"] // share, dev):
+            yield both, row
+        for row in generator.roles(MADE["roles"] // share, dev, lambda: rng.choice(questions)):
             yield both, row
         for row in generator.indirect(MADE["indirect"] // share, dev, paragraphs):
             yield ("injection",) if row.label == "indirect" else both, row

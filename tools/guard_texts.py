@@ -95,8 +95,27 @@ class Generator:
             return text.upper()
         return text
 
+    def among(self, text):
+        """The same request among other words, as people tell why they ask and how they want it."""
+        if self.random.random() < 0.2:
+            text = f"{self.random.choice(self.frames['before'])} {text}"
+        if self.random.random() < 0.15:
+            text = f"{text} {self.random.choice(self.frames['after'])}"
+        return text
+
+    def again(self, text):
+        """A published request in another frame."""
+        small = text[:1].lower() + text[1:]
+        if re.match(r"(how to|ways to|ideas for|tips for) ", small):
+            small = self.random.choice(("tell me {}", "explain {}", "i want to know {}", "{}", "give me {}")).format(small)
+        elif re.match(r"(write|create|give|develop|provide|make|design|teach|generate|describe|explain|list|draft|show|"
+                      r"outline|produce|tell|instruct|suggest|help|construct|compose)\b", small):
+            small = self.random.choice(("can you {}", "I want you to {}", "please {}", "could you {}", "{}")).format(small)
+        text = self.among(small)
+        return self.written(text if text != small else f"{text} {self.random.choice(self.frames['after'])}")
+
     def request(self, line, dev):
-        """A line of harmful.txt or harmless.txt in a frame. Returns the text and the frame."""
+        """A line of harmful.txt or harmless.txt in a frame."""
         kind, phrase = line.split(": ", 1)
         phrase = self.fill(phrase)
         if kind == "ask":
@@ -104,13 +123,13 @@ class Generator:
             small = phrase[:1].lower() + phrase[1:] if not phrase.startswith("I ") else phrase
             if not re.match(r"(Write|Give|List|Make|Create|Generate|Draft|Describe|Explain|Design|Develop|Tell)", phrase):
                 frame = "{ask}"
-            return self.written(frame.replace("{ask_small}", small).replace("{ask}", phrase)), frame
+            return self.written(self.among(frame.replace("{ask_small}", small).replace("{ask}", phrase)))
         frame = self.choose(self.frames["how"], dev)
         text = frame.replace("{act}", phrase).replace("{acting}", gerund(phrase)).replace("{Act}", capital(phrase))
         if self.random.random() < 0.12:
             mark = text[-1] if text[-1] in "?." else ""
             text = f"{text.rstrip('?.')} {self.random.choice(self.frames['ending'])}{mark}"
-        return self.written(text), frame
+        return self.written(self.among(text))
 
     def act(self):
         """A harmful request's core, as the aim of an attack."""
@@ -128,7 +147,7 @@ class Generator:
             if not lines:
                 continue
             line = self.random.choice(lines)
-            text, _ = self.request(line, dev)
+            text = self.request(line, dev)
             yield Row(text, name if harmful else "safe", source, f"{name}/{line}", "dev" if dev else "train")
 
     def about(self, count, dev):
@@ -209,6 +228,18 @@ class Generator:
                 text = text.replace("{" + name + "}", value)
             text = self.attack_line(text)
             yield Row(self.written(text), "none", "generated-" + way, f"{way}/{line}", "dev" if dev else "train")
+
+    def roles(self, count, dev, question):
+        """Harmless roles with rules, as people share them: long prompts that attack nothing."""
+        for _ in range(count):
+            role = self.choose(self.attacks["role"], dev)
+            lines = [self.choose(self.attacks["opening"], dev)]
+            lines += [self.choose(self.attacks["detail"], dev) for _ in range(self.random.randrange(1, 7))]
+            text = self.random.choice((" ", " ", "\n")).join(dict.fromkeys(lines))
+            for name, value in (("role", role), ("person", self.random.choice(self.attacks["person"])),
+                                ("question", question())):
+                text = text.replace("{" + name + "}", value)
+            yield Row(self.written(self.fill(text)), "none", "generated-role", f"role/{role}", "dev" if dev else "train")
 
     # Carriers.
 
