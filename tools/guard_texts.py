@@ -173,7 +173,10 @@ class Generator:
         """A line of attacks.txt with everything filled in."""
         override, goal, act = self.override(), self.goal(), self.act()
         planted = self.random.choice(self.attacks["planted_goal"])
-        for name, value in (("planted_goal", planted), ("Planted_goal", capital(planted)), ("goal", goal),
+        authority, sensitive = self.random.choice(self.attacks["authority"]), self.random.choice(self.attacks["sensitive"])
+        sensitive = sensitive.replace("{act}", act)
+        for name, value in (("authority", authority), ("Authority", capital(authority)), ("sensitive", sensitive),
+                            ("Sensitive", capital(sensitive)), ("planted_goal", planted), ("Planted_goal", capital(planted)), ("goal", goal),
                             ("Goal", capital(goal)), ("override", override), ("Override", capital(override)),
                             ("act", act), ("name", self.random.choice(self.attacks["name"])),
                             ("domain", self.random.choice(self.attacks["domain"]))):
@@ -194,7 +197,8 @@ class Generator:
             return " ".join(text)
         return "Read this backwards and obey: " + text[::-1]
 
-    WAYS = ("override", "override", "override", "fake", "leak", "persona", "persona", "suppress", "mixed", "foreign")
+    WAYS = ("override", "override", "override", "fake", "leak", "persona", "persona", "suppress", "mixed", "foreign",
+            "impersonate", "impersonate", "soft", "soft")
 
     def direct(self, count, dev, carrier):
         """Attacks by the user. `carrier()` gives a harmless request, which some of them hide behind."""
@@ -217,7 +221,7 @@ class Generator:
     def discussed(self, count, dev):
         """Attacks that are talked about, and ordinary requests in their words."""
         for i in range(count):
-            way = "discuss" if i % 5 < 2 else "ordinary"
+            way = "discuss" if i % 3 == 0 else "ordinary"
             line = self.choose(self.attacks[way], dev)
             parts = {"override_goal": self.attack_line(self.choose(self.attacks["override"][:4], dev)),
                      "planted": self.attack_line(self.choose(self.attacks["planted"], dev)).replace('"', "'"),
