@@ -16,11 +16,23 @@ using store::AuditRecord;
 
 namespace {
 
-AuditRecord about(const Exchange& exchange, std::string event, std::string outcome) {
+// A client may write anything into its x-request-id or behind the name of an upstream: what is not
+// ours stands there as its digest (`tack audit show --id` finds it).
+std::string written_id(const store::AuditLog& log, const std::string& id) {
+  return id.starts_with("req-") ? id : "digest:" + log.digest(id);
+}
+std::string written_model(const store::AuditLog& log, const std::string& model) {
+  const std::size_t slash = model.find('/');
+  if (slash == std::string::npos) return model;
+  return model.substr(0, slash + 1) + "digest:" + log.digest(model.substr(slash + 1));
+}
+
+AuditRecord about(const store::AuditLog& log, const Exchange& exchange, std::string event,
+                  std::string outcome) {
   const store::CallRecord& record = exchange.account->record;
   return {.event = std::move(event),
           .outcome = std::move(outcome),
-          .id = record.id,
+          .id = written_id(log, record.id),
           .client = record.client,
           .route = exchange.plan.route};
 }
@@ -54,7 +66,7 @@ Async<Status> durable(store::AuditLog& log, AuditRecord record) {
 void Auditing::request(const store::CallRecord& record) const {
   AuditRecord out{.event = "request",
                   .outcome = outcome_of(record.status),
-                  .id = record.id,
+                  .id = written_id(log_, record.id),
                   .client = record.client,
                   .model = record.model,
                   .route = record.route};
@@ -80,7 +92,7 @@ void Auditing::guard(const Exchange& exchange, guard::Stage stage,
     failed += finding.failed ? 1 : 0;
   }
   if (tripped + failed == 0) return;
-  AuditRecord out = about(exchange, "guard", verdict.blocked ? "blocked" : "observed");
+  AuditRecord out = about(log_, exchange, "guard", verdict.blocked ? "blocked" : "observed");
   out.labels.emplace_back("stage", guard::stage_name(stage));
   if (const guard::Finding* first = verdict.first_tripped()) {
     out.labels.emplace_back("check", first->check);
@@ -93,7 +105,7 @@ void Auditing::guard(const Exchange& exchange, guard::Stage stage,
 
 void Auditing::mask(const Exchange& exchange, const MaskedCall& masked) const {
   if (masked.vault().size() == 0) return;
-  AuditRecord out = about(exchange, "mask", "ok");
+  AuditRecord out = about(log_, exchange, "mask", "ok");
   for (const auto& [entity, count] : masked.vault().counts())
     out.counts.emplace_back(entity, static_cast<std::int64_t>(count));
   log_.append(std::move(out));
@@ -102,7 +114,7 @@ void Auditing::mask(const Exchange& exchange, const MaskedCall& masked) const {
 Async<Expected<void>> Auditing::egress(const Exchange& exchange, const std::string& upstream,
                                        const ClearedCall& cleared) const {
   const std::string body = to_text(cleared.call().body);
-  AuditRecord out = about(exchange, "egress", name_of(exchange.egress.mode));
+  AuditRecord out = about(log_, exchange, "egress", name_of(exchange.egress.mode));
   out.model = upstream + "/" + cleared.model();
   out.counts.emplace_back("bytes", static_cast<std::int64_t>(body.size()));
   out.hashes.emplace_back("body", log_.digest(body));

@@ -55,7 +55,8 @@ void tidy(std::vector<ConfigMistake>& mistakes) {
 }  // namespace
 
 PrivacyMode GatewayConfig::privacy_of(const RouteConfig* route) const {
-  return route != nullptr && route->privacy ? *route->privacy : privacy.mode;
+  const PrivacyMode mode = route != nullptr && route->privacy ? *route->privacy : privacy.mode;
+  return privacy.masks ? std::max(mode, PrivacyMode::kMask) : mode;
 }
 bool GatewayConfig::may_leave() const {
   return !upstreams.empty() && (privacy.mode != PrivacyMode::kLocalOnly ||

@@ -132,6 +132,7 @@ struct PrivacyConfig {
   // kLocalOnly where all routes say that.
   PrivacyMode mode = PrivacyMode::kAllow;
   std::vector<std::string> entities;  // that are masked (privacy/finder.h); empty: all
+  bool masks = false;                 // a check of the guard replaces: no route is below kMask
   std::string names;  // a tagger that finds persons, organisations, places; "": none
   int line = 0;
 };

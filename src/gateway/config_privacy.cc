@@ -29,6 +29,13 @@ void read_privacy(TomlSection& root, GatewayConfig& config) {
     section.mistake("names",
                     "must be a model of this file that finds spans: every text is shown to it");
   section.finish();
+  if (!config.guard.enabled || config.guard.observe) return;
+  for (const guard::CheckConfig& check : config.guard.pre_flight) {
+    if (check.kind != guard::CheckKind::kPii || !check.mask || check.observe) continue;
+    privacy.masks = true;
+    if (privacy.entities.empty()) privacy.entities = check.only;
+    if (privacy.names.empty()) privacy.names = check.model;
+  }
 }
 
 }  // namespace tack::gateway

@@ -16,7 +16,7 @@ void read_keys_section(TomlSection& root, GatewayConfig& config);
 void read_guard(TomlSection& root, GatewayConfig& config);
 // After models, upstreams and keys: routes name them.
 void read_routes(TomlSection& root, GatewayConfig& config);
-void read_privacy(TomlSection& root, GatewayConfig& config);  // after routes
+void read_privacy(TomlSection& root, GatewayConfig& config);  // after routes and the guard
 void read_storage(TomlSection& root, GatewayConfig& config);  // [cache], [ledger]
 void read_audit(TomlSection& root, GatewayConfig& config);
 

@@ -16,7 +16,7 @@ namespace {
 
 // Between two checks that ask models; without models every event is checked.
 constexpr std::size_t kMostHeldEvents = 16;
-constexpr std::size_t kMostHeldBytes = 1024;
+constexpr std::size_t kMostHeldBytes = 8192;  // of events
 constexpr std::chrono::milliseconds kMostHeldTime{50};
 // Of what was checked and has gone, how much is looked at again with what follows it.
 constexpr std::size_t kContextBytes = 1024;
