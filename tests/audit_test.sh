@@ -72,6 +72,8 @@ good '^2026-.*  request  ok  client=support' "$tack" audit show --client support
 same 'records of a client' "$("$tack" audit show --client support | wc -l)" 33
 same 'records of an event' "$("$tack" audit show --event begin | wc -l)" 1
 same 'one request' "$("$tack" audit show --id req-7 --json | wc -l)" 1
+good '"seq":50,' "$tack" audit show --id jane@example.com --json
+same 'none without the key' "$(TACK_AUDIT_KEY=$(cat zero.key) "$tack" audit show --id jane@example.com | wc -l)" 0
 same 'as they are' "$("$tack" audit show --json)" "$(cat home/audit.jsonl)"
 same 'none that late' "$("$tack" audit show --since 2036-01-01 | wc -l)" 0
 good '1 line is no record' "$tack" audit show damaged.jsonl

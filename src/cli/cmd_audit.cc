@@ -223,20 +223,36 @@ Status rotate(const Options& options) {
 
 // --- show
 
+// A name that is looked for, also where the log has its digest.
+struct Wanted {
+  std::string name, digest;
+
+  bool takes(const std::string& found) const {
+    return name.empty() || found == name || found == digest;
+  }
+};
+
 struct Filter {
   std::optional<std::int64_t> since_us, until_us;
-  std::string client, event, id;
+  Wanted client, event, id;
 
   bool takes(const AuditRecord& record) const {
     return (!since_us || record.time_us >= *since_us) &&
-           (!until_us || record.time_us < *until_us) &&
-           (client.empty() || record.client == client) &&
-           (event.empty() || record.event == event) && (id.empty() || record.id == id);
+           (!until_us || record.time_us < *until_us) && client.takes(record.client) &&
+           event.takes(record.event) && id.takes(record.id);
   }
 };
 
 Result<Filter> filter_of(const Options& options) {
-  Filter filter{.client = options.client, .event = options.event, .id = options.id};
+  // Records can be read without the key; digests cannot be told then.
+  const auto key = key_of(options);
+  if (!key && !options.key.empty()) return std::unexpected(key.error());
+  const auto wanted = [&](const std::string& name) {
+    return Wanted{name, key ? "digest:" + key->digest(name) : name};
+  };
+  Filter filter{.client = wanted(options.client),
+                .event = {options.event, options.event},
+                .id = wanted(options.id)};
   const std::int64_t now = std::chrono::duration_cast<std::chrono::microseconds>(
                                std::chrono::system_clock::now().time_since_epoch())
                                .count();
@@ -336,7 +352,7 @@ Verb make_audit(Command& root) {
               "A head that `tack audit head` printed, or a file with some; may be repeated")
       .one_at_a_time();
   for (Command* one : {&heading, &rotating}) add_file_option(*one, *options);
-  for (Command* one : {&verifying, &heading, &rotating}) add_key_option(*one, *options);
+  for (Command* one : {&verifying, &heading, &showing, &rotating}) add_key_option(*one, *options);
   showing
       .option("--since", options->since, "7d (also m, h, w), 2026-11-01 or 2026-11-01T12:30 (UTC)")
       .type_name("TIME");
