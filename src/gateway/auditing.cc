@@ -21,12 +21,6 @@ namespace {
 std::string written_id(const store::AuditLog& log, const std::string& id) {
   return id.starts_with("req-") ? id : "digest:" + log.digest(id);
 }
-std::string written_model(const store::AuditLog& log, const std::string& model) {
-  const std::size_t slash = model.find('/');
-  if (slash == std::string::npos) return model;
-  return model.substr(0, slash + 1) + "digest:" + log.digest(model.substr(slash + 1));
-}
-
 AuditRecord about(const store::AuditLog& log, const Exchange& exchange, std::string event,
                   std::string outcome) {
   const store::CallRecord& record = exchange.account->record;
@@ -63,12 +57,18 @@ Async<Status> durable(store::AuditLog& log, AuditRecord record) {
 
 }  // namespace
 
+std::string Auditing::written_model(const std::string& model, const std::string& route) const {
+  const auto split = split_upstream(config_, model);
+  if (!route.empty() || !split || split->upstream->prices.contains(split->model)) return model;
+  return "digest:" + log_.digest(model);
+}
+
 void Auditing::request(const store::CallRecord& record) const {
   AuditRecord out{.event = "request",
                   .outcome = outcome_of(record.status),
                   .id = written_id(log_, record.id),
                   .client = record.client,
-                  .model = record.model,
+                  .model = written_model(record.model, record.route),
                   .route = record.route};
   out.labels.emplace_back("endpoint", record.endpoint);
   out.counts.emplace_back("status", record.status);
@@ -115,10 +115,10 @@ Async<Expected<void>> Auditing::egress(const Exchange& exchange, const std::stri
                                        const ClearedCall& cleared) const {
   const std::string body = to_text(cleared.call().body);
   AuditRecord out = about(log_, exchange, "egress", name_of(exchange.egress.mode));
-  out.model = upstream + "/" + cleared.model();
+  out.model = written_model(upstream + "/" + cleared.model(), exchange.plan.route);
   out.counts.emplace_back("bytes", static_cast<std::int64_t>(body.size()));
   out.hashes.emplace_back("body", log_.digest(body));
-  if (!required_) {
+  if (!config_.audit.required) {
     log_.append(std::move(out));
     co_return Expected<void>();
   }

@@ -9,11 +9,11 @@
 
 namespace tack::gateway {
 
-// Any strand; the log outlives it.
+// Any strand; both outlive it. Names that a client made up (its request id, a model that the
+// configuration does not have) are written as their digests.
 class Auditing {
  public:
-  // `required`: nothing leaves the machine before its record is durable.
-  Auditing(store::AuditLog& log, bool required) : log_(log), required_(required) {}
+  Auditing(store::AuditLog& log, const GatewayConfig& config) : log_(log), config_(config) {}
 
   // A request that has ended, however.
   void request(const store::CallRecord& record) const;
@@ -26,8 +26,10 @@ class Auditing {
                                     const ClearedCall& cleared) const;
 
  private:
+  std::string written_model(const std::string& model, const std::string& route) const;
+
   store::AuditLog& log_;
-  const bool required_;
+  const GatewayConfig& config_;
 };
 
 }  // namespace tack::gateway

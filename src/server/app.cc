@@ -142,9 +142,9 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
       parts_(std::move(parts)),
       locals_(encoders, decoders),
       masker_(made_masker(config, locals_)),
-      auditing_(parts_.audit != nullptr ? std::make_unique<const gateway::Auditing>(
-                                              *parts_.audit, config.audit.required)
-                                        : nullptr),
+      auditing_(parts_.audit != nullptr
+                    ? std::make_unique<const gateway::Auditing>(*parts_.audit, config)
+                    : nullptr),
       metrics_(config),
       gateway_({.config = config,
                 .locals = locals_,
