@@ -61,10 +61,12 @@ Async<Expected<Reply>> Asker::send(const Exchange& exchange, const std::string& 
     co_return reply;
   }
   const auto split = split_upstream(config_, model);
-  const auto upstream = split ? upstreams_.find(split->upstream->name) : upstreams_.end();
-  if (upstream == upstreams_.end()) co_return std::unexpected(locals_.no_such_model(model));
-  auto cleared = Policy::clear(exchange.call, exchange.egress, upstream->first, split->model);
+  if (!split) co_return std::unexpected(locals_.no_such_model(model));
+  auto cleared =
+      Policy::clear(exchange.call, exchange.egress, split->upstream->name, split->model);
   if (!cleared) co_return std::unexpected(cleared.error());
+  const auto upstream = upstreams_.find(split->upstream->name);
+  if (upstream == upstreams_.end()) co_return std::unexpected(locals_.no_such_model(model));
   if (auditing_ != nullptr) {
     const auto noted = co_await auditing_->egress(exchange, upstream->first, *cleared);
     if (!noted) co_return std::unexpected(noted.error());

@@ -139,7 +139,8 @@ void Delivery::finish(Exchange& exchange, Answer& answer, int status, const Answ
   // What answers in place of a model that failed should not stand for it longer than that.
   const bool first_choice = std::ranges::none_of(
       account.record.attempts, [](const auto& a) { return a.purpose == Purpose::kFailed; });
-  if (status == 200 && first_choice && !exchange.cache_key.empty())
+  const bool withheld = outcome.finish_reason == "content_filter";
+  if (status == 200 && first_choice && !withheld && !exchange.cache_key.empty())
     cache_.put(exchange.cache_key,
                {answer.model, std::move(answer.reply.body), std::move(sent), outcome});
 }
