@@ -68,9 +68,8 @@ std::shared_ptr<const Guard> make_guard() {
   config.output.push_back({.kind = CheckKind::kSchema,
                            .name = "j",
                            .schema = R"({"type":"object","properties":{"a":{"type":"integer"}}})"});
-  auto guard = Guard::create(config, [](const std::string&) -> tack::Result<GuardModel> {
-    return tack::fail("none");
-  });
+  auto guard = Guard::create(
+      config, [](const std::string&) -> tack::Result<GuardModel> { return tack::fail("none"); });
   require(guard.has_value());
   return *guard;
 }

@@ -32,6 +32,7 @@ Verb make_doctor(Command& root);
 Verb make_embed(Command& root);
 Verb make_eval(Command& root);
 Verb make_extract(Command& root);
+Verb make_guard(Command& root);
 Verb make_heal(Command& root);
 Verb make_keys(Command& root);
 Verb make_label(Command& root);

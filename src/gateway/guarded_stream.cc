@@ -18,8 +18,6 @@ namespace {
 constexpr std::size_t kMostHeldEvents = 16;
 constexpr std::size_t kMostHeldBytes = 8192;  // of events
 constexpr std::chrono::milliseconds kMostHeldTime{50};
-// Of what was checked and has gone, how much is looked at again with what follows it.
-constexpr std::size_t kContextBytes = 1024;
 // Of an answer that has to be held whole.
 constexpr std::size_t kMostWholeBytes = 8 << 20;
 
@@ -49,28 +47,11 @@ std::string text_of(const Json& choice) {
   return text;
 }
 
-std::size_t char_boundary(std::string_view text, std::size_t at) {
-  while (at > 0 && at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U)
-    --at;
-  return at;
-}
-
-// What one choice has said. Positions count the bytes of all of it; only the last part is kept.
+// What one choice has said.
 struct Said {
-  std::string tail;  // from `first` on
-  std::size_t first = 0;
+  std::string text;
   std::size_t checked = 0;  // up to here nothing is wrong, whatever follows
   std::size_t judged = 0;   // the end of what the last check saw
-
-  std::size_t size() const { return first + tail.size(); }
-  // What a check needs to see no more.
-  void forget() {
-    const std::size_t keep = std::min(checked, judged);
-    if (keep - first < 2 * kContextBytes) return;
-    const std::size_t cut = char_boundary(tail, keep - first - kContextBytes);
-    tail.erase(0, cut);
-    first += cut;
-  }
 };
 
 class GuardedStream final : public EventStream {
@@ -141,8 +122,8 @@ class GuardedStream final : public EventStream {
     if (choices != nullptr && choices->is_array()) {
       for (const Json& choice : *choices) {
         Said& said = said_[index_of(choice)];
-        said.tail += text_of(choice);
-        held.ends[index_of(choice)] = said.size();
+        said.text += text_of(choice);
+        held.ends[index_of(choice)] = said.text.size();
       }
       if (!choices->empty()) last_ = json;
     }
@@ -159,24 +140,23 @@ class GuardedStream final : public EventStream {
 
   Async<void> check(bool complete) {
     for (auto& [index, said] : said_) {
-      if (said.judged == said.size() && !complete) continue;
+      if (said.judged == said.text.size() && !complete) continue;
       // What was asked matters to checks of whole answers alone, and may be long.
       Subject subject;
       if (complete) subject.passages = Guarding::passages_of(*exchange_->call);
       subject.complete = complete;
-      subject.passed = said.first;
-      subject.passages.push_back({Role::kAssistant, said.tail});
+      subject.judged = said.judged;
+      subject.passages.push_back({Role::kAssistant, said.text});
       Verdict verdict = co_await guarding_.run(Stage::kOutput, std::move(subject));
       guarding_.note(*exchange_, Stage::kOutput, verdict);
       if (verdict.blocked) {
         block(verdict);
         co_return;
       }
-      said.judged = said.size();
-      const std::size_t held_back =
-          complete ? 0 : std::min(said.tail.size(), guarding_.guard().held_back(said.tail));
-      said.checked = std::max(said.checked, said.size() - held_back);
-      said.forget();
+      said.judged = said.text.size();
+      const std::size_t held_back = complete ? 0 : guarding_.guard().held_back(said.text);
+      said.checked =
+          std::max(said.checked, said.text.size() - std::min(held_back, said.text.size()));
     }
     if (whole_ && !complete) {
       broken_ = Failure{.message = "the answer is longer than what can be held to be checked"};

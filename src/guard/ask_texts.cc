@@ -62,4 +62,20 @@ std::vector<Ask> ask_texts(std::span<SeenPassage* const> passages, std::size_t a
   return asks;
 }
 
+std::vector<Ask> ask_answer(SeenSubject& subject, std::int64_t context) {
+  SeenPassage* answer = subject.latest();
+  if (answer == nullptr) return {};
+  std::vector<Ask> asks = ask_texts(subject.untrusted(), 0, context);
+  if (subject.judged() == 0) return asks;
+  // Windows of the whole answer, which stay the same while it grows, in place of its end's.
+  std::erase_if(asks, [](const Ask& ask) { return ask.hidden.empty(); });
+  const NormalText& text = answer->normal();
+  for (const std::string_view window : cut_windows(text.text, context)) {
+    const auto end = static_cast<std::size_t>(window.data() - text.text.data()) + window.size();
+    if (text.original(end) > subject.judged())
+      asks.push_back({std::string(window), answer->number(), {}});
+  }
+  return asks;
+}
+
 }  // namespace tack::guard

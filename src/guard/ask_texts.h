@@ -13,4 +13,7 @@ namespace tack::guard {
 std::vector<Ask> ask_texts(std::span<SeenPassage* const> passages, std::size_t alone,
                            std::int64_t context);
 
+// Of the answer of an output stage: the windows that hold something new, and what is hidden there.
+std::vector<Ask> ask_answer(SeenSubject& subject, std::int64_t context);
+
 }  // namespace tack::guard

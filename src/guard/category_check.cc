@@ -43,7 +43,8 @@ class CategoryCheck : public Check {
   const Model* model() const override { return &head_.model; }
 
   std::vector<Ask> asks(SeenSubject& subject) const override {
-    if (subject.stage() == Stage::kOutput || kind_ == CheckKind::kUnsafe) {
+    if (subject.stage() == Stage::kOutput) return ask_answer(subject, head_.context);
+    if (kind_ == CheckKind::kUnsafe) {
       std::vector<SeenPassage*> said = subject.untrusted();
       std::erase_if(said, [](const SeenPassage* p) { return p->role() == Role::kTool; });
       return ask_texts(said, newest(subject, said), head_.context);

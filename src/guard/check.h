@@ -47,17 +47,22 @@ class SeenSubject {
   const std::vector<SeenPassage>& all() const { return passages_; }
 
   // What may have come from outside: of an input stage what users and tools say, and an answer that
-  // the client began for the model; of the output the answer.
+  // the client began for the model; of the output the answer, or what of it is new.
   std::vector<SeenPassage*> untrusted();
   // Of those, of one role.
   std::vector<SeenPassage*> of(Role role);
-  // The last of the user's, or the answer; null: there is none.
+  // The last of the user's, or the whole answer; null: there is none.
   SeenPassage* latest();
+  // Bytes of the answer that passed before.
+  std::size_t judged() const { return judged_; }
 
  private:
   Stage stage_;
   bool complete_;
+  std::size_t judged_ = 0;
   std::vector<SeenPassage> passages_;
+  std::unique_ptr<const Passage> new_text_;  // the end of an answer that was judged before
+  std::optional<SeenPassage> new_;
 };
 
 // A text that the model of a check must see, and where it is from.

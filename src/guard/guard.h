@@ -32,8 +32,12 @@ struct Passage {
 // passage (kAssistant), after those it answers.
 struct Subject {
   std::vector<Passage> passages;
-  bool complete = true;    // false: an answer that goes on
-  std::size_t passed = 0;  // bytes of the answer that stand before the last passage
+  bool complete = true;  // false: an answer that goes on
+  // Of an answer that comes in pieces: its length when it passed the last time, so that rules look
+  // at what is new and kLookBack before it, and models are shown the windows that hold something
+  // new. 0: everything.
+  std::size_t judged = 0;
+  static constexpr std::size_t kLookBack = 2048;
 };
 
 // What a model must say: one pass over all texts, for all checks of the stage that use it.

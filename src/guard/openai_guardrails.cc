@@ -35,7 +35,7 @@ const std::map<std::string_view, Texts>& moderation_labels() {
 }
 
 // Entities that their configuration may name and that no pattern of ours finds.
-constexpr std::array<std::string_view, 33> kTheirEntities{"CRYPTO",
+constexpr std::array<std::string_view, 34> kTheirEntities{"CRYPTO",
                                                           "DATE_TIME",
                                                           "NRP",
                                                           "MEDICAL_LICENSE",
@@ -67,7 +67,8 @@ constexpr std::array<std::string_view, 33> kTheirEntities{"CRYPTO",
                                                           "IN_VEHICLE_REGISTRATION",
                                                           "IN_VOTER",
                                                           "IN_PASSPORT",
-                                                          "FI_PERSONAL_IDENTITY_CODE"};
+                                                          "FI_PERSONAL_IDENTITY_CODE",
+                                                          "KR_RRN"};
 
 // One guardrail's config; every member must be asked for.
 class Fields {

@@ -56,6 +56,7 @@ class FinderCheck : public Check {
   const Model* model() const override { return model_.name.empty() ? nullptr : &model_; }
 
   std::vector<Ask> asks(SeenSubject& subject) const override {
+    if (subject.stage() == Stage::kOutput) return ask_answer(subject, context_);
     const std::vector<SeenPassage*> said = passages(subject);
     const SeenPassage* latest = subject.latest();
     const std::size_t from = latest == nullptr ? 0 : latest->number();
@@ -97,6 +98,14 @@ class FinderCheck : public Check {
     return !allowed_.empty() && allowed_.contains(fold(normalize(text)).text);
   }
 
+  static std::string reason(const std::string& place, const std::string& entity, bool masked) {
+    const privacy::EntityInfo* info = privacy::entity(entity);
+    const bool secret = info != nullptr && info->secret;
+    return fmt::format("{} contains {} ({}): {}", place, secret ? "a secret" : "personal data",
+                       info == nullptr ? std::string_view(entity) : info->description,
+                       masked ? "it is replaced" : "leave it out");
+  }
+
   void look(std::string_view text, bool goes_on, const std::string& place, bool masked,
             Finding& finding) const {
     if (finder_ == nullptr) return;
@@ -105,14 +114,11 @@ class FinderCheck : public Check {
     for (const privacy::Finding& found : finder_->find(text)) {
       if (static_cast<double>(found.score) < threshold_ || found.end > known) continue;
       if (is_allowed(text.substr(found.begin, found.end - found.begin))) continue;
-      const privacy::EntityInfo* info = privacy::entity(found.entity);
       finding.category = found.entity;
       finding.score = static_cast<double>(found.score);
       finding.threshold = threshold_;
       finding.tripped = !masked;
-      const std::string what = info == nullptr ? found.entity : std::string(info->description);
-      finding.reason = masked ? fmt::format("{} holds a {}: it is replaced", place, what)
-                              : fmt::format("{} holds a {}: leave it out", place, what);
+      finding.reason = reason(place, found.entity, masked);
       return;
     }
   }
@@ -131,9 +137,8 @@ class FinderCheck : public Check {
         continue;
       finding.category = entity;
       finding.tripped = !mask_ || !told.ask->hidden.empty();
-      finding.reason = fmt::format("{} holds a {}: {}", place_of(subject, told.ask->passage),
-                                   privacy::entity(entity)->description,
-                                   finding.tripped ? "leave it out" : "it is replaced");
+      finding.reason =
+          reason(place_of(subject, told.ask->passage), entity, /*masked=*/!finding.tripped);
       return;
     }
   }

@@ -28,7 +28,8 @@ TEST(PrivacyChecks, PersonalDataAndSecretsAreApart) {
 TEST(PrivacyChecks, ReasonsDoNotRepeatWhatTheyFound) {
   const auto pii = made(with({.kind = kPii}));
   const Verdict verdict = judged(*pii, Stage::kInput, user_says("jane.doe@example.org"));
-  EXPECT_EQ(verdict.findings[0].reason, "message 1 (user) holds a e-mail address: leave it out");
+  EXPECT_EQ(verdict.findings[0].reason,
+            "message 1 (user) contains personal data (e-mail address): leave it out");
   EXPECT_FALSE(to_text(verdict.to_json()).contains("jane"));
 }
 

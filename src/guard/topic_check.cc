@@ -19,6 +19,7 @@ class TopicCheck : public Check {
   const Model* model() const override { return &head_.model; }
 
   std::vector<Ask> asks(SeenSubject& subject) const override {
+    if (subject.stage() == Stage::kOutput) return ask_answer(subject, head_.context);
     SeenPassage* latest = subject.latest();
     if (latest == nullptr) return {};
     return ask_texts(std::span(&latest, 1), 0, head_.context);

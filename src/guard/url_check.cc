@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include <fmt/ranges.h>
 #include <re2/re2.h>
 
 #include "guard/check.h"
@@ -99,36 +100,45 @@ class UrlsCheck : public Check {
   }
 
  private:
+  // Which link it is, by its number: links are the text's own words, and may name people.
   bool look(std::string_view text, Finding& finding) const {
     re2::StringPiece rest(text.data(), text.size()), found;
-    while (RE2::FindAndConsume(&rest, link_pattern(), &found)) {
+    for (int number = 1; RE2::FindAndConsume(&rest, link_pattern(), &found); ++number) {
       // An address of e-mail is no link.
       const char* end = found.data() + found.size();
       if ((found.data() > text.data() && found.data()[-1] == '@') ||
-          (end < text.data() + text.size() && *end == '@'))
+          (end < text.data() + text.size() && *end == '@')) {
+        --number;
         continue;
-      const Link link = parse_link({found.data(), found.size()});
-      if (std::string why = why_not(link); !why.empty()) {
-        finding.category = link.host.empty() ? link.scheme + ":" : link.host;
-        finding.reason = std::move(why);
-        return true;
       }
+      const Link link = parse_link({found.data(), found.size()});
+      finding.category = why_not(link);
+      if (finding.category.empty()) continue;
+      finding.reason = fmt::format("has a link (number {}) {}", number, reason(finding.category));
+      return true;
     }
     return false;
   }
 
-  std::string why_not(const Link& link) const {
+  // "scheme", "user" or "host": what of the link is not allowed; "": it may pass.
+  std::string_view why_not(const Link& link) const {
     if (!link.scheme.empty() && std::ranges::find(schemes_, link.scheme) == schemes_.end())
-      return fmt::format("has a link of a scheme that is not allowed (allowed: {})",
-                         joined(schemes_));
-    if (link.has_user) return "has a link with a user's name in it, which hides where it leads";
+      return "scheme";
+    if (link.has_user) return "user";
     if (link.host.empty()) return {};
     for (const Allowed& allowed : hosts_) {
       const bool same = link.host == allowed.host;
       const bool below = allowed.subdomains && link.host.ends_with("." + allowed.host);
       if ((same || below) && path_allowed(link.path, allowed.path)) return {};
     }
-    return "has a link to a host that is not allowed; add it to allow if it should be";
+    return "host";
+  }
+
+  std::string reason(std::string_view what) const {
+    if (what == "scheme")
+      return fmt::format("of a scheme that is not allowed; allowed: {}", fmt::join(schemes_, ", "));
+    return what == "user" ? "with a user's name in it, which hides where it leads"
+                          : "to a host that is not allowed; add it to allow if it should be";
   }
 
   static bool path_allowed(std::string_view path, std::string_view allowed) {
@@ -136,12 +146,6 @@ class UrlsCheck : public Check {
     if (!path.starts_with(allowed) || path.contains("..") || path.contains('%')) return false;
     return path.size() == allowed.size() || allowed.ends_with('/') ||
            std::string_view("/?#").contains(path[allowed.size()]);
-  }
-
-  static std::string joined(const std::vector<std::string>& list) {
-    std::string text;
-    for (const std::string& one : list) text += (text.empty() ? "" : ", ") + one;
-    return text;
   }
 
   std::vector<Allowed> hosts_;

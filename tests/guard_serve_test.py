@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Guards and privacy of `tack serve` from outside: guard_test.py path/to/tack.
+"""Guards and privacy of `tack serve` from outside: guard_serve_test.py path/to/tack.
 
 An upstream of our own keeps what it is sent and answers with what the test says, in pieces of any length.
 """
