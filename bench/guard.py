@@ -284,7 +284,7 @@ def frozen(bench, sets, models, base):
             hashed[head] = threshold(bench.base_scores(base, head, dev)[head][benign])
     path = bench.dir / "thresholds.json"
     shipped = {head: {"threshold": round(value, 4), "categories": {}} for head, value in ours[0].items()}
-    path.write_text(json.dumps({"tack.guard": shipped, "false_positives": RATE,
+    path.write_text(json.dumps({"tack.guard": {"heads": shipped}, "false_positives": RATE,
                                 "rows": "benign development rows"}, indent=1) + "\n", encoding="utf-8")
     return ours, hashed
 

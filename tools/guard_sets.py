@@ -4,8 +4,9 @@
     tools/guard_sets.py OUT [--without SOURCE...] [--seed 1]
 
 Reads TACK_DATA (default: ../shared/data beside the repository) and tasks/data/guard, writes OUT/guard:
-  harm-*.csv, injection-*.csv   text, label, source, template; * is train, validation (chooses the
-                                epoch, calibrates) or dev (choices and thresholds)
+  harm-*.csv, injection-*.csv   text, label, source, template; * is train, validation (chooses the epoch,
+                                calibrates) or dev (choices and thresholds). Both have templates that
+                                train has not: on its own templates a model is too sure to calibrate
   heldout-SOURCE.csv            the rows of a source that --without keeps out of training (advbench,
                                 strongreject, malicious, forbidden, openers, jailbreaks, davidson)
   tests/NAME.csv                text, label (harm or benign), type: never trained on
@@ -443,7 +444,8 @@ def main():
         if verdicts[key]:
             left[row.source] += 1
             continue
-        if row.part == "train" and row.source.startswith("generated") and digest(row.text) % 25 == 0:
+        if row.part == "train" and row.source.startswith("generated") and digest(row.text) % 50 == 0 or \
+                row.part == "dev" and digest(row.text) % 4 == 0:
             row = row._replace(part="validation")
         for name in names:
             label = {"safe": "none"}.get(row.label, row.label) if name == "injection" else \
