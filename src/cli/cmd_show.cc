@@ -39,7 +39,7 @@ Json describe(const Model& model) {
     if (const auto licence = gguf->string_or("general.license", "")) json["licence"] = *licence;
     if (const auto name = gguf->string_or("general.name", "")) json["title"] = *name;
   }
-  for (const char* key : {"task", "calibration", "heads", "metrics", "lineage"})
+  for (const char* key : {"task", "calibration", "heads", "guard", "metrics", "lineage"})
     if (const Json* value = model.tack_metadata(key)) json[key] = *value;
   return json;
 }
@@ -145,6 +145,8 @@ void print(const Model& model, const std::vector<TaskHead>& heads, const Json& j
   if (const Json* calibration = model.tack_metadata("calibration");
       calibration && heads.size() == 1)
     fmt::print("calibration   {}\n", to_text(*calibration));
+  if (const Json* guard = model.tack_metadata("guard"))
+    fmt::print("guard         {}\n", to_text(*guard));
   if (const Json* metrics = model.tack_metadata("metrics")) {
     print_metrics(*metrics);
     if (const auto compared = metrics->find("compared");

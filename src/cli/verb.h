@@ -18,6 +18,7 @@ struct Verb {
 // Declares one verb under `root`. Must be cheap: every start of the program declares all of them.
 using VerbMaker = Verb (*)(Command& root);
 
+Verb make_audit(Command& root);
 Verb make_bench(Command& root);
 Verb make_build(Command& root);
 Verb make_classify(Command& root);
@@ -31,6 +32,7 @@ Verb make_doctor(Command& root);
 Verb make_embed(Command& root);
 Verb make_eval(Command& root);
 Verb make_extract(Command& root);
+Verb make_guard(Command& root);
 Verb make_heal(Command& root);
 Verb make_keys(Command& root);
 Verb make_label(Command& root);

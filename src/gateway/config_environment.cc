@@ -10,6 +10,8 @@
 #include "base/nearest.h"
 #include "gateway/config.h"
 #include "gateway/key_file.h"
+#include "guard/guard.h"
+#include "guard/guard_model.h"
 #include "models/model.h"
 
 namespace tack::gateway {
@@ -34,6 +36,11 @@ class Environment {
                        "make it with `tack route train`");
     }
     if (!config_.keys.file.empty()) check_keys();
+    if (config_.guard.enabled)
+      for (const guard::Stage stage :
+           {guard::Stage::kPreFlight, guard::Stage::kInput, guard::Stage::kOutput})
+        for (const guard::CheckConfig& check : config_.guard.checks(stage))
+          check_guard(stage, check);
     std::ranges::stable_sort(mistakes_, {}, &ConfigMistake::line);
     return std::move(mistakes_);
   }
@@ -54,6 +61,21 @@ class Environment {
                       std::string_view advice) {
     if (::access(path.c_str(), R_OK) == 0) return;
     say(line, "{}: {}: {}; {}", what, path, std::strerror(errno), advice);
+  }
+
+  // What a check needs of its model: the head, the labels. A model that cannot be opened is said
+  // here too: without it the check would block everything.
+  void check_guard(guard::Stage stage, const guard::CheckConfig& check) {
+    const auto models = [this](const std::string& name) -> Result<guard::GuardModel> {
+      const LocalModelConfig* named = config_.model(name);
+      if (named == nullptr) return fail(ErrorCode::kNotFound, "there is no [models.{}]", name);
+      TACK_TRY(const auto path, resolve_model(named->path));
+      TACK_TRY(const auto model, Model::open(path, Model::Use::kWeights));
+      return guard::guard_model_of(*model);
+    };
+    if (const Status status = guard::validate(stage, check, config_.guard, models); !status)
+      say(check.line, "[[guard.{}]] {}: {}", guard::stage_name(stage), check.name,
+          status.error().message);
   }
 
   void check_keys() {

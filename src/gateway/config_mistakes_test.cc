@@ -206,7 +206,12 @@ INSTANTIATE_TEST_SUITE_P(
                     Wrong{"[ledger]\nenabled = 'yes'\n", 2, {"[ledger] enabled", "true or false"}},
                     Wrong{"[ledger]\nretention = '36h'\n", 2, {"[ledger] retention", "whole days"}},
                     Wrong{"[ledger]\nretention = '-1d'\n", 2, {"[ledger] retention"}},
-                    Wrong{"[ledger]\nqueue = 0\n", 2, {"[ledger] queue"}}));
+                    Wrong{"[ledger]\nqueue = 0\n", 2, {"[ledger] queue"}},
+                    Wrong{"[audit]\nverify = 'some'\n", 2, {"[audit] verify", "ends"}},
+                    Wrong{"[audit]\nmax_bytes = 1\n", 2, {"[audit] max_bytes", "64KiB"}},
+                    Wrong{"[audit]\npath = '/a'\nkey_file = '/a'\n", 3, {"[audit] key_file"}},
+                    Wrong{"[audit]\nenabled = false\nrequired = true\n", 3, {"[audit] required"}},
+                    Wrong{"[audit]\nkey = 'x'\n", 2, {"[audit]", "'key'", "key_file"}}));
 
 TEST(ConfigMistakes, SaysAllMistakesInTheOrderOfTheirLines) {
   const auto found = mistakes(
@@ -251,6 +256,36 @@ TEST(ConfigMistakes, SurvivesOddText) {
       for (const char c : mistake.message) EXPECT_GE(static_cast<unsigned char>(c), 0x20);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Guard, Mistakes,
+    testing::Values(
+        Wrong{"[guard]\nmod = 'observe'\n", 2, {"[guard]", "unknown key 'mod'", "mean 'mode'"}},
+        Wrong{"[guard]\nmode = 'off'\n", 2, {"mode", "\"enforce\", \"observe\""}},
+        Wrong{"[guard]\nmodel = 'tickts'\n", 2, {"model", "mean 'tickets'"}},
+        Wrong{"[guard]\nmax_windows = 0\n", 2, {"max_windows", "from 1"}},
+        Wrong{"[guard]\n[guard.input]\n", 2, {"input", "[[guard.input]]"}},
+        Wrong{"[guard]\nconfig = 'none.json'\n", 2, {"config", "none.json"}},
+        Wrong{"[[guard.input]]\nname = 'x'\n", 1, {"check is missing", "injection"}},
+        Wrong{"[[guard.input]]\ncheck = 'toxic'\n", 2, {"check", "\"unsafe\""}},
+        Wrong{"[[guard.input]]\ncheck = 'words'\n", 1, {"words is missing"}},
+        Wrong{"[[guard.input]]\ncheck = 'words'\nwords = ['\u200b']\n", 3, {"no characters"}},
+        Wrong{"[[guard.input]]\ncheck = 'regex'\npatterns = ['a', '(?<=x)y']\n",
+              3,
+              {"patterns", "'(?<=x)y'", "cannot be used"}},
+        Wrong{"[[guard.input]]\ncheck = 'topic'\n", 1, {"model is missing", "tack build"}},
+        Wrong{"[[guard.input]]\ncheck = 'unsafe'\nmodel = 'ticket'\n", 3, {"mean 'tickets'"}},
+        Wrong{"[[guard.input]]\ncheck = 'unsafe'\nthreshold = 2\n", 3, {"threshold", "0 to 1"}},
+        Wrong{"[[guard.input]]\ncheck = 'unsafe'\nthresholds = { a = 'x' }\n", 3, {"number"}},
+        Wrong{"[[guard.input]]\ncheck = 'pii'\nonly = 'EMAIL_ADRESS'\n", 3, {"EMAIL_ADDRESS"}},
+        Wrong{"[[guard.input]]\ncheck = 'pii'\nmask = true\n", 3, {"unknown key 'mask'"}},
+        Wrong{"[[guard.input]]\ncheck = 'schema'\nschema = '{}'\n", 1, {"[[guard.output]]"}},
+        Wrong{"[[guard.output]]\ncheck = 'schema'\nschema = '{\"tpe\":1}'\n", 3, {"'tpe'"}},
+        Wrong{"[[guard.input]]\ncheck = 'urls'\nallow = 'http://*'\n", 3, {"neither a host"}},
+        Wrong{"[[guard.input]]\ncheck = 'language'\nonly = 'English'\n", 3, {"ISO 639-1"}},
+        Wrong{"[[guard.input]]\ncheck = 'pii'\n[[guard.input]]\ncheck = 'pii'\n",
+              3,
+              {"name of another check"}}));
 
 }  // namespace
 }  // namespace tack::gateway

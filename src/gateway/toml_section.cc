@@ -286,6 +286,18 @@ bool TomlSection::read_map(const char* key, std::map<std::string, std::string>& 
   return true;
 }
 
+bool TomlSection::read_numbers(const char* key, double low, double high,
+                               std::map<std::string, double>& out) {
+  TomlSection inner = section(key);
+  if (!inner.exists()) return false;
+  for (const auto& [name, node] : *inner.table_) {
+    const std::string own(name.str());
+    std::optional<double> value;
+    if (inner.read(own.c_str(), low, high, value)) out[own] = *value;
+  }
+  return true;
+}
+
 TomlSection TomlSection::child(const toml::table* table, std::string_view key, int line) const {
   return {table, std::string(key), path_of(key), label_of(key), line, *notes_};
 }

@@ -60,6 +60,8 @@ class TomlSection {
   bool read_texts(const char* key, std::vector<std::string>& out);
   // NAME = "text" in a table; `secret` values are not noted.
   bool read_map(const char* key, std::map<std::string, std::string>& out, bool secret = false);
+  // NAME = 0.5 in a table.
+  bool read_numbers(const char* key, double low, double high, std::map<std::string, double>& out);
   // Settings that have no default.
   bool read(const char* key, std::optional<bool>& out);
   bool read(const char* key, double low, double high, std::optional<double>& out);

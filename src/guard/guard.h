@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +33,11 @@ struct Passage {
 struct Subject {
   std::vector<Passage> passages;
   bool complete = true;  // false: an answer that goes on
+  // Of an answer that comes in pieces: its length when it passed the last time, so that rules look
+  // at what is new and kLookBack before it, and models are shown the windows that hold something
+  // new. 0: everything.
+  std::size_t judged = 0;
+  static constexpr std::size_t kLookBack = 2048;
 };
 
 // What a model must say: one pass over all texts, for all checks of the stage that use it.
@@ -44,11 +51,18 @@ struct Answer {
   std::vector<std::vector<Span>> spans;  // [texts], of a tagger
 };
 
-// What is known of a model before it is asked.
+// Where a head trips when the configuration says nothing: `tack.guard` of the model's file.
+struct HeadThresholds {
+  std::optional<double> score;               // of all categories together
+  std::map<std::string, double> categories;  // of single ones
+};
+
+// What is known of a model before it is asked (guard_model.h reads it).
 struct GuardModel {
-  std::vector<TaskHead> heads;      // of a classifier
-  std::vector<std::string> spans;   // names of a tagger's spans
-  std::int64_t context_length = 0;  // tokens
+  std::vector<TaskHead> heads;                                    // of a classifier
+  std::vector<std::string> spans;                                 // names of a tagger's spans
+  std::int64_t context_length = 0;                                // tokens
+  std::map<std::string, HeadThresholds, std::less<>> thresholds;  // by head
 };
 // Errors: no such model.
 using FindModel = std::function<Result<GuardModel>(const std::string& name)>;
@@ -64,6 +78,7 @@ struct Finding {
   double threshold = std::numeric_limits<double>::quiet_NaN();
   std::string category;  // the label, entity, word or language that tripped it
   std::string reason;    // for people, without the text's own words
+  double ms = 0;         // that judging took, without the model
 };
 
 struct Verdict {
@@ -73,6 +88,10 @@ struct Verdict {
   const Finding* first_tripped() const;
   Json to_json() const;
 };
+
+// What is wrong with one check: Guard::create() says the same, with the check's name and line.
+Status validate(Stage stage, const CheckConfig& check, const GuardConfig& config,
+                const FindModel& models);
 
 // Immutable; any thread.
 class Guard {

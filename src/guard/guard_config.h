@@ -57,7 +57,8 @@ struct GuardConfig {
   bool pass_on_error = false;                // false: a check that fails or is late blocks
   std::chrono::milliseconds timeout{2'000};  // of a stage
   std::string model = "guard";               // of checks that name none
-  std::string refusal;                       // what a blocked answer says to people; "": a default
+  std::int64_t max_windows = 64;  // texts that a check may show its model; more: it fails
+  std::string refusal;            // what a blocked answer says to people; "": a default
   std::vector<CheckConfig> pre_flight, input, output;
   int line = 0;
 

@@ -59,4 +59,8 @@ class Vault {
   std::unique_ptr<Parts> parts_;
 };
 
+// `text` with every value that the vault knows replaced by its pseudonym, the longest first,
+// wherever it stands: for what is kept of answers.
+std::string hide_values(const Vault& vault, std::string_view text);
+
 }  // namespace tack::privacy
