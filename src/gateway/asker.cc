@@ -62,8 +62,7 @@ Async<Expected<Reply>> Asker::send(const Exchange& exchange, const std::string& 
   }
   const auto split = split_upstream(config_, model);
   if (!split) co_return std::unexpected(locals_.no_such_model(model));
-  auto cleared =
-      Policy::clear(exchange.call, exchange.egress, split->upstream->name, split->model);
+  auto cleared = Policy::clear(exchange.call, exchange.egress, split->upstream->name, split->model);
   if (!cleared) co_return std::unexpected(cleared.error());
   const auto upstream = upstreams_.find(split->upstream->name);
   if (upstream == upstreams_.end()) co_return std::unexpected(locals_.no_such_model(model));

@@ -113,10 +113,10 @@ Gateway::Gateway(Services services)
     : services_(std::move(services)),
       decider_(services_.locals, services_.learned),
       asker_(services_.config, services_.locals, services_.upstreams, services_.auditing),
-      guarding_(
-          services_.guard != nullptr
-              ? std::make_unique<Guarding>(services_.guard, services_.locals, services_.auditing)
-              : nullptr),
+      guarding_(services_.guard != nullptr
+                    ? std::make_unique<Guarding>(services_.guard, services_.locals,
+                                                 services_.auditing, services_.metrics)
+                    : nullptr),
       cache_(services_.config.cache),
       delivery_(services_.config, cache_) {}
 

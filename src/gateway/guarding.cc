@@ -91,8 +91,8 @@ void Guarding::note(const Exchange& exchange, Stage stage, const Verdict& verdic
 }
 
 Guarding::Guarding(std::shared_ptr<const guard::Guard> guard, LocalModels& models,
-                   const Auditing* auditing)
-    : guard_(std::move(guard)), models_(models), auditing_(auditing) {
+                   const Auditing* auditing, Metrics* metrics)
+    : guard_(std::move(guard)), models_(models), auditing_(auditing), metrics_(metrics) {
   const Subject subject{{{Role::kUser, "a question"}, {Role::kAssistant, "an answer"}}, true};
   output_asks_models_ = has(Stage::kOutput) && !guard_->questions(Stage::kOutput, subject).empty();
 }
@@ -110,7 +110,19 @@ Async<std::vector<Result<guard::Answer>>> Guarding::ask_all(
   co_return answers;
 }
 
+void Guarding::count(Stage stage, const Verdict& verdict, double seconds) const {
+  if (metrics_ == nullptr) return;
+  std::vector<Metrics::CheckOutcome> outcomes;
+  for (const guard::Finding& finding : verdict.findings)
+    if (finding.tripped || finding.failed)
+      outcomes.push_back({finding.check, finding.observed || !verdict.blocked ? "observed"
+                                         : finding.failed                     ? "failed"
+                                                                              : "blocked"});
+  metrics_->guard(std::string(guard::stage_name(stage)), seconds, outcomes);
+}
+
 Async<Verdict> Guarding::run(Stage stage, Subject subject) const {
+  const AttemptClock clock;
   std::vector<guard::Question> questions = guard_->questions(stage, subject);
   std::vector<Result<guard::Answer>> answers;
   if (!questions.empty()) {
@@ -121,7 +133,9 @@ Async<Verdict> Guarding::run(Stage stage, Subject subject) const {
     while (answers.size() < count)
       answers.emplace_back(fail("no answer within {} ms", limit.count()));
   }
-  co_return guard_->judge(stage, subject, answers);
+  Verdict verdict = guard_->judge(stage, subject, answers);
+  count(stage, verdict, clock.ms() / 1000);
+  co_return verdict;
 }
 
 std::vector<Passage> Guarding::passages_of(const Call& call) {

@@ -7,6 +7,7 @@
 #include "gateway/auditing.h"
 #include "gateway/exchange.h"
 #include "gateway/local_models.h"
+#include "gateway/metrics.h"
 #include "guard/guard.h"
 
 namespace tack::gateway {
@@ -14,9 +15,9 @@ namespace tack::gateway {
 // Any strand; outlives the server.
 class Guarding {
  public:
-  // All outlive it but the guard, which it shares. `auditing` may be null.
+  // All outlive it but the guard, which it shares. `auditing` and `metrics` may be null.
   Guarding(std::shared_ptr<const guard::Guard> guard, LocalModels& models,
-           const Auditing* auditing = nullptr);
+           const Auditing* auditing = nullptr, Metrics* metrics = nullptr);
 
   const guard::Guard& guard() const { return *guard_; }
   bool has(guard::Stage stage) const { return guard_->has(stage); }
@@ -42,12 +43,14 @@ class Guarding {
   void check_stream(const std::shared_ptr<const Exchange>& exchange, Answer& answer) const;
 
  private:
+  void count(guard::Stage stage, const guard::Verdict& verdict, double seconds) const;
   net::Async<std::vector<Result<guard::Answer>>> ask_all(
       std::vector<guard::Question> questions) const;
 
   const std::shared_ptr<const guard::Guard> guard_;
   LocalModels& models_;
   const Auditing* const auditing_;
+  Metrics* const metrics_;
   bool output_asks_models_ = false;
 };
 
