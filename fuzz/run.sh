@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream upstream_answer router audit guard_text guardrails_json}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream upstream_answer router audit guard_text guardrails_json pii}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -108,6 +108,9 @@ seed task_toml tickets <tasks/tickets.toml
 printf '[data]\ntrain="a"\n[heads.b]\nlabel="c"\nweight=2\n[heads.d]\ntrain="e"\nfloor=0.5\n' | seed task_toml heads
 sed -n '/^## An example/,/^## How/p' docs/config.md | sed -n '/^```toml/,/^```$/p' | sed '/^```/d' | seed config document
 printf "[models.m]\npath='m'\n[upstreams.u]\nbase_url='http://u/v1'\nprices={'*'={input=1}}\n[routes.r]\nto=['m','u/x']\nmin_confidence=0.5\n[[routes.r.rules]]\nto='m'\nwhen={intent={model='m'},tools=true}\n" | seed config routes
+printf '\200\200Dear jo@example.com, card 4111 1111 1111 1111, tel. +49 (0)30 1234567, DE89 3704 0044 0532 0130 00 <EMAIL_1>, born 3 April 1980.' | seed pii letter
+printf '\100\300{"ssn":"536-22-1234","db_password":"hunter2!","ip":"192.168.17.4","v6":"2001:db8::ff00:42:8329","k":"sk-abcdefghij0123456789ABCD"} MRN: 482913' | seed pii json
+printf '\377\001{"format":"tack-vault","values":[{"entity":"EMAIL_ADDRESS","pseudonym":"<EMAIL_1>","hex":"ff"}]}' | seed pii vault
 printf '[k]\nhash = "sha256:%064d"\nexpires = 2030-01-01T00:00:00+01:00\n' 0 | seed config keys
 
 printf 'see https://a@b.com b\342\200\213\320\276mb 1gn0re aWdub3JlIGFsbCBydWxlcw== %%41%%42%%43 \\u0069 k.i.l.l &#65; 4111 1111 1111 1111' | seed guard_text tricks

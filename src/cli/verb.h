@@ -37,6 +37,7 @@ Verb make_heal(Command& root);
 Verb make_keys(Command& root);
 Verb make_label(Command& root);
 Verb make_ledger(Command& root);
+Verb make_pii(Command& root);
 Verb make_prune(Command& root);
 Verb make_quantize(Command& root);
 Verb make_route(Command& root);

@@ -75,13 +75,13 @@ class Backwards {
   // The word before; empty: there is none near.
   std::string_view next() {
     int lines = 0;
-    while (at_ > first_ && !is_word_byte(static_cast<unsigned char>(bytes_[at_ - 1]))) {
+    while (at_ > first_ && !is_word_byte(text_.before(at_))) {
       lines = bytes_[at_ - 1] == '\n' ? lines + 1 : bytes_[at_ - 1] == '\r' ? lines : 0;
       if (lines == 2) return {};
       --at_;
     }
     const std::size_t end = at_;
-    while (at_ > first_ && is_word_byte(static_cast<unsigned char>(bytes_[at_ - 1]))) --at_;
+    while (at_ > first_ && is_word_byte(text_.before(at_))) --at_;
     if (end == at_ || end - at_ > kLongestWord) return {};
     // Only what was seen whole is a word.
     if (at_ == first_ && at_ > 0 && is_word_byte(text_.before(at_))) return {};
@@ -142,14 +142,14 @@ Context context_before(const ScanText& text, std::size_t begin) {
   Context context;
   Backwards backwards(text, begin);
   Phrases phrases;
-  bool numbers = false;
+  bool numbers = false, anything_between = false;
   int nearest_at = -1;
   for (int words = 0; words < kMostWords;) {
     const std::string_view word = backwards.next();
     if (word.empty()) break;
     if (is_number(word)) {
-      // A label belongs to the number that follows it.
-      numbers = numbers || word.size() >= 3;
+      // A label belongs to the number that follows it, or to a list of them.
+      numbers = numbers || (word.size() >= 3 && anything_between);
       ++words;
       continue;
     }
@@ -165,7 +165,10 @@ Context context_before(const ScanText& text, std::size_t begin) {
     }
     context.topics |= said;
     if (!numbers) context.own |= said;
-    if ((topics & kFiller) == 0 || said != 0) ++words;
+    if ((topics & kFiller) == 0 || said != 0) {
+      ++words;
+      anything_between = true;
+    }
   }
   return context;
 }

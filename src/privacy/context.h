@@ -56,7 +56,7 @@ enum Topic : Topics {
 struct Context {
   Topics topics = 0;    // of the words before, back to the first that is about things
   Topics nearest = 0;   // of the nearest word or phrase that has any
-  Topics own = 0;       // of the words up to the number before
+  Topics own = 0;       // of the words up to the number before; those of a list are one
   bool things = false;  // one of the two words before names a thing: "order no. 4539..."
 };
 

@@ -19,6 +19,7 @@ constexpr std::array kWords = {
     Words{kAboutPhone,
           "phone|phones|telephone|tel|tels|mobile|cell|cellphone|cellular|landline|fax|call|calls|"
           "called|calling|dial|ring|text|texted|sms|whatsapp|hotline|voicemail|callback|contact|"
+          "contatto|contattare|contacto|kontakt|"
           "reach|reachable|msisdn|handy|telefon|telefonnummer|mobil|mobilnummer|handynummer|"
           "rufnummer|festnetz|ruckruf|anrufen|erreichbar|telefax|portable|telephonique|fixe|"
           "appeler|appelez|joignable|telefono|movil|celular|llamar|llame|cellulare|chiamare|"
@@ -38,7 +39,7 @@ constexpr std::array kWords = {
     Words{kAboutTaxId,
           "tax id|tax number|tax identification|tax identifier|tax file|taxpayer|tin|tax|steuer|"
           "fiscal|nif|fiscale|steuernummer|tax ref|tax reference|fiscal number|numero fiscal"},
-    Words{kAboutUsSsn, "ssn|ssns|social security|social security number|social sec|soc sec|social"},
+    Words{kAboutUsSsn, "ssn|ssns|social security|social security number|social sec|soc sec"},
     Words{kAboutUkNhs,
           "nhs|nhs number|nhsnumber|national health service|national health|health service"},
     Words{kAboutUkNino, "nino|national insurance|ni number|ni no|nin|ni"},
@@ -111,26 +112,28 @@ constexpr std::array kWords = {
     Words{kAboutAws, "aws|aws secret|secret access key|aws secret access key|amazon"},
     Words{kAboutTwilio, "twilio|account sid|auth token"},
     Words{kAboutIp,
-          "ip|ips|ipv4|ipv6|address|host|server|client|remote|addr|gateway|dns|subnet|ping|from|"
+          "ip|ips|ipv4|ipv6|address|host|server|client|remote|addr|gateway|dns|subnet|ping|"
           "adresse|login|connection|peer"},
     Words{kAboutIban,
           "iban|bank|account|konto|kontonummer|compte|cuenta|conto|rekening|rekeningnummer"},
     Words{kAboutThings,
-          "order|orders|invoice|invoices|isbn|issn|ean|upc|gtin|sku|tracking|shipment|parcel|"
-          "consignment|serial|version|versions|ver|v|release|build|builds|commit|sha|sha1|sha256|"
-          "md5|hash|checksum|digest|uuid|guid|timestamp|time|epoch|ts|ticket|tickets|case|issue|"
-          "product|item|article|part|model|batch|lot|quantity|qty|price|total|amount|sum|balance|"
-          "size|bytes|offset|line|port|pid|id hash|request|trace|span|transaction|txn|reference|"
-          "ref|receipt|booking|reservation|flight|section|chapter|page|figure|table|equation|"
-          "revision|rev|barcode|asin|doi|arxiv|pmid|imei|vin|frame|license|licence|population|"
-          "votes|views|bestellung|bestellnummer|rechnung|rechnungsnummer|auftrag|auftragsnummer|"
-          "artikel|artikelnummer|sendung|sendungsnummer|seriennummer|vorgang|vorgangsnummer|"
-          "ticketnummer|commande|facture|colis|suivi|reference|pedido|factura|envio|albaran|"
-          "ordine|fattura|spedizione|bestelling|factuur|zamowienie|zamowienia|faktura|faktury|"
-          "paczka|przesylka|fatura|encomenda|ordrenummer|order number|ordernumber|po|sap|rma|"
-          "cve|rfc|iso|din|orcid|firmware|kernel|driver|meter|zahlernummer|lotto|seed|checksum|"
-          "container|awb|manifest|score|level|width|height|id session|session|job|run|task|"
-          "event|message|msg|node|block|tx|nonce|sequence|seq|count|counter|ns|us|usec|ms"},
+          "order|orders|case|driver|invoice|invoices|isbn|issn|ean|upc|gtin|sku|tracking|shipment|"
+          "parcel|consignment|serial|version|versions|ver|v|release|build|builds|commit|sha|"
+          "sha1|sha256|md5|hash|checksum|digest|uuid|guid|timestamp|epoch|ticket|tickets|"
+          "issue|product|article|model|batch|lot|quantity|qty|price|amount|sum|balance|size|"
+          "bytes|offset|port|pid|request|trace|transaction|txn|reference|ref|receipt|"
+          "booking|reservation|flight|figure|equation|revision|rev|barcode|asin|doi|arxiv|"
+          "pmid|imei|license|licence|population|votes|views|bestellung|bestellnummer|"
+          "rechnung|rechnungsnummer|auftrag|auftragsnummer|artikel|artikelnummer|sendung|"
+          "sendungsnummer|seriennummer|vorgang|vorgangsnummer|ticketnummer|commande|facture|"
+          "colis|suivi|pedido|factura|envio|albaran|ordine|fattura|spedizione|bestelling|"
+          "factuur|zamowienie|zamowienia|faktura|faktury|paczka|przesylka|fatura|encomenda|"
+          "ordrenummer|order number|ordernumber|po|sap|rma|cve|rfc|iso|orcid|firmware|"
+          "kernel|zahlernummer|awb|session|job|upgrade|update|upgraded|updated|downgrade|"
+          "installed|msg|tx|sequence|seq|usec|matter|case number|case no|case id|image|tag|"
+          "docker|item number|part number|line number|referenz|referencenummer|vorgangsnr|"
+          "aktenzeichen|belegnummer|expediente|zaak|sprawa|case ref|docket|zip|zipcode|"
+          "postcode|plz|isbn10|isbn13|ean13|deployed"},
     Words{
         kFiller,
         "number|numbers|no|nr|num|nos|is|was|are|id|ids|the|a|an|of|my|your|his|her|our|their|"
@@ -145,8 +148,8 @@ constexpr std::uint64_t hash_of(std::string_view text) {
   return h ^ (h >> 29);
 }
 
-// Open addressing by the words' hashes. Two words of one 64-bit hash would be one: there are fewer
-// than 2^11 in it, so by chance never, and the tests look each of them up.
+// Open addressing by the words' hashes. Words with the same 64 bits would be one: a word of a text
+// is taken for one of the two thousand here by one chance in 10^16.
 class Dictionary {
  public:
   Dictionary() : slots_(kSlots) {

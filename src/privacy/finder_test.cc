@@ -50,6 +50,9 @@ TEST(Finder, Addresses) {
       {"DB=postgres://app:s3cr3t@db.local:5432/x?y",
        "URL_WITH_CREDENTIALS=postgres://app:s3cr3t@db.local:5432"},
       {"see https://example.com:8080/a@b", ""},
+      {R"({"t":"a\njo@example.com\n4111111111111111\tpassword: hunter2!x\nsk-ab12ab12ab12ab12ab12"})",
+       "EMAIL_ADDRESS=jo@example.com | CREDIT_CARD=4111111111111111 | PASSWORD=hunter2!x | "
+       "API_KEY=sk-ab12ab12ab12ab12ab12"},
   });
 }
 
@@ -91,7 +94,10 @@ TEST(Finder, NationalNumbers) {
       {"steuerliche Identifikationsnummer 86095742719", "DE_TAX_ID=86095742719"},
       {"2 55 08 14 168 025 38", "FR_NIR=2 55 08 14 168 025 38"},
       {"DNI 12345678Z", "ES_NIF=12345678Z"},
-      {"12345678A X1234567L", "ES_NIE=X1234567L"},
+      {"12345678A 12345678Z X1234567L", "ES_NIE=X1234567L"},
+      {"NHS numbers 943 476 5919, 987 654 3210", "UK_NHS=943 476 5919 | UK_NHS=987 654 3210"},
+      {"Tax file number 123456782. Matter no. 44051401359", "AU_TFN=123456782"},
+      {"Social Insurance Number: 764821526", "CA_SIN=764821526"},
       {"Codice fiscale RSSMRA85T10A562S", "IT_FISCAL_CODE=RSSMRA85T10A562S"},
       {"RSSMRA85T10A562T", ""},
       {"PESEL: 44051401359", "PL_PESEL=44051401359"},
@@ -138,6 +144,8 @@ TEST(Finder, Phones) {
       {"Tel. 030/1234567", "PHONE_NUMBER=030/1234567"},
       {"tel: 01 23 45 67 89,", "PHONE_NUMBER=01 23 45 67 89"},
       {"call 03.04.2019, ISBN 0-306-40615-2, 1,234,567", ""},
+      {"Téléphone : 06.58.42.90.72.", "PHONE_NUMBER=06.58.42.90.72"},
+      {"reachable: 192.156.159.124 13:58", "IP_ADDRESS=192.156.159.124"},
       {"(+44 20 7946 0958)", "PHONE_NUMBER=+44 20 7946 0958"},
   });
 }

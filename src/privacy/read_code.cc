@@ -43,7 +43,7 @@ void read_iban(Reading& reading, std::size_t begin) {
 void add(Reading& reading, Id id, Topics topics, std::size_t begin, std::size_t end, float sure) {
   if (!reading.ends(end)) return;
   const Context& context = reading.context(begin);
-  if ((context.topics & topics) != 0) return reading.add(id, begin, end, 1);
+  if ((context.own & topics) != 0) return reading.add(id, begin, end, 1);
   if (sure > 0 && !context.things) return reading.add(id, begin, end, sure);
   if ((topics_in_brackets(reading.text, end) & topics) != 0) reading.add(id, begin, end, 0.9f);
 }
@@ -60,7 +60,7 @@ void read_code(Reading& reading, std::size_t begin, std::size_t digit) {
       const std::string nine = code(9);
       if (es_nie(nine)) add(reading, Id::kEsNie, kAboutSpain | kAnyId, begin, begin + 9, 0.9f);
       if (capitals && sg_nric(nine))
-        add(reading, Id::kSgNric, kAboutSingapore | kAnyId, begin, begin + 9, 0.7f);
+        add(reading, Id::kSgNric, kAboutSingapore | kAnyId, begin, begin + 9, 0);
       break;
     }
     case 2:
@@ -110,8 +110,9 @@ void read_labelled_code(Reading& reading, std::size_t at) {
       break;
     }
   }
-  if (digits < 4 || all < 5 || all > 18 || end - begin > kLongest || !reading.ends(end)) return;
   const std::size_t letters = all - digits;
+  if (digits < 4 || all < 5 || all > 18 || end - begin > kLongest || !reading.ends(end)) return;
+  if (letters == 0 && numeric_date_end(text, begin) == end) return;
   if (const float sure = reading.by_words(kAboutRecord, begin, end); sure > 0)
     reading.add(Id::kMedicalRecord, begin, end, sure);
   if (const float sure = reading.by_words(kAboutInsurance, begin, end); sure > 0 && all >= 6)

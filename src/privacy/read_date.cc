@@ -90,31 +90,6 @@ int full_year(int year, int digits) {
   return digits == 2 ? (year < 30 ? 2000 + year : 1900 + year) : digits == 4 ? year : 0;
 }
 
-// "03.04.1980", "3/4/80", "1980-04-03", "19800403": where it ends; 0: it is none.
-std::size_t numeric(const ScanText& text, std::size_t digit) {
-  Reader reader(text, digit);
-  const int first = reader.number(8);
-  const int first_digits = reader.digits();
-  if (first < 0) return 0;
-  if (first_digits == 8)
-    return is_date(first / 10000, first / 100 % 100, first % 100) ||
-                   is_date(first % 10000, first / 10000 % 100, first / 1000000)
-               ? reader.at()
-               : 0;
-  const unsigned char separator = reader.take();
-  if (separator != '.' && separator != '-' && separator != '/' && separator != ' ') return 0;
-  if (separator == '.' && reader.peek() == ' ') reader.take();  // "3. 4. 1980"
-  const int second = reader.number(2);
-  if (second < 0 || reader.take() != separator) return 0;
-  if (separator == '.' && reader.peek() == ' ') reader.take();
-  const int third = reader.number(4);
-  if (third < 0) return 0;
-  if (first_digits == 4)
-    return is_date(first, second, third) || is_date(first, third, second) ? reader.at() : 0;
-  const int year = full_year(third, reader.digits());
-  return is_date(year, second, first) || is_date(year, first, second) ? reader.at() : 0;
-}
-
 // "3 April 1980", "3. April 1980", "3rd of April, 1980", "3 de abril de 1980".
 std::size_t day_first(const ScanText& text, std::size_t digit) {
   Reader reader(text, digit);
@@ -166,9 +141,34 @@ std::size_t month_first(const ScanText& text, std::size_t digit, std::size_t& be
 
 }  // namespace
 
+// "03.04.1980", "3/4/80", "1980-04-03", "19800403": where it ends.
+std::size_t numeric_date_end(const ScanText& text, std::size_t digit) {
+  Reader reader(text, digit);
+  const int first = reader.number(8);
+  const int first_digits = reader.digits();
+  if (first < 0) return 0;
+  if (first_digits == 8)
+    return is_date(first / 10000, first / 100 % 100, first % 100) ||
+                   is_date(first % 10000, first / 10000 % 100, first / 1000000)
+               ? reader.at()
+               : 0;
+  const unsigned char separator = reader.take();
+  if (separator != '.' && separator != '-' && separator != '/' && separator != ' ') return 0;
+  if (separator == '.' && reader.peek() == ' ') reader.take();  // "3. 4. 1980"
+  const int second = reader.number(2);
+  if (second < 0 || reader.take() != separator) return 0;
+  if (separator == '.' && reader.peek() == ' ') reader.take();
+  const int third = reader.number(4);
+  if (third < 0) return 0;
+  if (first_digits == 4)
+    return is_date(first, second, third) || is_date(first, third, second) ? reader.at() : 0;
+  const int year = full_year(third, reader.digits());
+  return is_date(year, second, first) || is_date(year, first, second) ? reader.at() : 0;
+}
+
 void read_date(Reading& reading, std::size_t digit) {
   std::size_t begin = digit;
-  std::size_t end = numeric(reading.text, digit);
+  std::size_t end = numeric_date_end(reading.text, digit);
   if (end == 0) end = day_first(reading.text, digit);
   if (end == 0) end = month_first(reading.text, digit, begin);
   if (end == 0) return;

@@ -33,7 +33,7 @@ void add_by_words(Reading& reading, Id id, Topics topics, std::size_t begin, std
   const float sure = reading.by_words(topics, begin, end);
   if (sure == 0) return;
   // Words that speak of ids in general find what has no words of its own.
-  const bool general = (reading.context(begin).topics & topics & ~kAnyId) == 0;
+  const bool general = (reading.context(begin).own & topics & ~kAnyId) == 0;
   reading.add(id, begin, end, sure >= 0.85f ? (general ? 0.9f : 1.0f) : 0.7f);
 }
 // One whose form and checksum are enough, unless it is said to be something else.
@@ -41,7 +41,7 @@ void add_by_form(Reading& reading, Id id, Topics topics, std::size_t begin, std:
                  float without_words) {
   if (!reading.ends(end)) return;
   const Context& context = reading.context(begin);
-  if ((context.topics & topics) != 0) return reading.add(id, begin, end, 1);
+  if ((context.own & topics) != 0) return reading.add(id, begin, end, 1);
   if (!context.things) reading.add(id, begin, end, without_words);
 }
 
@@ -143,11 +143,8 @@ void read_groups(Reading& reading, const Number& n) {
     add_by_words(reading, Id::kDeTax, kAboutDeTax | kAnyId, n.begin, end_of(4));
   if (n.written({3, 3, 3, 2}, "..-") && br_cpf(n.first(11)))
     add_by_form(reading, Id::kBrCpf, kAboutCpf, n.begin, end_of(4), 0.95f);
-  if (any({4, 4, 4}) && in_aadhaar(n.first(12)) && !any({4, 4, 4, 4})) {
+  if (any({4, 4, 4}) && in_aadhaar(n.first(12)))
     add_by_words(reading, Id::kInAadhaar, kAboutAadhaar | kAnyId, n.begin, end_of(3));
-    if (n.written({4, 4, 4}, " "))
-      add_by_form(reading, Id::kInAadhaar, kAboutAadhaar, n.begin, end_of(3), 0.6f);
-  }
   if (any({3, 4, 4, 2}) && ch_ahv(n.first(13)))
     add_by_form(reading, Id::kChAhv, kAboutAhv, n.begin, end_of(4), 0.95f);
   if ((n.written({2, 2, 2, 3, 2}, "..-.") || n.written({2, 2, 2, 3, 2}, ".")) &&
@@ -174,18 +171,23 @@ void read_fr_nir(Reading& reading, const Number& n) {
   add_by_form(reading, Id::kFrNir, kAboutFrNir | kAboutNationalId, n.begin, end, 0.95f);
 }
 
+bool is_quoted(const ScanText& text, std::size_t begin, std::size_t end) {
+  const unsigned char quote = text.before(begin);
+  return (quote == '"' || quote == '\'') && text.at(end) == quote;
+}
+
 // Those whose last character is a letter: Spain, Finland, China.
 void read_with_letter(Reading& reading, const Number& n) {
   const std::size_t first = n.groups[0].digits, end = n.groups[0].end;
   const ScanText& text = reading.text;
   if (first == 8) {
     const std::size_t letter = text.at(end) == '-' || text.at(end) == ' ' ? end + 1 : end;
-    const bool capital = is_upper(text.at(letter));
     if (is_alpha(text.at(letter)) && es_nif(written_at(text, n.begin, letter + 1))) {
-      if (capital && text.at(end) != ' ')
+      add_by_words(reading, Id::kEsNif, kAboutSpain | kAnyId, n.begin, letter + 1);
+      // One code in twenty-three has the right letter: alone it is too little, as a value by
+      // itself it counts.
+      if (is_quoted(text, n.begin, letter + 1))
         add_by_form(reading, Id::kEsNif, kAboutSpain | kAnyId, n.begin, letter + 1, 0.6f);
-      else
-        add_by_words(reading, Id::kEsNif, kAboutSpain | kAnyId, n.begin, letter + 1);
     }
   }
   if (first == 6 && n.digit_count >= 6) {

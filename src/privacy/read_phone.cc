@@ -150,10 +150,13 @@ bool is_north_american(const Written& w) {
   return w.count - from == 10 && w.digits[from] >= 2 && w.digits[from + 3] >= 2;
 }
 
-// A date is no telephone number, whatever the words.
-bool is_date_like(const Written& w) {
-  if (w.group_count != 3 || w.bracket) return false;
+// A date or an address is no telephone number, whatever the words.
+bool is_something_else(const Written& w) {
   const auto& g = w.groups;
+  if (w.group_count >= 4 && w.dots() && g[2].before == '.' && g[3].before == '.' &&
+      (w.group_count == 4 || g[4].before != '.'))
+    return g[0].digits <= 3 && g[1].digits <= 3 && g[2].digits <= 3 && g[3].digits <= 3;
+  if (w.group_count != 3 || w.bracket) return false;
   return (g[0].digits <= 2 && g[1].digits <= 2 && (g[2].digits == 4 || g[2].digits == 2)) ||
          (g[0].digits == 4 && g[1].digits <= 2 && g[2].digits <= 2);
 }
@@ -179,7 +182,7 @@ void read_phone(Reading& reading, std::size_t digit) {
     w.bracket = false;  // of a sentence
     ++w.begin;
   }
-  if (is_date_like(w)) return;
+  if (is_something_else(w)) return;
   if (reading.text.before(w.begin) == '$' || is_alnum(reading.text.before(w.begin))) return;
   // Without words, a piece of a longer number is none.
   const bool inside =

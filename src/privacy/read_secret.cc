@@ -212,6 +212,7 @@ Value value_at(const ScanText& text, std::size_t at, std::string_view stops) {
   constexpr std::size_t kLongest = 100;
   for (std::size_t i = at; i - at <= kLongest; ++i) {
     const unsigned char c = text.at(i);
+    if (c == '\\' && (blank_at(text, i) == 2 || text.at(i + 1) == '"')) return {at, i};
     if (c < ' ' || stops.find(static_cast<char>(c)) != std::string_view::npos) return {at, i};
   }
   return {at, at};

@@ -41,8 +41,8 @@ class Reading {
   // How sure what is only known by the words around is: 0: they say nothing of these topics.
   float by_words(Topics topics, std::size_t begin, std::size_t end) {
     const Context& around = context(begin);
-    if ((around.nearest & topics) != 0) return 0.85f;
-    if ((around.topics & topics) != 0) return 0.6f;
+    if ((around.nearest & around.own & topics) != 0) return 0.85f;
+    if ((around.own & topics) != 0) return 0.6f;
     return !around.things && (topics_in_brackets(text, end) & topics) != 0 ? 0.85f : 0;
   }
   // Nothing goes on behind `end`: neither a word nor a number.
@@ -68,6 +68,8 @@ struct Number;
 void read_identity(Reading& reading, const Number& number);
 void read_phone(Reading& reading, std::size_t digit);
 void read_date(Reading& reading, std::size_t digit);
+// Where a date in digits that begins at `digit` ends; 0: there is none.
+std::size_t numeric_date_end(const ScanText& text, std::size_t digit);
 void read_ipv4(Reading& reading, std::size_t digit);
 // By the words around: records, insurances, passports. `at`: a digit of it.
 void read_labelled_code(Reading& reading, std::size_t at);

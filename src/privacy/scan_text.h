@@ -28,9 +28,13 @@ class ScanText {
     touched_ = true;
     return 0;
   }
-  // The byte before `i`; 0 at the beginning.
+  // The byte before `i`; 0 at the beginning. The letter of an escape ("\n" in JSON or code) is a
+  // space: it belongs to no word.
   unsigned char before(std::size_t i) const {
-    return i == 0 ? 0 : static_cast<unsigned char>(view_[i - 1]);
+    if (i == 0) return 0;
+    const char c = view_[i - 1];
+    if ((c == 'n' || c == 't' || c == 'r') && i > 1 && view_[i - 2] == '\\') return ' ';
+    return static_cast<unsigned char>(c);
   }
   bool touched() const { return touched_; }
   void forget_touch() const { touched_ = false; }

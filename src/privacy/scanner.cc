@@ -57,7 +57,7 @@ class Scanner {
   void colon();
   void dash();
   bool is_number_start(std::size_t begin, std::size_t end) const;
-  std::size_t token_before(std::size_t at) const;
+  std::size_t token_before(std::size_t at, int most = 32) const;
   std::size_t last_token() const;
   bool fits(const Candidate& candidate) const;
   Scan settle(std::size_t keep_from);
@@ -71,8 +71,13 @@ class Scanner {
 
 void Scanner::letters() {
   const std::size_t begin = at_;
-  while (at_ < bytes_.size() && is_alpha(byte(at_))) ++at_;
   const unsigned char before = text_.before(begin);
+  // Behind the letter of an escape a word begins: "\nsk-...".
+  if (before == '\\' && text_.before(begin + 1) == ' ') {
+    ++at_;
+    return;
+  }
+  while (at_ < bytes_.size() && is_alpha(byte(at_))) ++at_;
   if (is_alnum(before)) return;
   const unsigned char first = byte(begin);
   // One word of key characters is read once: so a run of prefixes takes no more time.
@@ -109,7 +114,7 @@ void Scanner::digits() {
 void Scanner::colon() {
   const std::size_t at = at_++;
   if (bytes_.substr(at).starts_with("://")) {
-    ask(at, [&] { read_url(reading_, at); });
+    ask(token_before(at), [&] { read_url(reading_, at); });
     return;
   }
   // Numbers before it are clocks and the like; addresses go on in hexadecimal digits.
@@ -127,10 +132,10 @@ void Scanner::dash() {
 }
 
 // Numbers may begin with the word before: "AB 12 34 56 C", "March 3, 1980", "(030) 1234567".
-std::size_t Scanner::token_before(std::size_t at) const {
+std::size_t Scanner::token_before(std::size_t at, int most) const {
   std::size_t begin = at;
   for (int spaces = 0; spaces < 2 && text_.before(begin) == ' '; ++spaces) --begin;
-  for (int bytes = 0; bytes < 32 && text_.before(begin) > ' '; ++bytes) --begin;
+  for (int bytes = 0; bytes < most && text_.before(begin) > ' '; ++bytes) --begin;
   return begin;
 }
 
@@ -169,7 +174,7 @@ Scan Scanner::run(std::size_t keep_from) {
         break;
       case Anchor::kAt: {
         const std::size_t at = at_++;
-        ask(token_before(at), [&] { read_email(reading_, at); });
+        ask(token_before(at, 64), [&] { read_email(reading_, at); });
         break;
       }
       case Anchor::kColon:

@@ -184,6 +184,17 @@ TEST(Stream, AnySplitOfLongTexts) {
   }
 }
 
+// Bytes that end a word elsewhere, inside of what has been begun (found by fuzz_pii).
+TEST(Stream, BytesThatAreNoText) {
+  for (const std::string& text :
+       {"see ftp://ro" + std::string(40, '\xAC') + "ot:s3cret@10.2.0.9:5432 now",
+        "mail " + std::string(50, 'a') + "@b" + std::string(40, '\xAC') + "c.de now"}) {
+    const auto whole = finder().find(text);
+    for (std::size_t split = 0; split <= text.size(); ++split)
+      ASSERT_EQ(differs_at(text, split, whole), "") << split;
+  }
+}
+
 TEST(Stream, OrdinaryWordsAreHardlyHeld) {
   EXPECT_EQ(finder().held_back("The quick brown fox jumps"), 5u);
   EXPECT_LE(finder().held_back("The quick brown fox "), 4u);

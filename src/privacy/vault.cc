@@ -64,10 +64,11 @@ struct Vault::Parts {
     Names& of = names_of(name, finding.entity);
     if (const auto known = of.pseudonyms.find(value); known != of.pseudonyms.end())
       return known->second;
+    std::string given;
     do {
-      ++of.last;
-    } while (of.reserved.contains(of.last));
-    return give(of, pseudonym(name, of.last), value);
+      given = pseudonym(name, ++of.last);
+    } while (of.reserved.contains(of.last) || values.contains(given));
+    return give(of, std::move(given), value);
   }
 };
 
@@ -104,7 +105,6 @@ Status Vault::adopt(std::string_view entity_name, std::string_view given, std::s
   }
   Parts::Names& of = parts_->names_of(std::string(parsed->name), entity_name);
   if (of.pseudonyms.contains(value)) return fail("{}: its value has another pseudonym too", given);
-  of.reserved.insert(parsed->number);
   parts_->give(of, std::string(given), value);
   return {};
 }
@@ -119,6 +119,13 @@ std::vector<Vault::Entry> Vault::entries() const {
   std::vector<Entry> all;
   for (const auto& [name, of] : parts_->names)
     for (const auto& [value, given] : of.pseudonyms) all.push_back({of.entity, given, value});
+  return all;
+}
+
+std::vector<std::string> Vault::reserved() const {
+  std::vector<std::string> all;
+  for (const auto& [name, of] : parts_->names)
+    for (const std::uint32_t number : of.reserved) all.push_back(pseudonym(name, number));
   return all;
 }
 

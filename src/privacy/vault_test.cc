@@ -1,11 +1,16 @@
 #include "privacy/vault.h"
 
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <rapidcheck.h>
 
 #include "privacy/restorer.h"
+#include "privacy/vault_json.h"
 
 namespace tack::privacy {
 namespace {
@@ -82,6 +87,25 @@ TEST(Vault, Adopts) {
   EXPECT_EQ(vault.mask(text, findings), "<EMAIL_1> <EMAIL_2> <EMAIL_3>");
 }
 
+// What the kernel says of the pages: "dd" is "do not dump".
+TEST(Vault, ValuesAreLeftOutOfCoreDumps) {
+  Vault vault;
+  vault.mask("a@b.de", std::vector<Finding>{{"EMAIL_ADDRESS", 0, 6, 1}});
+  const auto at = reinterpret_cast<std::uintptr_t>(vault.value("<EMAIL_1>")->data());
+  std::ifstream maps("/proc/self/smaps");
+  if (!maps) GTEST_SKIP() << "no /proc/self/smaps";
+  std::string line;
+  bool inside = false, seen = false;
+  while (std::getline(maps, line)) {
+    unsigned long begin = 0, end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) inside = at >= begin && at < end;
+    if (!inside || !line.starts_with("VmFlags:")) continue;
+    seen = true;
+    EXPECT_NE((line + " ").find(" dd "), std::string::npos) << line;
+  }
+  EXPECT_TRUE(seen);
+}
+
 TEST(Restorer, EveryCut) {
   Vault vault;
   const std::string text = "<EMAIL_1>: \"a\\b\"@c.de\n";
@@ -116,6 +140,53 @@ TEST(Restorer, HoldsNoMoreThanAPseudonym) {
   EXPECT_EQ(restorer.add("a <EMAIL_1"), "a ");
   EXPECT_EQ(restorer.add("2"), "<EMAIL_12");
   EXPECT_EQ(restorer.finish(), "");
+}
+
+// Any bytes with any findings in them come back, in any pieces; the vault's JSON does the same.
+TEST(Restorer, GivesBackAnyText) {
+  const auto part = [] {
+    return rc::gen::element<std::string>("<", ">", "<EMAIL_1>", "EMAIL_2>", "<CARD_", "1", "_", "a",
+                                         "\xC3\xA9", "\xFF", "\n", "<<EMAIL_3>>");
+  };
+  EXPECT_TRUE(rc::check("masked and restored", [&part] {
+    std::string text;
+    std::vector<Finding> findings;
+    const auto parts = *rc::gen::container<std::vector<std::string>>(part());
+    for (const std::string& each : parts) {
+      const int kind = *rc::gen::inRange(0, 4);
+      if (kind > 0)
+        findings.push_back({kind == 1 ? "EMAIL_ADDRESS" : "CREDIT_CARD", text.size(),
+                            text.size() + each.size(), 1});
+      text += each;
+    }
+    Vault vault;
+    vault.reserve(text);
+    const std::string masked = vault.mask(text, findings);
+    Vault again;
+    RC_ASSERT(fill_vault(vault_json(vault), "vault", again).has_value());
+    Restorer restorer(again);
+    std::string out;
+    for (std::size_t at = 0; at < masked.size();) {
+      const auto size = *rc::gen::inRange<std::size_t>(1, 12);
+      out += restorer.add(std::string_view(masked).substr(at, size));
+      at += size;
+    }
+    RC_ASSERT(out + restorer.finish() == text);
+    RC_ASSERT(vault.size() <= findings.size());
+  }));
+}
+
+TEST(Vault, BrokenJson) {
+  for (const char* broken :
+       {"[]", "{}", R"({"format":"tack-vault"})", R"({"format":"x","values":[]})",
+        R"({"format":"tack-vault","values":[1]})",
+        R"({"format":"tack-vault","values":[{"entity":"E","pseudonym":"<E_1>","hex":"0"}]})",
+        R"({"format":"tack-vault","values":[{"entity":"E","pseudonym":"<E_1>","hex":"zz"}]})"}) {
+    Vault vault;
+    const auto status = fill_vault(*parse_json(broken, "v.json"), "v.json", vault);
+    ASSERT_FALSE(status) << broken;
+    EXPECT_EQ(status.error().message.find("v.json: "), 0u);
+  }
 }
 
 TEST(Vault, HidesWhatItKnows) {
