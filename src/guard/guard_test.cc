@@ -222,15 +222,18 @@ TEST(Guard, Links) {
   for (const char* text :
        {"see https://example.com/a?b#c.", "https://www.example.com", "https://a.tack.dev:8443/x",
         "https://docs.org/open/page", "mail joe@evil.com", "no links, e.g. this", "example.com",
-        "version 1.2.3.4 is out", "node.js and README.md"})
+        "version 1.2.3.4 is out", "node.js and README.md", "Yes.It is.In fact, no.To me",
+        "main.cc, run.pl and report.zip", "{data:[1,2]}"})
     EXPECT_EQ(why(text), "") << text;
   EXPECT_EQ(why("http://example.com"), "scheme");
   EXPECT_EQ(why("javascript:alert(1)"), "scheme");
+  EXPECT_EQ(why("data:text/html;base64,AAAA"), "scheme");
   EXPECT_EQ(why("https://example.com@evil.io/"), "user");
   EXPECT_EQ(why("https://joe@example.com/"), "user");
   for (const char* text :
        {"https://evil.com/example.com", "https://example.com.evil.io", "https:\\\\evil.com",
-        "go to evil.com now", "https://docs.org/open/../secret", "https://notexample.com",
+        "go to evil.com now", "www.evil.it", "evil.it/x", "10.0.0.1/admin",
+        "https://docs.org/open/../secret", "https://notexample.com",
         "https://еxample.com" /* Cyrillic е */, "aHR0cHM6Ly9ldmlsLmNvbS9zb21ldGhpbmc="})
     EXPECT_EQ(why(text), "host") << text;
   EXPECT_TRUE(judged(*guard, Stage::kInput, user_says("see example.com and then evil.com"))
