@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream upstream_answer router guard_text guardrails_json}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream upstream_answer router audit guard_text guardrails_json}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -78,6 +78,8 @@ for name, kind, shape, raw in tensors:
     data += raw
 open(sys.argv[1], "wb").write(b"\1" + head + bytes(-len(head) % 32) + data)
 END
+printf '\000\000\003\040\001\001\005\000\000\002\001\002\000\003\001\002\000' | seed audit changes
+printf '\200{"seq":0,"log":"0123456789abcdef","prev":"%064d","time":"2026-11-26T16:57:45.123456Z","event":"begin","mac":"%064d"}\ntack-audit-1:0123456789abcdef:0:1:%064d\n' 0 0 0 | seed audit file
 printf '\002: c\r\nevent: e\ndata: {"a":1}\ndata: b\r\rdata: [DONE]' | seed event_stream events
 printf '\000\001{"choices":[{"message":{"content":"a"},"logprobs":{"content":[{"logprob":-0.5}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":2}}}' | seed upstream_answer body
 printf '\200\001{"choices":[],"usage":{"prompt_tokens":3}}' | seed upstream_answer chunk

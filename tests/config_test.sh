@@ -2,7 +2,7 @@
 # `tack config` and `tack keys` from outside.   tests/config_test.sh path/to/tack
 . "$(dirname "$0")/checks.sh"
 export TACK_HOME=$dir/home
-unset OPENAI_API_KEY TACK_CONFIG TACK_HOST TACK_PORT TACK_KEYS TACK_LEDGER
+unset OPENAI_API_KEY TACK_CONFIG TACK_HOST TACK_PORT TACK_KEYS TACK_LEDGER TACK_AUDIT
 
 # --- no file, and the two places it is looked for
 bad 3 'no tack.toml here nor in' "$tack" config validate

@@ -11,6 +11,7 @@
 #include "cli/lines.h"
 #include "cli/verb.h"
 #include "gateway/config.h"
+#include "gateway/egress_summary.h"
 #include "net/address.h"
 #include "net/client.h"
 
@@ -51,23 +52,10 @@ std::string names(const std::vector<T>& all, const char* what) {
                      list.empty() ? "" : fmt::format(" ({})", fmt::join(list, ", ")));
 }
 
-// The hosts of upstreams that are not on this machine.
-std::vector<std::string> outside(const GatewayConfig& config) {
-  std::vector<std::string> hosts;
-  for (const gateway::UpstreamConfig& upstream : config.upstreams)
-    if (const auto url = net::parse_url(upstream.base_url);
-        url && !net::is_loopback(url->host) && std::ranges::find(hosts, url->host) == hosts.end())
-      hosts.push_back(url->host);
-  return hosts;
-}
-
 std::string summary(const GatewayConfig& config) {
-  const std::vector<std::string> hosts = outside(config);
-  return fmt::format(
-      "{}: good: {}, {}, {}; {}", config.file, names(config.models, "model"),
-      names(config.upstreams, "upstream"), names(config.routes, "route"),
-      hosts.empty() ? "nothing leaves this machine"
-                    : fmt::format("texts may leave this machine for {}", fmt::join(hosts, ", ")));
+  return fmt::format("{}: good: {}, {}, {}; {}", config.file, names(config.models, "model"),
+                     names(config.upstreams, "upstream"), names(config.routes, "route"),
+                     gateway::what_may_leave(config));
 }
 
 Json to_json(const std::vector<ConfigMistake>& mistakes) {
@@ -93,7 +81,7 @@ Json report(const std::string& file, const std::vector<ConfigMistake>& mistakes,
   json["models"] = name_list(config->models);
   json["upstreams"] = name_list(config->upstreams);
   json["routes"] = name_list(config->routes);
-  json["leaves_for"] = outside(*config);
+  json["leaves_for"] = gateway::hosts_outside(*config);
   return json;
 }
 

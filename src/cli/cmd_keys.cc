@@ -26,6 +26,7 @@ struct Options {
   std::string file, name, expires;
   std::int64_t requests = 0, tokens = 0;
   bool local_only = false, json = false;
+  std::string privacy = "allow";
   std::vector<std::string> upstreams, models;
 };
 
@@ -86,7 +87,8 @@ Status add(const Options& options) {
           .created = now(),
           .requests_per_minute = options.requests,
           .tokens_per_minute = options.tokens,
-          .local_only = options.local_only,
+          .privacy = options.local_only ? gateway::PrivacyMode::kLocalOnly
+                                        : *gateway::privacy_mode(options.privacy),
           .upstreams = options.upstreams,
           .models = options.models};
   if (!options.expires.empty()) {
@@ -123,7 +125,7 @@ Json to_json(const Key& key) {
           {"expired", key.expired(now())},
           {"requests_per_minute", key.requests_per_minute},
           {"tokens_per_minute", key.tokens_per_minute},
-          {"local_only", key.local_only},
+          {"privacy", gateway::name_of(key.privacy)},
           {"upstreams", key.upstreams},
           {"models", key.models}};
 }
@@ -134,7 +136,8 @@ std::string limits(const Key& key) {
     parts.push_back(fmt::format("{} requests a minute", key.requests_per_minute));
   if (key.tokens_per_minute > 0)
     parts.push_back(fmt::format("{} tokens a minute", key.tokens_per_minute));
-  if (key.local_only) parts.emplace_back("local only");
+  if (key.privacy != gateway::PrivacyMode::kAllow)
+    parts.emplace_back(key.privacy == gateway::PrivacyMode::kMask ? "masked" : "local only");
   if (!key.upstreams.empty())
     parts.push_back(fmt::format("upstreams {}", fmt::join(key.upstreams, " ")));
   if (!key.models.empty()) parts.push_back(fmt::format("models {}", fmt::join(key.models, " ")));
@@ -198,6 +201,11 @@ Verb make_keys(Command& root) {
               "Limit of prompts and answers together; 0: none")
       .not_negative();
   adding.flag("--local-only", options->local_only, "Nothing of its requests goes to an upstream");
+  adding
+      .option(
+          "--privacy", options->privacy,
+          "Its requests at the least: allow; mask: personal data leaves as pseudonyms; local-only")
+      .one_of(gateway::privacy_mode_names());
   adding.option("--upstreams", options->upstreams, "The only upstreams it may use: a,b")
       .delimiter(',')
       .one_at_a_time();

@@ -14,6 +14,7 @@
 #include "cli/serve_models.h"
 #include "cli/verb.h"
 #include "gateway/config.h"
+#include "gateway/egress_summary.h"
 #include "models/model.h"
 #include "net/server.h"
 #include "server/app.h"
@@ -79,7 +80,7 @@ std::string base_url(const std::string& host, std::uint16_t port) {
   return fmt::format("http://{}{}{}:{}", bare_v6 ? "[" : "", host, bare_v6 ? "]" : "", port);
 }
 
-// "models a, b; routes auto; upstreams openai (https://...): texts may leave this machine"
+// "models a, b; routes auto; upstreams openai at https://...; texts may leave this machine for ..."
 std::string what_is_served(const std::vector<std::string>& ids,
                            const gateway::GatewayConfig& config) {
   std::vector<std::string> routes, upstreams, parts;
@@ -88,8 +89,9 @@ std::string what_is_served(const std::vector<std::string>& ids,
     upstreams.push_back(fmt::format("{} at {}", upstream.name, upstream.base_url));
   if (!ids.empty()) parts.push_back(fmt::format("models {}", fmt::join(ids, ", ")));
   if (!routes.empty()) parts.push_back(fmt::format("routes {}", fmt::join(routes, ", ")));
-  if (!upstreams.empty())
-    parts.push_back(fmt::format("texts may go to {}", fmt::join(upstreams, ", ")));
+  if (!upstreams.empty() && config.may_leave())
+    parts.push_back(fmt::format("upstreams {}", fmt::join(upstreams, ", ")));
+  parts.push_back(gateway::what_may_leave(config));
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 
@@ -118,8 +120,7 @@ Status run(const Options& options) {
                              all ? WhatFails::kLeftOut : WhatFails::kIsAnError));
   if (models.ids.empty() && config.upstreams.empty()) return no_model_here();
   TACK_RETURN_IF_ERROR(check_names(models.ids, config));
-  TACK_TRY(const auto encoders, server::served_encoders(models.encoders));
-  TACK_TRY(auto parts, server::App::open(config, encoders));
+  TACK_TRY(auto parts, server::App::open(config, models.encoders));
   // Destroyed in the opposite order: the services resume coroutines that live in the server, and
   // those end in records that the app writes.
   std::optional<server::App> app;
@@ -146,7 +147,7 @@ Status run(const Options& options) {
   service.stop();
   http.reset();
   if (!app->close(kLedgerTime))
-    log_error("the ledger could not be written: some requests are missing from it");
+    log_error("the ledger or the audit log could not be written: some requests are missing");
   return {};
 }
 

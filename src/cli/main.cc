@@ -18,11 +18,11 @@ namespace tack {
 namespace {
 
 constexpr std::array kVerbs = {
-    make_build,      make_label,   make_distill,  make_compress, make_quantize, make_prune,
-    make_heal,       make_eval,    make_classify, make_tag,      make_extract,  make_embed,
-    make_run,        make_serve,   make_config,   make_keys,     make_ledger,   make_route,
-    make_guard,      make_show,    make_bench,    make_convert,  make_tokenize, make_doctor,
-    make_completion, make_version,
+    make_build,  make_label,      make_distill,  make_compress, make_quantize, make_prune,
+    make_heal,   make_eval,       make_classify, make_tag,      make_extract,  make_embed,
+    make_run,    make_serve,      make_config,   make_keys,     make_ledger,   make_audit,
+    make_route,  make_guard,      make_show,     make_bench,    make_convert,  make_tokenize,
+    make_doctor, make_completion, make_version,
 };
 
 // One line, whatever was in the message.

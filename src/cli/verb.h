@@ -18,6 +18,7 @@ struct Verb {
 // Declares one verb under `root`. Must be cheap: every start of the program declares all of them.
 using VerbMaker = Verb (*)(Command& root);
 
+Verb make_audit(Command& root);
 Verb make_bench(Command& root);
 Verb make_build(Command& root);
 Verb make_classify(Command& root);

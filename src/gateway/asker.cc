@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "gateway/masking.h"
+
 namespace tack::gateway {
 
 using net::Async;
@@ -59,11 +61,18 @@ Async<Expected<Reply>> Asker::send(const Exchange& exchange, const std::string& 
     co_return reply;
   }
   const auto split = split_upstream(config_, model);
-  const auto upstream = split ? upstreams_.find(split->upstream->name) : upstreams_.end();
-  if (upstream == upstreams_.end()) co_return std::unexpected(locals_.no_such_model(model));
-  auto cleared = Policy::clear(exchange.call, exchange.egress, upstream->first, split->model);
+  if (!split) co_return std::unexpected(locals_.no_such_model(model));
+  auto cleared = Policy::clear(exchange.call, exchange.egress, split->upstream->name, split->model);
   if (!cleared) co_return std::unexpected(cleared.error());
+  const auto upstream = upstreams_.find(split->upstream->name);
+  if (upstream == upstreams_.end()) co_return std::unexpected(locals_.no_such_model(model));
+  if (auditing_ != nullptr) {
+    const auto noted = co_await auditing_->egress(exchange, upstream->first, *cleared);
+    if (!noted) co_return std::unexpected(noted.error());
+  }
   auto reply = co_await upstream->second(*std::move(cleared));
+  if (reply && exchange.egress.mode == PrivacyMode::kMask)
+    co_return MaskedCall::restored(exchange.egress.masked, *std::move(reply));
   co_return reply;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "gateway/auditing.h"
 #include "gateway/config.h"
 #include "gateway/exchange.h"
 #include "gateway/local_models.h"
@@ -18,9 +19,10 @@ using Upstreams = std::map<std::string, SendUpstream, std::less<>>;  // by name
 
 class Asker {
  public:
-  // Both outlive it.
-  Asker(const GatewayConfig& config, LocalModels& locals, Upstreams upstreams)
-      : config_(config), locals_(locals), upstreams_(std::move(upstreams)) {}
+  // All outlive it. `auditing` may be null.
+  Asker(const GatewayConfig& config, LocalModels& locals, Upstreams upstreams,
+        const Auditing* auditing = nullptr)
+      : config_(config), locals_(locals), upstreams_(std::move(upstreams)), auditing_(auditing) {}
 
   // Asks the plan's models in their order. Of a stream it waits for the first token, so that
   // nothing of a failed answer has gone to the client; with the plan's min_confidence for whole
@@ -40,6 +42,7 @@ class Asker {
   const GatewayConfig& config_;
   LocalModels& locals_;
   const Upstreams upstreams_;
+  const Auditing* const auditing_;
 };
 
 }  // namespace tack::gateway

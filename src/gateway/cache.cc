@@ -25,7 +25,7 @@ std::string AnswerCache::key(const Call& call, const Plan& plan, const Egress& e
   whole["client"] = call.client;
   whole["models"] = plan.models;
   whole["min_confidence"] = plan.min_confidence.value_or(-1);
-  whole["local_only"] = egress.local_only;
+  whole["privacy"] = name_of(egress.mode);
   whole["upstreams"] = egress.allowed;
   whole["body"] = nlohmann::json(call.body);
   return sha256_hex(whole.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

@@ -54,6 +54,17 @@ void tidy(std::vector<ConfigMistake>& mistakes) {
 
 }  // namespace
 
+PrivacyMode GatewayConfig::privacy_of(const RouteConfig* route) const {
+  const PrivacyMode mode = route != nullptr && route->privacy ? *route->privacy : privacy.mode;
+  return privacy.masks ? std::max(mode, PrivacyMode::kMask) : mode;
+}
+bool GatewayConfig::may_leave() const {
+  return !upstreams.empty() && (privacy.mode != PrivacyMode::kLocalOnly ||
+                                std::ranges::any_of(routes, [&](const RouteConfig& route) {
+                                  return privacy_of(&route) != PrivacyMode::kLocalOnly;
+                                }));
+}
+
 const UpstreamConfig* GatewayConfig::upstream(std::string_view name) const {
   return find_named(upstreams, name);
 }
@@ -87,6 +98,7 @@ std::vector<ConfigOverride> environment_overrides() {
   }
   take("keys.file", "TACK_KEYS");
   take("ledger.path", "TACK_LEDGER");
+  take("audit.path", "TACK_AUDIT");
   return all;
 }
 
@@ -105,7 +117,9 @@ std::expected<GatewayConfig, std::vector<ConfigMistake>> parse_config(
     read_keys_section(root, config);
     read_guard(root, config);
     read_routes(root, config);
+    read_privacy(root, config);
     read_storage(root, config);
+    read_audit(root, config);
     root.finish();
   }
   tidy(notes.mistakes);

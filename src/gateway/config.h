@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "gateway/privacy_mode.h"
 #include "guard/guard_config.h"
 #include "store/ledger.h"
 
@@ -112,6 +113,7 @@ struct RouteConfig {
   std::optional<LearnedConfig> learned;  // after the rules
   TargetConfig to;  // when neither decides, and when what the learned router chose fails
   std::optional<ShadowConfig> shadow;
+  std::optional<PrivacyMode> privacy;  // in place of [privacy] mode
   std::string baseline;  // what savings are counted against; default: the last model of `to`
   int line = 0;
 };
@@ -121,6 +123,17 @@ struct KeysConfig {
   // Of hashed keys, made by `tack keys`; "": none are asked for. [keys] without a file: keys.toml
   // under TACK_HOME.
   std::string file;
+  int line = 0;
+};
+
+// [privacy]
+struct PrivacyConfig {
+  // Of requests that name their model, and of routes without their own. The default is kAllow, but
+  // kLocalOnly where all routes say that.
+  PrivacyMode mode = PrivacyMode::kAllow;
+  std::vector<std::string> entities;  // that are masked (privacy/finder.h); empty: all
+  bool masks = false;                 // a check of the guard replaces: no route is below kMask
+  std::string names;  // a tagger that finds persons, organisations, places; "": none
   int line = 0;
 };
 
@@ -137,6 +150,19 @@ struct LedgerConfig {
   bool content = false;             // whether requests and answers are kept
   std::int64_t retention_days = 0;  // 0: for ever
   std::int64_t queue = 65536;       // records that wait; more are dropped and counted
+};
+
+// [audit]: the section turns it on.
+struct AuditConfig {
+  bool enabled = false;
+  std::string path;         // audit.jsonl under TACK_HOME
+  std::string key_file;     // audit.key under TACK_HOME; made on first use
+  bool required = false;    // nothing leaves the machine before its record is durable
+  bool verify_all = false;  // at start: the whole file, not only its ends
+  std::uint64_t max_bytes = std::uint64_t{1} << 30;  // then it goes on in a new file; 0: never
+  milliseconds flush{50};                            // between two syncs
+  std::int64_t queue = 65536;  // records that wait; more are lost, and the log says how many
+  int line = 0;
 };
 
 // One mistake: {12, "[upstreams.openai] base_url is missing; ..."}. Line 0: of no line of the file.
@@ -160,11 +186,18 @@ struct GatewayConfig {
   std::vector<UpstreamConfig> upstreams;
   std::vector<RouteConfig> routes;
   KeysConfig keys;
+  PrivacyConfig privacy;
+  guard::GuardConfig guard;
   CacheConfig cache;
   LedgerConfig ledger;
-  guard::GuardConfig guard;             // [guard], its files read
+  AuditConfig audit;
   std::vector<ConfigMistake> warnings;  // what is allowed, and seldom meant
   std::vector<ConfigSetting> settings;  // all, in the order of their sections
+
+  // What may leave of a request for this route; null: that names its model.
+  PrivacyMode privacy_of(const RouteConfig* route) const;
+  // Whether any request may reach an upstream at all.
+  bool may_leave() const;
 
   const UpstreamConfig* upstream(std::string_view name) const;
   const RouteConfig* route(std::string_view name) const;
@@ -186,7 +219,7 @@ struct ConfigOverride {
   std::string origin;  // "--port", "TACK_PORT"
 };
 // Of the environment: TACK_HOST, TACK_PORT and so on for each key of [serve], TACK_KEYS for the
-// file of keys, TACK_LEDGER for the ledger's.
+// file of keys, TACK_LEDGER for the ledger's, TACK_AUDIT for the audit log's.
 std::vector<ConfigOverride> environment_overrides();
 
 // Parses and checks. Relative paths in the file are relative to its directory. Of overrides with

@@ -206,7 +206,12 @@ INSTANTIATE_TEST_SUITE_P(
                     Wrong{"[ledger]\nenabled = 'yes'\n", 2, {"[ledger] enabled", "true or false"}},
                     Wrong{"[ledger]\nretention = '36h'\n", 2, {"[ledger] retention", "whole days"}},
                     Wrong{"[ledger]\nretention = '-1d'\n", 2, {"[ledger] retention"}},
-                    Wrong{"[ledger]\nqueue = 0\n", 2, {"[ledger] queue"}}));
+                    Wrong{"[ledger]\nqueue = 0\n", 2, {"[ledger] queue"}},
+                    Wrong{"[audit]\nverify = 'some'\n", 2, {"[audit] verify", "ends"}},
+                    Wrong{"[audit]\nmax_bytes = 1\n", 2, {"[audit] max_bytes", "64KiB"}},
+                    Wrong{"[audit]\npath = '/a'\nkey_file = '/a'\n", 3, {"[audit] key_file"}},
+                    Wrong{"[audit]\nenabled = false\nrequired = true\n", 3, {"[audit] required"}},
+                    Wrong{"[audit]\nkey = 'x'\n", 2, {"[audit]", "'key'", "key_file"}}));
 
 TEST(ConfigMistakes, SaysAllMistakesInTheOrderOfTheirLines) {
   const auto found = mistakes(

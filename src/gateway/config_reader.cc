@@ -101,17 +101,16 @@ void read_limits(TomlSection& section, UpstreamConfig& upstream) {
   section.read_duration("breaker_open", 1ms, kLongest, upstream.breaker_open);
 }
 
-// A path that a flag or variable gave is relative to where the program runs.
-void read_path(TomlSection& section, const char* key, const GatewayConfig& config,
-               std::string& path) {
-  if (section.read(key, path) && !section.is_override(key))
-    path = (directory_of(config) / path).lexically_normal().string();
-}
-
 }  // namespace
 
 std::filesystem::path directory_of(const GatewayConfig& config) {
   return std::filesystem::path(config.file).parent_path();
+}
+
+void read_path(TomlSection& section, const char* key, const GatewayConfig& config,
+               std::string& path) {
+  if (section.read(key, path) && !section.is_override(key))
+    path = (directory_of(config) / path).lexically_normal().string();
 }
 
 bool is_name(std::string_view name, bool slash) {

@@ -33,6 +33,7 @@ class RouteReader {
       route.learned = read_learned(learned);
     if (TomlSection shadow = section.section("shadow"); shadow.exists())
       route.shadow = read_shadow(shadow);
+    read_privacy_mode(section, "privacy", route.privacy);
     section.finish();
     config_.routes.push_back(std::move(route));
   }

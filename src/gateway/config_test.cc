@@ -30,6 +30,7 @@ TEST(Config, AnEmptyFileHasTheDefaults) {
   EXPECT_TRUE(config.ledger.enabled);
   EXPECT_EQ(config.ledger.path, "");
   EXPECT_TRUE(setting(config, "ledger.path").value.get<std::string>().ends_with("/ledger.db"));
+  EXPECT_FALSE(config.audit.enabled);
 }
 
 TEST(Config, ReadsEverySetting) {
@@ -103,6 +104,14 @@ path = "l.db"
 content = true
 retention = "720h"
 queue = 10
+[audit]
+path = "a.jsonl"
+key_file = "/k/audit.key"
+required = true
+verify = "all"
+max_bytes = "1MiB"
+flush = "10ms"
+queue = 11
 )");
   EXPECT_EQ(config.serve.host, "::1");
   EXPECT_EQ(config.serve.port, 0);
@@ -181,10 +190,22 @@ queue = 10
   EXPECT_TRUE(config.ledger.content);
   EXPECT_EQ(config.ledger.retention_days, 30);
   EXPECT_EQ(config.ledger.queue, 10);
+  EXPECT_TRUE(config.audit.enabled);
+  EXPECT_EQ(config.audit.path, "/etc/tack/a.jsonl");
+  EXPECT_EQ(config.audit.key_file, "/k/audit.key");
+  EXPECT_TRUE(config.audit.required);
+  EXPECT_TRUE(config.audit.verify_all);
+  EXPECT_EQ(config.audit.max_bytes, 1u << 20);
+  EXPECT_EQ(config.audit.flush, 10ms);
+  EXPECT_EQ(config.audit.queue, 11);
 }
 
-TEST(Config, SectionsTurnKeysAndCacheOn) {
-  const GatewayConfig config = parsed("[keys]\n[cache]\n");
+TEST(Config, SectionsTurnKeysCacheAndAuditOn) {
+  const GatewayConfig config = parsed("[keys]\n[cache]\n[audit]\n");
+  EXPECT_TRUE(config.audit.enabled);
+  EXPECT_TRUE(config.audit.path.ends_with("/audit.jsonl"));
+  EXPECT_TRUE(config.audit.key_file.ends_with("/audit.key"));
+  EXPECT_FALSE(parsed("[audit]\nenabled = false\n").audit.enabled);
   EXPECT_TRUE(config.keys.file.ends_with("/keys.toml"));
   EXPECT_EQ(config.cache.max_bytes, 64u << 20);
   EXPECT_EQ(parsed("[cache]\nmax_bytes = 0\n").cache.max_bytes, 0u);
@@ -301,14 +322,15 @@ TEST(Config, TheDocumentNamesEveryKeyAndDefault) {
   ASSERT_TRUE(text);
   const GatewayConfig config = parsed(
       "[models.m]\npath='m'\n[upstreams.u]\nbase_url='http://u/"
-      "v1'\n[cache]\n[ledger]\n[keys]\n[guard]\n"
+      "v1'\n[cache]\n[ledger]\n[audit]\n[keys]\n[guard]\n[privacy]\n"
       "[routes.r]\nto='m'\n[routes.r.learned]\nrouter='r'\n[routes.r.shadow]\nmodel='m'\n");
   for (const ConfigSetting& one : config.settings) {
     const std::string key = one.key.substr(one.key.rfind('.') + 1);
     EXPECT_TRUE(text->contains("`" + key + "`")) << key;
     // The table's row: | `port` | `8080` | ... |. Paths and what has no value are put in words.
-    const bool in_words = key == "path" || key == "baseline" || key == "file" || one.value == "" ||
-                          one.origin != "default" || key == "retention" || key == "share";
+    const bool in_words = key == "path" || key == "baseline" || key == "file" ||
+                          key == "key_file" || one.value == "" || one.origin != "default" ||
+                          key == "retention" || key == "share";
     const std::string row = fmt::format("| `{}` | `{}` |", key, to_text(one.value));
     EXPECT_TRUE(in_words || text->contains(row)) << row;
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "gateway/masking.h"
+
 namespace tack::gateway {
 
 using net::Async;
@@ -14,6 +16,11 @@ namespace {
 constexpr std::size_t kMostReasonBytes = 400;
 // Of what is kept beside the stream, for the ledger or a comparison.
 constexpr std::size_t kMostFoldedBytes = 4 << 20;
+
+// The request as the ledger may hold it.
+const Call& as_kept(const Exchange& exchange) {
+  return exchange.egress.masked != nullptr ? *exchange.egress.masked->call() : *exchange.call;
+}
 
 // Without a character that is cut in two.
 std::string shortened(const std::string& text, std::size_t most) {
@@ -119,18 +126,21 @@ void Delivery::finish(Exchange& exchange, Answer& answer, int status, const Answ
   account.add(std::move(answer.attempt));
   account.finish(status, answer.model, outcome);
   const bool content = config_.ledger.content;
-  if (content) account.record.request = to_text(exchange.call->body);
+  const MaskedCall* masked = exchange.egress.masked.get();
+  if (content) account.record.request = to_text(as_kept(exchange).body);
   if (exchange.keep_text || content) {
     const Json whole = !answer.reply.events ? Json::parse(answer.reply.body, nullptr, false)
                        : fold != nullptr    ? fold->whole()
                                             : Json();
     if (exchange.keep_text && status == 200) account.answer = answer_text(whole);
-    if (content && !whole.is_null()) account.record.response = to_text(whole);
+    if (content && !whole.is_null())
+      account.record.response = to_text(masked != nullptr ? masked->kept(whole) : whole);
   }
   // What answers in place of a model that failed should not stand for it longer than that.
   const bool first_choice = std::ranges::none_of(
       account.record.attempts, [](const auto& a) { return a.purpose == Purpose::kFailed; });
-  if (status == 200 && first_choice && !exchange.cache_key.empty())
+  const bool withheld = outcome.finish_reason == "content_filter";
+  if (status == 200 && first_choice && !withheld && !exchange.cache_key.empty())
     cache_.put(exchange.cache_key,
                {answer.model, std::move(answer.reply.body), std::move(sent), outcome});
 }
@@ -171,7 +181,7 @@ Response Delivery::from_cache(Exchange& exchange, const CachedAnswer& cached) co
     response = Response::json_text(200, cached.body);
   }
   if (config_.ledger.content) {
-    account.record.request = to_text(exchange.call->body);
+    account.record.request = to_text(as_kept(exchange).body);
     AnswerFold fold;
     for (const std::string& event : cached.events) fold.add(event);
     account.record.response = exchange.call->stream ? to_text(fold.whole()) : cached.body;

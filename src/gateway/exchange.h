@@ -22,6 +22,7 @@ struct Exchange {
   Egress egress;
   std::string cache_key;   // "": not cached
   bool keep_text = false;  // what the answer says is compared with a shadow's
+  bool personal = false;   // something personal was found in it, and where it may not be kept
 };
 
 // The beginning of an answer, or all of it.

@@ -89,10 +89,11 @@ bool wants_local_only(const net::Headers& headers) {
   });
 }
 
-Egress egress_of(const Key* key, const net::Headers& headers) {
-  Egress egress{.local_only = wants_local_only(headers)};
+// The strictest of what the configuration, the key and the request say.
+Egress egress_of(PrivacyMode configured, const Key* key, const net::Headers& headers) {
+  Egress egress{.mode = wants_local_only(headers) ? PrivacyMode::kLocalOnly : configured};
   if (key == nullptr) return egress;
-  egress.local_only = egress.local_only || key->local_only;
+  egress.mode = std::max(egress.mode, key->privacy);
   egress.allowed = key->upstreams;
   return egress;
 }
@@ -111,7 +112,11 @@ constexpr int kMostShadows = 32;
 Gateway::Gateway(Services services)
     : services_(std::move(services)),
       decider_(services_.locals, services_.learned),
-      asker_(services_.config, services_.locals, services_.upstreams),
+      asker_(services_.config, services_.locals, services_.upstreams, services_.auditing),
+      guarding_(services_.guard != nullptr
+                    ? std::make_unique<Guarding>(services_.guard, services_.locals,
+                                                 services_.auditing, services_.metrics)
+                    : nullptr),
       cache_(services_.config.cache),
       delivery_(services_.config, cache_) {}
 
@@ -124,6 +129,7 @@ Gateway::Entry Gateway::enter(const Request& request, std::string_view endpoint)
   if (key) entry.key = *key;
   RecordSink sink = [this, key = entry.key](store::CallRecord record) {
     if (services_.metrics != nullptr) services_.metrics->end(record);
+    if (services_.auditing != nullptr) services_.auditing->request(record);
     if (services_.limiter != nullptr && key) services_.limiter->charge(*key, tokens_of(record));
     // What no model saw would only fill the disk of a server that strangers knock at.
     const bool asked = !record.attempts.empty() || record.from_cache;
@@ -205,11 +211,9 @@ Async<Expected<Plan>> Gateway::plan(const Call& call, const CallFacts& facts,
   co_return std::unexpected(std::move(failure));
 }
 
-std::optional<Failure> Gateway::check_key(const net::Headers& headers) const {
-  if (services_.keys == nullptr) return std::nullopt;
-  const auto key = services_.keys->find(bearer_of(headers));
-  if (key) return std::nullopt;
-  return key.error();
+Expected<std::shared_ptr<const Key>> Gateway::key_of(const net::Headers& headers) const {
+  if (services_.keys == nullptr) return nullptr;
+  return services_.keys->find(bearer_of(headers));
 }
 
 // Of a local endpoint: a key that may ask for some models only has to say which it wants.
@@ -263,13 +267,15 @@ Async<Response> Gateway::handle(Operation operation, Request request) {
   auto exchange = std::make_shared<Exchange>();
   exchange->account = entry.account;
   exchange->call = *call;
-  exchange->egress = egress_of(entry.key.get(), request.headers);
   exchange->facts = facts_of(**call, request.headers);
   account.record.streamed = (*call)->stream;
   try {
     auto plan = co_await this->plan(**call, exchange->facts, entry.key.get());
     if (!plan) co_return refuse(account, plan.error());
     exchange->plan = *std::move(plan);
+    const RouteConfig* route = services_.config.route(exchange->plan.route);
+    exchange->egress =
+        egress_of(services_.config.privacy_of(route), entry.key.get(), request.headers);
     (*call)->want_confidence = exchange->plan.min_confidence.has_value();
     Response response = co_await answer(std::move(exchange));
     co_return response;
@@ -289,6 +295,26 @@ void Gateway::describe_plan(Exchange& exchange) const {
                                            : record.route;
 }
 
+// Nothing is asked for a request before its checks have passed, and none leaves the machine before
+// what is personal in it has been looked for.
+Async<std::optional<Failure>> Gateway::clear(Exchange& exchange) const {
+  if (guarding_ != nullptr) {
+    auto refused = co_await guarding_->check_request(exchange);
+    if (refused) co_return refused;
+  }
+  const GatewayConfig& config = services_.config;
+  const bool kept = cache_.enabled() || config.ledger.content;
+  const bool looks = exchange.egress.mode == PrivacyMode::kMask ||
+                     (exchange.egress.mode == PrivacyMode::kLocalOnly && kept);
+  if (!looks || services_.masker == nullptr) co_return std::nullopt;
+  auto masked = co_await services_.masker->mask(exchange.call);
+  if (!masked) co_return masked.error();
+  exchange.egress.masked = *std::move(masked);
+  exchange.personal = exchange.egress.masked->vault().size() > 0;
+  if (services_.auditing != nullptr) services_.auditing->mask(exchange, *exchange.egress.masked);
+  co_return std::nullopt;
+}
+
 // The plan is made: the cache, a shadow beside, and the models in their order.
 Async<Response> Gateway::answer(std::shared_ptr<Exchange> exchange) {
   describe_plan(*exchange);
@@ -296,7 +322,8 @@ Async<Response> Gateway::answer(std::shared_ptr<Exchange> exchange) {
   const std::string& name = exchange->plan.route;
   const RouteConfig* route = name.empty() ? nullptr : services_.config.route(name);
   if (route != nullptr) account.set_baseline(route->baseline, exchange->facts.whole.size());
-  if (cache_.enabled()) {
+  if (const auto refused = co_await clear(*exchange)) co_return refuse(account, *refused);
+  if (cache_.enabled() && !exchange->personal) {
     exchange->cache_key = AnswerCache::key(*exchange->call, exchange->plan, exchange->egress);
     if (const auto cached = cache_.find(exchange->cache_key))
       co_return delivery_.from_cache(*exchange, *cached);
@@ -308,6 +335,12 @@ Async<Response> Gateway::answer(std::shared_ptr<Exchange> exchange) {
   }
   auto answer = co_await asker_.ask_in_order(*exchange);
   if (!answer) co_return refuse(account, answer.error());
+  if (guarding_ != nullptr && guarding_->has(guard::Stage::kOutput)) {
+    if (!exchange->call->stream)
+      co_await guarding_->check_answer(*exchange, *answer);
+    else
+      guarding_->check_stream(exchange, *answer);
+  }
   co_return delivery_.respond(std::move(exchange), *std::move(answer));
 }
 

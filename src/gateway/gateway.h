@@ -14,8 +14,10 @@
 #include "gateway/cache.h"
 #include "gateway/config.h"
 #include "gateway/delivery.h"
+#include "gateway/guarding.h"
 #include "gateway/keys.h"
 #include "gateway/local_models.h"
+#include "gateway/masking.h"
 #include "gateway/metrics.h"
 #include "gateway/rate_limiter.h"
 #include "gateway/route.h"
@@ -40,6 +42,9 @@ struct Services {
   Metrics* metrics = nullptr;      // may be null
   KeyRing* keys = nullptr;         // null: nobody is asked for a key
   RateLimiter* limiter = nullptr;  // with keys
+  std::shared_ptr<const guard::Guard> guard = nullptr;  // null: nothing is checked
+  const Auditing* auditing = nullptr;                   // null: there is no audit log
+  const Masker* masker = nullptr;                       // null: no request is to be masked
 };
 
 // Outlives the server whose handlers it runs. Any strand.
@@ -53,10 +58,11 @@ class Gateway {
   net::Async<net::Response> serve_local(std::string endpoint, net::Request request,
                                         LocalHandler handler);
 
-  // For endpoints that use nothing up: only whether the key is one, where keys are asked for.
-  std::optional<Failure> check_key(const net::Headers& headers) const;
+  // For endpoints that use nothing up: the key, where one is asked for; else null.
+  Expected<std::shared_ptr<const Key>> key_of(const net::Headers& headers) const;
 
   const AnswerCache& cache() const { return cache_; }
+  const Guarding* guarding() const { return guarding_.get(); }  // null: nothing is checked
 
  private:
   struct Entry;
@@ -67,6 +73,7 @@ class Gateway {
                                        const Account& account) const;
   net::Async<Expected<Plan>> plan(const Call& call, const CallFacts& facts, const Key* key) const;
   void describe_plan(Exchange& exchange) const;
+  net::Async<std::optional<Failure>> clear(Exchange& exchange) const;
   net::Async<net::Response> answer(std::shared_ptr<Exchange> exchange);
   void start_shadow(const boost::asio::any_io_executor& executor,
                     const std::shared_ptr<Exchange>& exchange, const std::string& model);
@@ -74,6 +81,7 @@ class Gateway {
   const Services services_;
   const RouteDecider decider_;
   const Asker asker_;
+  const std::unique_ptr<const Guarding> guarding_;  // null: nothing is checked
   AnswerCache cache_;
   const Delivery delivery_;
   std::atomic<int> shadows_{0};  // that run now

@@ -100,6 +100,7 @@ class Locals final : public LocalModels {
     co_return reply;
   }
   Async<Expected<Intent>> intent(std::string, std::string) override { co_return says; }
+  Async<Expected<guard::Answer>> ask(guard::Question) override { co_return guard::Answer{}; }
   Async<Expected<std::vector<float>>> embed(std::string, std::string, std::int64_t) override {
     co_return std::vector<float>{1};
   }
@@ -505,7 +506,8 @@ TEST_F(GatewayTest, AKeyLimitsRequestsAndTokens) {
 
 TEST_F(GatewayTest, AKeyMayBeKeptToModelsAndFromUpstreams) {
   route({"big/one", "small"});
-  net::Headers headers = with_key({.local_only = true, .models = {"auto", "small"}});
+  net::Headers headers =
+      with_key({.privacy = PrivacyMode::kLocalOnly, .models = {"auto", "small"}});
   const Response response = ask({{"model", "auto"}}, headers);
   EXPECT_EQ(said(response), "yes");
   EXPECT_EQ(locals_.asked, Names{"small"});  // nothing left
@@ -554,7 +556,7 @@ TEST(Policy, RefusesWhatMayNotLeave) {
   const auto other = Policy::clear(call, {.allowed = {"small"}}, "big", "one");
   ASSERT_FALSE(other);
   EXPECT_EQ(other.error().status, 403);
-  EXPECT_FALSE(Policy::clear(call, {.local_only = true}, "big", "one"));
+  EXPECT_FALSE(Policy::clear(call, {.mode = PrivacyMode::kLocalOnly}, "big", "one"));
 }
 
 }  // namespace

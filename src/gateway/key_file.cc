@@ -63,7 +63,14 @@ Key read_key(TomlSection& section) {
   section.read_time("expires", key.expires);
   section.read("requests_per_minute", 0, kMostPerMinute, key.requests_per_minute);
   section.read("tokens_per_minute", 0, kMostPerMinute, key.tokens_per_minute);
-  section.read("local_only", key.local_only);
+  bool local_only = false;
+  if (section.read("local_only", local_only) && local_only) key.privacy = PrivacyMode::kLocalOnly;
+  std::optional<PrivacyMode> privacy;
+  read_privacy_mode(section, "privacy", privacy);
+  if (privacy && local_only && *privacy != PrivacyMode::kLocalOnly)
+    section.mistake("privacy", "is \"{}\" beside local_only = true: leave one out",
+                    name_of(*privacy));
+  if (privacy) key.privacy = *privacy;
   section.read_texts("upstreams", key.upstreams);
   section.read_texts("models", key.models);
   section.finish();
@@ -87,7 +94,8 @@ std::string to_toml(const Key& key) {
     text += fmt::format("requests_per_minute = {}\n", key.requests_per_minute);
   if (key.tokens_per_minute > 0)
     text += fmt::format("tokens_per_minute = {}\n", key.tokens_per_minute);
-  if (key.local_only) text += "local_only = true\n";
+  if (key.privacy != PrivacyMode::kAllow)
+    text += fmt::format("privacy = \"{}\"\n", name_of(key.privacy));
   if (!key.upstreams.empty()) text += fmt::format("upstreams = {}\n", to_text(Json(key.upstreams)));
   if (!key.models.empty()) text += fmt::format("models = {}\n", to_text(Json(key.models)));
   if (key.expires) text += fmt::format("expires = {}\n", toml_time(*key.expires));

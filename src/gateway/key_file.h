@@ -6,7 +6,7 @@
 //   created = 2025-11-03T09:12:44Z
 //   requests_per_minute = 60         # and below: all may be left out
 //   tokens_per_minute = 100000
-//   local_only = true
+//   privacy = "local-only"           # or "mask"; local_only = true is the same as "local-only"
 //   upstreams = ["openai"]
 //   models = ["auto", "tickets"]
 //   expires = 2026-12-31
@@ -22,6 +22,7 @@
 
 #include "base/hash.h"
 #include "base/result.h"
+#include "gateway/privacy_mode.h"
 
 namespace tack::gateway {
 
@@ -30,7 +31,7 @@ struct Key {
   Sha256 hash{};  // of the whole key, "tk-..."
   std::optional<std::chrono::sys_seconds> created, expires;
   std::int64_t requests_per_minute = 0, tokens_per_minute = 0;  // 0: no limit
-  bool local_only = false;                                      // nothing goes to an upstream
+  PrivacyMode privacy = PrivacyMode::kAllow;                    // its requests, at the least
   std::vector<std::string> upstreams;                           // allowed; empty: all
   std::vector<std::string> models;  // that may be asked for, routes too; empty: all
   int line = 0;

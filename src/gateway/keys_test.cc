@@ -62,7 +62,7 @@ TEST_F(Keys, ComeBackFromTheirFile) {
                 .expires = sys_days(2099y / 1 / 1),
                 .requests_per_minute = 60,
                 .tokens_per_minute = 1'000'000'000'000,
-                .local_only = true,
+                .privacy = PrivacyMode::kLocalOnly,
                 .upstreams = {"a", "b"},
                 .models = {"auto", "a/\"m\""}};
   const std::string secret = add(all), other = add({.name = "plain"});
@@ -81,7 +81,7 @@ TEST_F(Keys, ComeBackFromTheirFile) {
   EXPECT_EQ((*found)->expires, all.expires);
   EXPECT_EQ((*found)->requests_per_minute, all.requests_per_minute);
   EXPECT_EQ((*found)->tokens_per_minute, all.tokens_per_minute);
-  EXPECT_TRUE((*found)->local_only);
+  EXPECT_EQ((*found)->privacy, PrivacyMode::kLocalOnly);
   EXPECT_EQ((*found)->upstreams, all.upstreams);
   EXPECT_EQ((*found)->models, all.models);
   EXPECT_TRUE((*found)->may_ask("auto"));
@@ -91,7 +91,7 @@ TEST_F(Keys, ComeBackFromTheirFile) {
   ASSERT_TRUE(plain);
   EXPECT_EQ((*plain)->name, "plain");
   EXPECT_EQ((*plain)->requests_per_minute, 0);
-  EXPECT_FALSE((*plain)->local_only);
+  EXPECT_EQ((*plain)->privacy, PrivacyMode::kAllow);
   EXPECT_TRUE((*plain)->may_ask("anything"));
 }
 

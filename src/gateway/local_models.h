@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gateway/call.h"
+#include "guard/guard.h"
 
 namespace tack::gateway {
 
@@ -34,6 +35,8 @@ class LocalModels {
   // [embedding_dim] of an encoder, of the text's first `most_tokens` tokens.
   virtual net::Async<Expected<std::vector<float>>> embed(std::string model, std::string text,
                                                          std::int64_t most_tokens) = 0;
+  // What a task model or a tagger says of all texts, for guards.
+  virtual net::Async<Expected<guard::Answer>> ask(guard::Question question) = 0;
 };
 
 }  // namespace tack::gateway

@@ -83,6 +83,10 @@ struct Metrics::Impl {
       registry, "tack_cpu_seconds_total", "Processor time of local models");
   prometheus::Family<prometheus::Counter>& cached = family<prometheus::Counter>(
       registry, "tack_cache_hits_total", "Requests answered from the cache");
+  prometheus::Family<prometheus::Counter>& checks = family<prometheus::Counter>(
+      registry, "tack_guard_findings_total", "Checks of the guard that tripped or failed");
+  prometheus::Family<prometheus::Histogram>& guard_seconds = family<prometheus::Histogram>(
+      registry, "tack_guard_seconds", "What a stage of the guard took");
   // Savings can be negative, and a counter never falls.
   prometheus::Family<prometheus::Gauge>& saved =
       family<prometheus::Gauge>(registry, "tack_savings", "Saved since the start, by route");
@@ -177,6 +181,14 @@ void Metrics::end(const store::CallRecord& record) {
     if (attempt.purpose != store::Purpose::kFailed)
       series.first_byte->Observe(attempt.first_byte_ms / 1000);
   }
+}
+
+void Metrics::guard(const std::string& stage, double seconds,
+                    const std::vector<CheckOutcome>& findings) {
+  impl_->guard_seconds.Add({{"stage", stage}}, kSeconds).Observe(seconds);
+  for (const CheckOutcome& one : findings)
+    impl_->checks.Add({{"stage", stage}, {"check", one.check}, {"outcome", one.outcome}})
+        .Increment();
 }
 
 void Metrics::gauge(const std::string& name, const std::string& help, const Labels& labels,

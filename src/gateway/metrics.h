@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gateway/config.h"
 #include "store/ledger.h"
@@ -23,6 +24,13 @@ class Metrics {
   // A request has come; one that has ended. Any thread.
   void begin();
   void end(const store::CallRecord& record);
+
+  // A guard's stage has judged, in so many seconds; `findings` says for each check that tripped or
+  // failed what became of it: "blocked", "observed", "failed". Any thread.
+  struct CheckOutcome {
+    std::string check, outcome;
+  };
+  void guard(const std::string& stage, double seconds, const std::vector<CheckOutcome>& findings);
 
   // A value that is asked for whenever the metrics are read: "tack_queue_texts" with a help text
   // and labels. `read` is called from an I/O thread.

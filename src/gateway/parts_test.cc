@@ -124,7 +124,8 @@ TEST(Cache, KeysDifferByWhatCouldChangeTheAnswer) {
   EXPECT_NE(one, key(R"({"a":1,"b":2})", "y", {.models = {"m"}}));
   EXPECT_NE(one, key(R"({"a":1,"b":2})", "x", {.models = {"m", "n"}}));
   EXPECT_NE(one, key(R"({"a":1,"b":2})", "x", {.models = {"m"}, .min_confidence = 0.5}));
-  EXPECT_NE(one, key(R"({"a":1,"b":2})", "x", {.models = {"m"}}, {.local_only = true}));
+  EXPECT_NE(one,
+            key(R"({"a":1,"b":2})", "x", {.models = {"m"}}, {.mode = PrivacyMode::kLocalOnly}));
 }
 
 }  // namespace

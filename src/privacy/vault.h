@@ -36,7 +36,7 @@ class Vault {
   std::string mask(std::string_view text, std::span<const Finding> findings);
 
   // Gives out a pseudonym for a value that was given one before: by a vault of which a file was
-  // kept (vault_file.h). kFailed: it stands for another value here, or is no pseudonym.
+  // kept (vault_json.h). kFailed: it stands for another value here, or is no pseudonym.
   Status adopt(std::string_view entity, std::string_view pseudonym, std::string_view value);
 
   // What a pseudonym ("<EMAIL_1>") stands for; nullopt: it was not given out here. The view holds
@@ -48,6 +48,7 @@ class Vault {
     std::string_view entity, pseudonym, value;
   };
   std::vector<Entry> entries() const;
+  std::vector<std::string> reserved() const;          // pseudonyms that texts spelled out
   std::size_t size() const;                           // values
   std::map<std::string, std::size_t> counts() const;  // of values, by entity
   // Of pseudonyms that were given out: no more than so many bytes of a stream need to be held.
@@ -57,5 +58,9 @@ class Vault {
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };
+
+// `text` with every value that the vault knows replaced by its pseudonym, the longest first,
+// wherever it stands: for what is kept of answers.
+std::string hide_values(const Vault& vault, std::string_view text);
 
 }  // namespace tack::privacy

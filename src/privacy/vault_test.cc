@@ -118,5 +118,15 @@ TEST(Restorer, HoldsNoMoreThanAPseudonym) {
   EXPECT_EQ(restorer.finish(), "");
 }
 
+TEST(Vault, HidesWhatItKnows) {
+  Vault vault;
+  const std::string text = "Ann, ann@b.de, Annabel";
+  vault.mask(text,
+             at(text, {{"PERSON", "Ann"}, {"EMAIL_ADDRESS", "ann@b.de"}, {"PERSON", "Annabel"}}));
+  EXPECT_EQ(hide_values(vault, "Annabel and Ann (ann@b.de), An"),
+            "<PERSON_2> and <PERSON_1> (<EMAIL_1>), An");
+  EXPECT_EQ(hide_values(Vault(), "Ann"), "Ann");
+}
+
 }  // namespace
 }  // namespace tack::privacy

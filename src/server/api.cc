@@ -32,13 +32,17 @@ Async<Response> readyz(const EncoderService& service) {
 
 // What "model" may name.
 std::vector<Json> entries(const EncoderService& service, const GenerationService& decoders,
-                          const std::vector<Json>& others) {
+                          const std::vector<Json>& others, const gateway::Key* key) {
   std::vector<Json> all;
   for (std::size_t i = 0; i < service.model_count(); ++i)
     all.push_back(model_json(service.model(i)));
   for (std::size_t i = 0; i < decoders.model_count(); ++i)
     all.push_back(decoder_json(decoders.model(i)));
   all.insert(all.end(), others.begin(), others.end());
+  if (key != nullptr)
+    std::erase_if(all, [&](const Json& entry) {
+      return !key->may_ask(entry["id"].get_ref<const std::string&>());
+    });
   return all;
 }
 
@@ -46,8 +50,7 @@ Async<Response> list_models(std::vector<Json> all) {
   co_return Response::json(200, {{"object", "list"}, {"data", std::move(all)}});
 }
 
-Async<Response> one_model(std::vector<Json> all, Request request) {
-  const std::string& id = request.params.at("id");
+Async<Response> one_model(std::vector<Json> all, std::string id) {
   std::vector<std::string> ids;
   for (const Json& entry : all) {
     if (entry["id"] == id) co_return Response::json(200, entry);
@@ -113,24 +116,25 @@ void add_open_routes(net::Router& router, const EncoderService& service) {
   add_openapi_route(router);
 }
 
-void add_listing_routes(net::Router& router, const Guard& guard, const EncoderService& service,
+void add_listing_routes(net::Router& router, const AskKey& ask_key, const EncoderService& service,
                         const GenerationService& decoders, std::vector<Json> others) {
-  const auto all = [&service, &decoders, others = std::move(others)] {
-    return entries(service, decoders, others);
+  const auto all = [&service, &decoders, others = std::move(others)](const gateway::Key* key) {
+    return entries(service, decoders, others, key);
   };
-  router.add("GET", "/v1/models", guard([all](Request) { return list_models(all()); }));
-  router.add("GET", "/v1/models/{id}",
-             guard([all](Request request) { return one_model(all(), std::move(request)); }));
+  router.add("GET", "/v1/models",
+             ask_key([all](Request, const gateway::Key* key) { return list_models(all(key)); }));
   // "upstream/model"; a model of an upstream may have a '/' too
-  router.add("GET", "/v1/models/{upstream}/{owner}/{id}", guard([all](Request request) {
-               request.params["id"] = request.params.at("upstream") + "/" +
-                                      request.params.at("owner") + "/" + request.params.at("id");
-               return one_model(all(), std::move(request));
-             }));
-  router.add("GET", "/v1/models/{upstream}/{id}", guard([all](Request request) {
-               request.params["id"] = request.params.at("upstream") + "/" + request.params.at("id");
-               return one_model(all(), std::move(request));
-             }));
+  for (const std::vector<std::string>& parts :
+       {std::vector<std::string>{"id"}, {"upstream", "id"}, {"upstream", "owner", "id"}}) {
+    std::string path = "/v1/models";
+    for (const std::string& part : parts) path += "/{" + part + "}";
+    router.add("GET", path, ask_key([all, parts](Request request, const gateway::Key* key) {
+                 std::string id;
+                 for (const std::string& part : parts)
+                   id += (id.empty() ? "" : "/") + request.params.at(part);
+                 return one_model(all(key), std::move(id));
+               }));
+  }
 }
 
 void add_local_routes(const AddLocal& add, EncoderService& service, GenerationService& decoders) {

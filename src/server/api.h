@@ -17,10 +17,11 @@ using AddLocal = std::function<void(std::string_view path, gateway::LocalHandler
 // Health and /openapi.json, which need no key, and the lists of models. All errors of the server
 // get the shape of the OpenAI API. The services outlive the server's handlers.
 void add_open_routes(net::Router& router, const EncoderService& service);
-using Guard = std::function<net::Handler(net::Handler)>;
-// `guard` asks for a key where there are some; `others`: what else "model" may name, as entries of
-// the list.
-void add_listing_routes(net::Router& router, const Guard& guard, const EncoderService& service,
+using KeyedHandler = std::function<net::Async<net::Response>(net::Request, const gateway::Key*)>;
+using AskKey = std::function<net::Handler(KeyedHandler)>;
+// `ask_key` asks for a key where there are some (else it is null); a key is told of the models it
+// may ask for. `others`: what else "model" may name, as entries of the list.
+void add_listing_routes(net::Router& router, const AskKey& ask_key, const EncoderService& service,
                         const GenerationService& decoders, std::vector<Json> others);
 // POST /v1/classify, /v1/tag, /v1/extract and those of the files beside: decisions, rerank, score,
 // tokens. With the gateway's they are the endpoints() of openapi.h.

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "base/paths.h"
+#include "gateway/egress_summary.h"
 #include "server/api.h"
 #include "store/sqlite_store.h"
 
@@ -16,6 +17,14 @@ net::Async<net::Response> metrics_response(gateway::Metrics& metrics) {
 }
 
 net::Async<net::Response> ready(net::Response response) {
+  co_return response;
+}
+
+// A file of keys may change while the answer is made.
+net::Async<net::Response> keep(std::shared_ptr<const gateway::Key> key,
+                               net::Async<net::Response> answer) {
+  net::Response response = co_await std::move(answer);
+  key.reset();
   co_return response;
 }
 
@@ -51,14 +60,54 @@ std::map<std::string, gateway::SendUpstream, std::less<>> senders(
   return all;
 }
 
+guard::FindModel finder_of(const GuardModels& models) {
+  return [&models](const std::string& name) -> Result<guard::GuardModel> {
+    const auto at = models.find(name);
+    if (at != models.end()) return at->second;
+    return fail(ErrorCode::kNotFound,
+                "the model '{}' is not served: add [models.{}] with the path of a task model", name,
+                name);
+  };
+}
+
+// Keys and requests can ask for it where the configuration does not.
+std::unique_ptr<const gateway::Masker> made_masker(const gateway::GatewayConfig& config,
+                                                   gateway::LocalModels& locals) {
+  auto masker = gateway::Masker::create(config.privacy, locals);
+  return masker ? *std::move(masker) : nullptr;  // its entities were checked with the file
+}
+
+Result<std::unique_ptr<store::AuditLog>> open_audit(const gateway::GatewayConfig& config) {
+  const gateway::AuditConfig& audit = config.audit;
+  TACK_TRY(const store::AuditKey key, store::open_audit_key(audit.path, audit.key_file));
+  TACK_TRY(auto log, store::AuditLog::open({.file = audit.path,
+                                            .max_bytes = audit.max_bytes,
+                                            .verify_all = audit.verify_all,
+                                            .queue = static_cast<std::size_t>(audit.queue),
+                                            .interval = audit.flush},
+                                           key));
+  store::AuditRecord start{.event = "start", .outcome = "ok"};
+  start.counts.emplace_back("upstreams", static_cast<std::int64_t>(config.upstreams.size()));
+  start.labels.emplace_back("privacy", gateway::name_of(config.privacy.mode));
+  start.labels.emplace_back("may leave",
+                            gateway::hosts_outside(config).empty() ? "nothing" : "texts");
+  log->append(std::move(start));
+  return log;
+}
+
 // The writer tries again anyway.
 constexpr std::chrono::milliseconds kLedgerPatience{250};
 
 }  // namespace
 
 Result<App::Parts> App::open(const gateway::GatewayConfig& config,
-                             const std::vector<gateway::ServedEncoder>& encoders) {
+                             const std::vector<std::unique_ptr<ServedModel>>& models) {
   Parts parts;
+  TACK_TRY(const auto encoders, served_encoders(models));
+  parts.guard_models = guard_models(models);
+  if (config.guard.enabled) {
+    TACK_TRY(parts.guard, guard::Guard::create(config.guard, finder_of(parts.guard_models)));
+  }
   TACK_TRY(parts.learned, gateway::LearnedRoutes::open(config, encoders));
   if (config.ledger.enabled) {
     const std::filesystem::path path = config.ledger.path.empty()
@@ -70,10 +119,14 @@ Result<App::Parts> App::open(const gateway::GatewayConfig& config,
         store::WriterOptions{.queue = static_cast<std::size_t>(config.ledger.queue),
                              .retention_days = config.ledger.retention_days});
   }
+  if (config.audit.enabled) {
+    TACK_TRY(parts.audit, open_audit(config));
+  }
   if (!config.keys.file.empty()) {
     TACK_TRY(parts.keys, gateway::KeyRing::open(config.keys.file));
   }
   for (const gateway::UpstreamConfig& upstream : config.upstreams) {
+    if (!config.may_leave()) break;
     const char* key = upstream.key_env.empty() ? nullptr : std::getenv(upstream.key_env.c_str());
     TACK_TRY(auto opened, gateway::Upstream::create(upstream, key != nullptr ? key : ""));
     parts.upstreams.push_back(std::move(opened));
@@ -88,6 +141,10 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
       decoders_(decoders),
       parts_(std::move(parts)),
       locals_(encoders, decoders),
+      masker_(made_masker(config, locals_)),
+      auditing_(parts_.audit != nullptr
+                    ? std::make_unique<const gateway::Auditing>(*parts_.audit, config)
+                    : nullptr),
       metrics_(config),
       gateway_({.config = config,
                 .locals = locals_,
@@ -96,15 +153,38 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
                 .record = record ? std::move(record) : ledger_sink(parts_.ledger.get()),
                 .metrics = &metrics_,
                 .keys = parts_.keys.get(),
-                .limiter = parts_.keys != nullptr ? &limiter_ : nullptr}) {
+                .limiter = parts_.keys != nullptr ? &limiter_ : nullptr,
+                .guard = parts_.guard,
+                .auditing = auditing_.get(),
+                .masker = masker_.get()}) {
   watch_services();
+  if (parts_.audit != nullptr) watch_audit();
   if (parts_.ledger != nullptr) watch_ledger();
   watch_upstreams();
 }
 
 bool App::close(std::chrono::milliseconds time) {
-  if (parts_.ledger == nullptr) return true;
-  return parts_.ledger->stop(std::chrono::steady_clock::now() + time);
+  const auto deadline = std::chrono::steady_clock::now() + time;
+  bool whole = true;
+  if (parts_.audit != nullptr) {
+    parts_.audit->append({.event = "stop", .outcome = "ok"});
+    whole = parts_.audit->stop(deadline);
+  }
+  if (parts_.ledger != nullptr) whole = parts_.ledger->stop(deadline) && whole;
+  return whole;
+}
+
+void App::watch_audit() {
+  const auto audit = [this](std::uint64_t store::AuditCounters::* member) {
+    return [this, member] { return static_cast<double>(parts_.audit->counters().*member); };
+  };
+  using store::AuditCounters;
+  metrics_.counter("tack_audit_written_total", "Records of the audit log that are durable", {},
+                   audit(&AuditCounters::written));
+  metrics_.counter("tack_audit_dropped_total", "Records that are missing from the audit log", {},
+                   audit(&AuditCounters::dropped));
+  metrics_.counter("tack_audit_errors_total", "Failed attempts to write to the audit log", {},
+                   audit(&AuditCounters::errors));
 }
 
 void App::watch_upstreams() {
@@ -167,26 +247,29 @@ void App::watch_services() {
 
 void App::add_routes(net::Router& router) {
   add_open_routes(router, encoders_);
-  const Guard guard = [this](net::Handler handler) -> net::Handler {
+  const AskKey ask_key = [this](KeyedHandler handler) -> net::Handler {
     return [this, handler = std::move(handler)](net::Request request) {
-      if (const auto refused = gateway_.check_key(request.headers))
-        return ready(gateway::failure_response(*refused));
-      return handler(std::move(request));
+      const auto key = gateway_.key_of(request.headers);
+      if (!key) return ready(gateway::failure_response(key.error()));
+      return keep(*key, handler(std::move(request), key->get()));
     };
   };
-  add_listing_routes(router, guard, encoders_, decoders_, named_elsewhere(config_));
+  add_listing_routes(router, ask_key, encoders_, decoders_, named_elsewhere(config_));
   const AddLocal add = [this, &router](std::string_view path, gateway::LocalHandler handler) {
     router.add("POST", path, [this, name = std::string(path), handler](net::Request request) {
       return gateway_.serve_local(name, std::move(request), handler);
     });
   };
   add_local_routes(add, encoders_, decoders_);
+  add_guard_routes(add, encoders_, decoders_, parts_.guard_models, gateway_.guarding());
   for (const auto operation : {gateway::Operation::kChat, gateway::Operation::kCompletion,
                                gateway::Operation::kEmbeddings})
     router.add("POST", gateway::endpoint(operation), [this, operation](net::Request request) {
       return gateway_.handle(operation, std::move(request));
     });
-  router.add("GET", "/metrics", guard([this](net::Request) { return metrics_response(metrics_); }));
+  router.add("GET", "/metrics", ask_key([this](net::Request, const gateway::Key*) {
+               return metrics_response(metrics_);
+             }));
 }
 
 }  // namespace tack::server

@@ -169,6 +169,21 @@ constexpr Field kScore[] = {
     kUser,
 };
 
+constexpr Field kModerations[] = {
+    kModel,
+    {"input", R"({"type":["string","array"]})", "A text, texts, or parts of type text.", Use::kRead,
+     true},
+    kUser,
+};
+
+constexpr Field kGuard[] = {
+    {"input", kString, "A text: a user's, or in the stage output an answer."},
+    {"messages", R"({"type":"array","items":{"type":"object"}})",
+     "Or a conversation; in the stage output its last message is the answer."},
+    {"stage", R"({"enum":["pre_flight","input","output"]})", "Which checks; input by default."},
+    kUser,
+};
+
 constexpr Field kTokenize[] = {
     kModel,
     {"prompt", kString, "A text."},
@@ -210,6 +225,8 @@ constinit const std::span<const Field> score_levels = kScoreLevels;
 constinit const std::span<const Field> level = kLevel;
 constinit const std::span<const Field> rerank = kRerank;
 constinit const std::span<const Field> score = kScore;
+constinit const std::span<const Field> moderations = kModerations;
+constinit const std::span<const Field> guard = kGuard;
 constinit const std::span<const Field> tokenize = kTokenize;
 constinit const std::span<const Field> detokenize = kDetokenize;
 

@@ -24,6 +24,8 @@ extern const std::span<const Field> score_levels;    // a question of it
 extern const std::span<const Field> level;           // one of its "levels"
 extern const std::span<const Field> rerank;          // POST /v1/rerank
 extern const std::span<const Field> score;           // POST /v1/score
+extern const std::span<const Field> moderations;     // POST /v1/moderations
+extern const std::span<const Field> guard;           // POST /v1/guard
 extern const std::span<const Field> tokenize;        // POST /tokenize
 extern const std::span<const Field> detokenize;      // POST /detokenize
 

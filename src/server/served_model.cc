@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "guard/guard_model.h"
 #include "tasks/heads.h"
 #include "tasks/tagger.h"
 
@@ -51,9 +52,11 @@ class EncoderModel final : public ServedModel {
 
 class TaskModel final : public ServedModel {
  public:
-  TaskModel(std::unique_ptr<TaskPredictor> predictor, std::string id)
+  TaskModel(std::unique_ptr<TaskPredictor> predictor, std::string id,
+            decltype(ModelInfo::thresholds) thresholds)
       : predictor_(std::move(predictor)),
         info_(describe(predictor_->model(), predictor_->encoder(), std::move(id))) {
+    info_.thresholds = std::move(thresholds);
     info_.labels = predictor_->model().labels();
     info_.multilabel = predictor_->multilabel();
     if (predictor_->heads().size() > 1) info_.heads = predictor_->heads();
@@ -174,7 +177,9 @@ Result<std::unique_ptr<ServedModel>> open_served_model(const std::filesystem::pa
   if (!model->labels().empty()) {
     model.reset();  // the predictor maps the file itself
     TACK_TRY(auto predictor, TaskPredictor::open_heads(path, options));
-    return std::make_unique<TaskModel>(std::move(predictor), std::move(id));
+    TACK_TRY(auto guarding, guard::guard_model_of(predictor->model()));
+    return std::make_unique<TaskModel>(std::move(predictor), std::move(id),
+                                       std::move(guarding.thresholds));
   }
   TACK_TRY(auto encoder, TextEncoder::create(std::move(model), options));
   if (encoder->output_dim("embedding") == 0)

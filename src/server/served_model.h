@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "engine/text_encoder.h"
+#include "guard/guard.h"
 #include "tasks/extractor.h"
 #include "tasks/predictor.h"
 
@@ -29,6 +30,8 @@ struct ModelInfo {
   bool multilabel = false;          // a text has any number of labels
   bool extracts = false;            // answers questions
   int threads = 1;                  // that compute
+  // Where its heads trip as checks of a guard, by head.
+  std::map<std::string, guard::HeadThresholds, std::less<>> thresholds;
 };
 
 // What a tagger or an extractor said, as JSON (tag_json() of tasks/tagger.h, extraction_json() of

@@ -10,6 +10,7 @@
 #include "server/model_choice.h"
 #include "server/openai.h"
 #include "server/task_answer.h"
+#include "text/span.h"
 
 namespace tack::server {
 
@@ -52,6 +53,17 @@ Tokens first_tokens(const Tokenizer& tokenizer, std::string_view text, std::int6
   while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
     --end;  // not within a character
   return tokenizer.encode(text.substr(0, end), most);
+}
+
+// What tag_json() says, whose positions count characters.
+std::vector<Span> spans_in_bytes(const Json& tagged, std::string_view text) {
+  const std::vector<std::int64_t> offsets = character_offsets(text);
+  std::vector<Span> spans;
+  for (const Json& span : tagged.at("spans"))
+    spans.push_back({offsets.at(span.at("start").get<std::size_t>()),
+                     offsets.at(span.at("end").get<std::size_t>()),
+                     span.at("label").get<std::string>()});
+  return spans;
 }
 
 Async<Expected<Reply>> embeddings(EncoderService& encoders, std::size_t model,
@@ -150,6 +162,48 @@ Async<Expected<std::vector<float>>> ServedModels::embed(std::string model, std::
   auto embedded = co_await encoders_.embed_tokens(*index, std::move(inputs));
   if (!embedded) co_return std::unexpected(to_failure(to_api_error(embedded.error())));
   co_return std::move(embedded->vectors);
+}
+
+Async<Expected<guard::Answer>> ServedModels::ask(guard::Question question) {
+  const auto index = find_model(encoders_, question.model);
+  if (!index) co_return std::unexpected(no_such_model(question.model));
+  const ModelInfo& info = encoders_.model(*index);
+  guard::Answer answer;
+  if (question.tags != info.tags)
+    co_return std::unexpected(Failure{
+        .status = 400,
+        .message =
+            fmt::format("'{}' {}", question.model, info.tags ? "finds spans" : "finds no spans")});
+  if (!question.tags) {
+    auto predicted = co_await encoders_.classify(*index, std::move(question.texts));
+    if (!predicted) co_return std::unexpected(to_failure(to_api_error(predicted.error())));
+    answer.labels = *std::move(predicted);
+    co_return answer;
+  }
+  const std::vector<std::string> texts = question.texts;
+  const auto tagged = co_await encoders_.tag(*index, std::move(question.texts));
+  if (!tagged) co_return std::unexpected(to_failure(to_api_error(tagged.error())));
+  for (std::size_t i = 0; i < tagged->size(); ++i)
+    answer.spans.push_back(spans_in_bytes((*tagged)[i].answer, texts[i]));
+  co_return answer;
+}
+
+std::map<std::string, guard::GuardModel, std::less<>> guard_models(
+    const std::vector<std::unique_ptr<ServedModel>>& models) {
+  std::map<std::string, guard::GuardModel, std::less<>> all;
+  for (const auto& model : models) {
+    const ModelInfo& info = model->info();
+    guard::GuardModel& own = all[info.id];
+    own.context_length = info.context_length;
+    own.thresholds = info.thresholds;
+    if (info.tags)
+      own.spans = info.labels;
+    else if (!info.heads.empty())
+      own.heads = info.heads;
+    else if (!info.labels.empty())
+      own.heads = {TaskHead{.labels = info.labels}};
+  }
+  return all;
 }
 
 Result<std::vector<gateway::ServedEncoder>> served_encoders(

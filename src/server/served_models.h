@@ -2,6 +2,7 @@
 // service, decoders by the generation service.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,6 +20,10 @@ namespace tack::server {
 Result<std::vector<gateway::ServedEncoder>> served_encoders(
     const std::vector<std::unique_ptr<ServedModel>>& models);
 
+// What guards need to know of each, by name.
+std::map<std::string, guard::GuardModel, std::less<>> guard_models(
+    const std::vector<std::unique_ptr<ServedModel>>& models);
+
 class ServedModels final : public gateway::LocalModels {
  public:
   // Both outlive it.
@@ -33,6 +38,7 @@ class ServedModels final : public gateway::LocalModels {
   net::Async<gateway::Expected<Intent>> intent(std::string model, std::string text) override;
   net::Async<gateway::Expected<std::vector<float>>> embed(std::string model, std::string text,
                                                           std::int64_t most_tokens) override;
+  net::Async<gateway::Expected<guard::Answer>> ask(guard::Question question) override;
 
  private:
   std::vector<std::string> names(gateway::Operation operation) const;
