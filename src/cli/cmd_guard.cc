@@ -223,9 +223,10 @@ Status print_tuned(const Options& options, const std::vector<Tuned>& all) {
     return print_line(to_text(list, 2));
   }
   for (const Tuned& one : all) {
-    TACK_RETURN_IF_ERROR(print_text(fmt::format(
-        "# {:.3f} % of {} harmless texts trip\n[[guard.{}]]\ncheck = \"{}\"\nthreshold = {:.6f}\n\n",
-        100 * one.rate, one.rows, options.stage, one.check, one.threshold)));
+    TACK_RETURN_IF_ERROR(
+        print_text(fmt::format("# {:.3f} % of {} harmless texts trip\n[[guard.{}]]\ncheck = "
+                               "\"{}\"\nthreshold = {:.6f}\n\n",
+                               100 * one.rate, one.rows, options.stage, one.check, one.threshold)));
     if (!one.report) continue;
     std::string text = one.report->to_text();
     for (std::size_t at = 0; at < text.size();) {

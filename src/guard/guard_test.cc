@@ -4,6 +4,8 @@
 
 #include "base/random.h"
 #include "guard/made_up_guard.h"
+#include "guard/normalize.h"
+#include "guard/word_automaton.h"
 
 namespace tack::guard {
 namespace {
@@ -222,15 +224,18 @@ TEST(Guard, Links) {
   for (const char* text :
        {"see https://example.com/a?b#c.", "https://www.example.com", "https://a.tack.dev:8443/x",
         "https://docs.org/open/page", "mail joe@evil.com", "no links, e.g. this", "example.com",
-        "version 1.2.3.4 is out", "node.js and README.md"})
+        "version 1.2.3.4 is out", "node.js and README.md", "Yes.It is.In fact, no.To me",
+        "main.cc, run.pl and report.zip", "{data:[1,2]}"})
     EXPECT_EQ(why(text), "") << text;
   EXPECT_EQ(why("http://example.com"), "scheme");
   EXPECT_EQ(why("javascript:alert(1)"), "scheme");
+  EXPECT_EQ(why("data:text/html;base64,AAAA"), "scheme");
   EXPECT_EQ(why("https://example.com@evil.io/"), "user");
   EXPECT_EQ(why("https://joe@example.com/"), "user");
   for (const char* text :
        {"https://evil.com/example.com", "https://example.com.evil.io", "https:\\\\evil.com",
-        "go to evil.com now", "https://docs.org/open/../secret", "https://notexample.com",
+        "go to evil.com now", "www.evil.it", "evil.it/x", "10.0.0.1/admin",
+        "https://docs.org/open/../secret", "https://notexample.com",
         "https://еxample.com" /* Cyrillic е */, "aHR0cHM6Ly9ldmlsLmNvbS9zb21ldGhpbmc="})
     EXPECT_EQ(why(text), "host") << text;
   EXPECT_TRUE(judged(*guard, Stage::kInput, user_says("see example.com and then evil.com"))
@@ -329,6 +334,7 @@ TEST(Guard, NoByteOfAWordIsReleasedBeforeItIsFound) {
       "secret", " ",  "plan", "bomb", "b",  "o",      "m", "о", "s",     "爆",    "弾",
       "ab",     "cd", "ef",   ".",    "\n", "\u200B", "A", "B", "hello", "\u0301"};
   Random random(3);
+  const WordAutomaton automaton(words);  // which are folded already
   int found = 0;
   for (int round = 0; round < 3000; ++round) {
     std::string text, released;
@@ -343,10 +349,10 @@ TEST(Guard, NoByteOfAWordIsReleasedBeforeItIsFound) {
     const Verdict whole = judged(*guard, Stage::kOutput, answer(text));
     found += whole.blocked ? 1 : 0;
     if (!whole.blocked) continue;
-    // Nothing of what was released is part of a match: what is released alone passes, and so does
-    // every longer beginning of the text that ends within the first word found.
-    EXPECT_FALSE(judged(*guard, Stage::kOutput, answer(released, false)).blocked)
-        << text << " | " << released;
+    const NormalText folded = fold(normalize(text));
+    const auto match = automaton.find(folded.text);
+    if (!match) continue;  // found in another notation, "b.o.m.b"
+    EXPECT_LE(released.size(), folded.original(match->begin)) << text << " | " << released;
   }
   EXPECT_GT(found, 200);
 }

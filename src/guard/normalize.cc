@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <utility>
 
 #include <utf8proc.h>
 
@@ -120,12 +121,13 @@ class Normalizer {
 
   void compose(std::span<std::int32_t> points, std::size_t begin) {
     if (points.size() > 1) {
-      // Marks in their canonical order, which composition needs.
-      std::ranges::stable_sort(points, [](std::int32_t a, std::int32_t b) {
-        const int x = utf8proc_get_property(a)->combining_class;
-        const int y = utf8proc_get_property(b)->combining_class;
-        return x != 0 && y != 0 && x < y;
-      });
+      // Marks in their canonical order, which composition needs (Unicode, D108 and D109).
+      const auto order = [](std::int32_t c) { return utf8proc_get_property(c)->combining_class; };
+      for (std::size_t i = 1; i < points.size(); ++i)
+        for (std::size_t k = i; k > 0 && order(points[k]) != 0; --k) {
+          if (order(points[k - 1]) <= order(points[k])) break;
+          std::swap(points[k - 1], points[k]);
+        }
       const auto n = utf8proc_normalize_utf32(
           points.data(), static_cast<utf8proc_ssize_t>(points.size()),
           static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));

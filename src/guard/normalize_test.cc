@@ -35,6 +35,7 @@ TEST(Normalize, CompatibilityFormsAndInvisibleCharacters) {
 TEST(Normalize, AccentsAndOtherScriptsStay) {
   EXPECT_EQ(normal("cafe\u0301"), "café");
   EXPECT_EQ(normal("Việt Nam"), "Việt Nam");
+  EXPECT_EQ(normal("Vie\u0302\u0323t"), "Việt");  // marks in the other order
   EXPECT_EQ(normal("हिन्दी"), "हिन्दी");
   EXPECT_EQ(normal("Привет, как дела? Сор"), "Привет, как дела? Сор");
   EXPECT_EQ(normal("το μήλο"), "το μήλο");

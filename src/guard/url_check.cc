@@ -19,17 +19,22 @@ std::string lowered(std::string_view text) {
   return out;
 }
 
-// Links with a scheme, links that programs run, and hosts that stand alone.
+// Links with a scheme, links that programs run, and hosts that stand alone. Of domains that are
+// also English words or the ends of file names ("it", "pl") a host alone is none: "Yes.It is",
+// "run.pl".
 const RE2& link_pattern() {
+  static const std::string kLabels = "(?:[a-z0-9\\-\\x{80}-\\x{10FFFF}]+\\.)+";
+  static const std::string kRest = "[^\\s<>\"`{}|^]";
+  static const std::string kPort = "\\b(?::[0-9]{1,5})?";
   static const RE2 kPattern(
-      "(?i)((?:[a-z][a-z0-9+.\\-]{1,20}:[/\\\\]{2}|(?:javascript|data|vbscript|file|mailto|tel):)"
-      "[^\\s<>\"`{}|^]+|"
-      "(?:[a-z0-9\\-\\x{80}-\\x{10FFFF}]+\\.)+(?:com|org|net|edu|gov|mil|int|io|ai|app|dev|co|me|"
-      "info"
-      "|biz|xyz|top|site|online|shop|club|link|click|ru|cn|de|uk|fr|it|es|nl|pl|br|in|jp|us|ca|au"
-      "|ch|at|be|se|no|eu|tk|ml|ga|cf|gq|to|ly|cc|tv|ws|su|pw|zip|mov)\\b"
-      "(?::[0-9]{1,5})?(?:[/?#][^\\s<>\"`{}|^]*)?|"
-      "[0-9]{1,3}(?:\\.[0-9]{1,3}){3}(?::[0-9]{1,5})?[/?#][^\\s<>\"`{}|^]*)");
+      "(?i)((?:[a-z][a-z0-9+.\\-]{1,20}:[/\\\\]{2}|"
+      "(?:javascript|vbscript):|data:[a-z]+/|file:/|mailto:[^\\s@<>]+@|tel:\\+?[0-9])" +
+      kRest + "+|" + kLabels +
+      "(?:com|org|net|edu|gov|mil|int|io|ai|app|dev|co|info|biz|xyz|top|site|online|shop|club|link"
+      "|click|ru|cn|de|uk|fr|es|nl|br|jp|ca|au|ch|se|eu|tk|ga|cf|gq|ly|tv|ws|su|pw)" +
+      kPort + "(?:[/?#]" + kRest + "*)?|" + "(?:" + kLabels +
+      "(?:it|in|at|be|to|me|no|us|pl|ml|cc)|[0-9]{1,3}(?:\\.[0-9]{1,3}){3})" + kPort + "[/?#]" +
+      kRest + "*|www\\." + kLabels + "[a-z]{2,}" + kPort + ")");
   return kPattern;
 }
 
