@@ -28,7 +28,7 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-from guard_sets import windows  # noqa: E402
+from guard_sources import windows  # noqa: E402
 
 NONE = {"harm": "safe", "injection": "none"}
 DEVELOPMENT = ("strongreject", "jailbreaks")
