@@ -28,7 +28,7 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-from guard_sets import windows  # noqa: E402
+from guard_sources import windows  # noqa: E402
 
 NONE = {"harm": "safe", "injection": "none"}
 DEVELOPMENT = ("strongreject", "jailbreaks")
@@ -222,20 +222,22 @@ class Bench:
 
 
 def line(name, positives, negatives, values):
-    def cell(key, percent):
+    cells = []
+    for key, scale, digits in (("auroc", 1, 3), ("recall1", 100, 1), ("recall5", 100, 1)):
         one = values[key]
-        scale, digits = (100, 1) if percent else (1, 3)
         low, high = (scale * value for value in one["interval"])
-        text = f"{scale * one['mean']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-        return text + (f" | {scale * one['base']:.{digits}f}" if "base" in one else " | ")
-    ahead = values["auroc"].get("ahead")
-    tail = f"{values['auroc']['difference']:+.3f} [{ahead[0]:+.3f}, {ahead[1]:+.3f}]" if ahead else ""
-    print(f"| {name} | {positives} | {negatives} | {cell('auroc', False)} | {tail} | {cell('recall1', True)} | "
-          f"{cell('recall5', True)} |")
+        cells.append(f"{scale * one['mean']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
+        if "base" in one:
+            low, high = (scale * value for value in one["ahead"])
+            cells.append(f"{scale * one['base']:.{digits}f}")
+            cells.append(f"{scale * one['difference']:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]")
+        else:
+            cells += ["", ""]
+    print(f"| {name} | {positives} | {negatives} | {' | '.join(cells)} |")
 
 
-HEADER = ("| positives | rows | against | AUROC | hashed | ahead | recall at 1 % | hashed | recall at 5 % | hashed |\n"
-          "|---|---|---|---|---|---|---|---|---|---|")
+HEADER = ("| positives | rows | against | AUROC | hashed | ahead | recall at 1 % | hashed | ahead | recall at 5 % | hashed | "
+          "ahead |\n|---|---|---|---|---|---|---|---|---|---|---|---|")
 
 
 def compare(bench, title, positives, negatives, head, report, rng):
@@ -320,6 +322,7 @@ def test(bench):
     for name, negatives in (("alpaca", scored["alpaca"]), ("queries", scored["queries"])):
         compare(bench, f"HarmBench, without copyright / {name}", pick(scored["harmbench"], ~copyrighted), negatives,
                 "harm", report, rng)
+        compare(bench, f"HarmBench, all / {name}", scored["harmbench"], negatives, "harm", report, rng)
         compare(bench, f"HarmBench, copyright / {name}", pick(scored["harmbench"], copyrighted), negatives, "harm",
                 report, rng)
         compare(bench, f"harmful_test, the rest / {name}", scored["harmful_test"], negatives, "harm", report, rng)
