@@ -114,7 +114,7 @@ path = \"$dir/audit.jsonl\"
 # --- every route is local: nothing goes out, whatever is asked
 printf '%s' "$local_part" >local.toml
 serve local.toml
-grep -q 'texts may go' local.toml.log && fail "start-up says that texts may go somewhere: $(cat local.toml.log)"
+grep -q 'nothing leaves this machine' local.toml.log || fail "start-up says that something may leave: $(cat local.toml.log)"
 ask 200 /v1/models
 ask 200 /healthz
 ask 200 /metrics
@@ -139,13 +139,26 @@ out=$(ways_out local.toml 2>calls)
 printf '%s[upstreams.away]\nbase_url = "http://192.0.2.1:9/v1"\nretries = 0\nconnect_timeout = "2s"
 [upstreams.named]\nbase_url = "http://upstream.invalid/v1"\nretries = 0\nconnect_timeout = "2s"\n' "$local_part" >away.toml
 serve away.toml
-grep -q 'texts may go to .*192.0.2.1' away.toml.log || fail "start-up does not say where texts may go: $(cat away.toml.log)"
+grep -q 'texts may leave this machine for .*192.0.2.1' away.toml.log || fail "start-up does not say where texts may go: $(cat away.toml.log)"
 ask 200 /v1/chat/completions "$(chat auto 'where is my card?')"
 ask 403 /v1/chat/completions "$(chat away/any 'hello')" 'x-tack-local-only: true'
 stop
 checks=$((checks + 1))
 out=$(ways_out away.toml 2>calls)
 [ -z "$out" ] || fail "something goes out that must stay: $out"
+
+# --- upstreams in the file, and a mode that lets nothing out: there is no client of them
+{ cat away.toml; printf '[privacy]\nmode = "local-only"\n'; } >closed.toml
+serve closed.toml
+grep -q 'nothing leaves this machine' closed.toml.log || fail "start-up says that something may leave: $(cat closed.toml.log)"
+ask 200 /v1/chat/completions "$(chat auto 'where is my card?')"
+ask 403 /v1/chat/completions "$(chat away/any 'hello')"
+ask 403 /v1/chat/completions "$(chat named/any 'hello')"
+curl -s --noproxy '*' "$url/metrics" | grep -q tack_upstream_open && fail "there is a client of an upstream that nothing may leave for"
+stop
+checks=$((checks + 2))
+out=$(ways_out closed.toml 2>calls)
+[ -z "$out" ] || fail "something goes out of a closed server: $out"
 
 # --- the same one asked: the trace shows the attempt, and that of looking a name up
 serve away.toml
