@@ -3,6 +3,7 @@
 
 An upstream of our own keeps what it is sent and answers with what the test says, in pieces of any length.
 """
+import concurrent.futures
 import http.client
 import http.server
 import json
@@ -118,14 +119,39 @@ class Upstream(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-class GuardTest(unittest.TestCase):
+# Every text trips this check, and it often comes too late to tell: whatever happens, nothing may pass.
+LATE_CONFIG = """
+[serve]
+port = 0
+[models.banking]
+path = "{task_model}"
+[upstreams.there]
+base_url = "{upstream}"
+retries = 0
+[guard]
+timeout = "{timeout}"
+[[guard.output]]
+check = "topic"
+model = "banking"
+only = ["visa_or_mastercard"]
+[ledger]
+path = "{directory}/ledger.db"
+"""
+
+
+class Served(unittest.TestCase):
+    config_text = CONFIG
+    settings = {}
+
     @classmethod
     def setUpClass(cls):
+        if cls is Served:
+            raise unittest.SkipTest("what the tests below share")
         cls.directory = tempfile.TemporaryDirectory()
         cls.there = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
         threading.Thread(target=cls.there.serve_forever, daemon=True).start()
         cls.config = pathlib.Path(cls.directory.name) / "tack.toml"
-        cls.config.write_text(CONFIG.format(task_model=TASK_MODEL, directory=cls.directory.name,
+        cls.config.write_text(cls.config_text.format(**cls.settings, task_model=TASK_MODEL, directory=cls.directory.name,
                                             upstream=f"http://127.0.0.1:{cls.there.server_port}/v1"))
         cls.start()
 
@@ -178,6 +204,9 @@ class GuardTest(unittest.TestCase):
                 finish = choice["finish_reason"] or finish
         return 200, said, finish, answer
 
+
+
+class GuardTest(Served):
     def test_personal_data_leaves_as_pseudonyms_and_comes_back(self):
         text = "Please write to " + ", ".join(f"{v} ({k})" for k, v in PERSONAL.items()) + " <EMAIL_7>."
         for stream in (False, True, True, True):
@@ -268,6 +297,27 @@ class GuardTest(unittest.TestCase):
             self.assertNotIn(value.encode(), (pathlib.Path(self.directory.name) / "audit.jsonl").read_bytes())
             self.assertNotIn(value, self.log.read_text())
         type(self).start()
+
+
+class LateChecks(Served):
+    config_text = LATE_CONFIG
+    settings = {"timeout": "3ms"}
+
+    def test_nothing_passes_unchecked_under_load(self):
+        Upstream.answer = staticmethod(lambda body: "a long answer of many words " * 5)
+
+        def one(i):
+            return self.chat("there/m", f"hello {i}", stream=i % 3 > 0)
+        with concurrent.futures.ThreadPoolExecutor(24) as pool:
+            for status, said, finish, _ in pool.map(one, range(480)):
+                self.assertEqual((status, said or "", finish), (200, "", "content_filter"))
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("GET", "/metrics")
+        metrics = connection.getresponse().read().decode()
+        counts = {outcome: float(re.search(rf'tack_guard_findings_total{{[^}}]*outcome="{outcome}"[^}}]*}} (\S+)', metrics)[1])
+                  for outcome in ("blocked", "failed") if f'outcome="{outcome}"' in metrics}
+        self.assertEqual(sum(counts.values()), 480)
+        self.assertGreater(counts.get("failed", 0), 0, "no check was late: the test shows nothing")
 
 
 if __name__ == "__main__":

@@ -84,6 +84,28 @@ TACK_SLOW_KEY=$(key slow --requests-per-minute 1)
 export TACK_STAFF_KEY TACK_NARROW_KEY TACK_SLOW_KEY
 serve keys banking-intent financial-sentiment --keys "$dir/keys.toml"
 export TACK_KEYS_URL=$url
+# A third one has a guard, and a decoder that can say nothing but what the guard withholds.
+cat >"$dir/guarded.toml" <<EOF
+[models.banking-intent]
+path = "$(dirname "$here")/../models/banking-intent.gguf"
+[models.tiny]
+path = "$dir/home/models/tiny.gguf"
+[guard]
+[[guard.input]]
+check = "injection"
+[[guard.input]]
+check = "words"
+words = ["forbidden"]
+[[guard.output]]
+check = "words"
+name = "answers"
+words = ["card_arrival"]
+[[guard.output]]
+check = "length"
+max_chars = 40
+EOF
+serve guarded --config "$dir/guarded.toml" --ledger "$dir/guarded.db"
+export TACK_GUARDED_URL=$url
 
 failed=0
 "${run[@]}" || failed=1
