@@ -145,6 +145,7 @@ Status run(const Options& options) {
     log_warn("broke off requests that took longer than {} s", config.serve.grace.count() / 1000);
   decoders.stop();
   service.stop();
+  app->settle();
   http.reset();
   if (!app->close(kLedgerTime))
     log_error("the ledger or the audit log could not be written: some requests are missing");

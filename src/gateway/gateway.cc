@@ -115,7 +115,8 @@ Gateway::Gateway(Services services)
       asker_(services_.config, services_.locals, services_.upstreams, services_.auditing),
       guarding_(services_.guard != nullptr
                     ? std::make_unique<Guarding>(services_.guard, services_.locals,
-                                                 services_.auditing, services_.metrics)
+                                                 services_.auditing, services_.metrics,
+                                                 services_.workers)
                     : nullptr),
       cache_(services_.config.cache),
       delivery_(services_.config, cache_) {}

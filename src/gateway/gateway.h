@@ -44,7 +44,8 @@ struct Services {
   RateLimiter* limiter = nullptr;  // with keys
   std::shared_ptr<const guard::Guard> guard = nullptr;  // null: nothing is checked
   const Auditing* auditing = nullptr;                   // null: there is no audit log
-  const Masker* masker = nullptr;                       // null: no request is to be masked
+  net::Workers* workers = nullptr;  // who look at long texts; null: I/O threads do
+  const Masker* masker = nullptr;   // null: no request is to be masked
 };
 
 // Outlives the server whose handlers it runs. Any strand.

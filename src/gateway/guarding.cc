@@ -16,6 +16,9 @@ using net::Async;
 
 namespace {
 
+// That the I/O thread looks at itself: about a millisecond.
+constexpr std::size_t kMostOwnBytes = 16 << 10;
+
 // Content is a string, or parts of which some are texts.
 void add_text(const Json& content, std::string& to) {
   if (content.is_string()) {
@@ -91,8 +94,12 @@ void Guarding::note(const Exchange& exchange, Stage stage, const Verdict& verdic
 }
 
 Guarding::Guarding(std::shared_ptr<const guard::Guard> guard, LocalModels& models,
-                   const Auditing* auditing, Metrics* metrics)
-    : guard_(std::move(guard)), models_(models), auditing_(auditing), metrics_(metrics) {
+                   const Auditing* auditing, Metrics* metrics, net::Workers* workers)
+    : guard_(std::move(guard)),
+      models_(models),
+      auditing_(auditing),
+      metrics_(metrics),
+      workers_(workers) {
   const Subject subject{{{Role::kUser, "a question"}, {Role::kAssistant, "an answer"}}, true};
   output_asks_models_ = has(Stage::kOutput) && !guard_->questions(Stage::kOutput, subject).empty();
 }
@@ -123,7 +130,15 @@ void Guarding::count(Stage stage, const Verdict& verdict, double seconds) const 
 
 Async<Verdict> Guarding::run(Stage stage, Subject subject) const {
   const AttemptClock clock;
-  std::vector<guard::Question> questions = guard_->questions(stage, subject);
+  std::size_t bytes = 0;
+  for (const Passage& passage : subject.passages) bytes += passage.text.size();
+  const bool elsewhere = workers_ != nullptr && bytes > kMostOwnBytes;
+  std::vector<guard::Question> questions;
+  auto ask = [&] { return guard_->questions(stage, subject); };
+  if (elsewhere)
+    questions = co_await net::offload(*workers_, ask);
+  else
+    questions = ask();
   std::vector<Result<guard::Answer>> answers;
   if (!questions.empty()) {
     const std::size_t count = questions.size();
@@ -133,7 +148,12 @@ Async<Verdict> Guarding::run(Stage stage, Subject subject) const {
     while (answers.size() < count)
       answers.emplace_back(fail("no answer within {} ms", limit.count()));
   }
-  Verdict verdict = guard_->judge(stage, subject, answers);
+  Verdict verdict;
+  auto judge = [&] { return guard_->judge(stage, subject, answers); };
+  if (elsewhere)
+    verdict = co_await net::offload(*workers_, judge);
+  else
+    verdict = judge();
   count(stage, verdict, clock.ms() / 1000);
   co_return verdict;
 }

@@ -9,15 +9,18 @@
 #include "gateway/local_models.h"
 #include "gateway/metrics.h"
 #include "guard/guard.h"
+#include "net/offload.h"
 
 namespace tack::gateway {
 
 // Any strand; outlives the server.
 class Guarding {
  public:
-  // All outlive it but the guard, which it shares. `auditing` and `metrics` may be null.
+  // All outlive it but the guard, which it shares. `auditing` and `metrics` may be null, and
+  // `workers`, who look at long texts.
   Guarding(std::shared_ptr<const guard::Guard> guard, LocalModels& models,
-           const Auditing* auditing = nullptr, Metrics* metrics = nullptr);
+           const Auditing* auditing = nullptr, Metrics* metrics = nullptr,
+           net::Workers* workers = nullptr);
 
   const guard::Guard& guard() const { return *guard_; }
   bool has(guard::Stage stage) const { return guard_->has(stage); }
@@ -51,6 +54,7 @@ class Guarding {
   LocalModels& models_;
   const Auditing* const auditing_;
   Metrics* const metrics_;
+  net::Workers* const workers_;
   bool output_asks_models_ = false;
 };
 

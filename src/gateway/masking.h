@@ -10,6 +10,7 @@
 #include "gateway/call.h"
 #include "gateway/config.h"
 #include "gateway/local_models.h"
+#include "net/offload.h"
 #include "privacy/finder.h"
 #include "privacy/vault.h"
 
@@ -44,9 +45,11 @@ class MaskedCall {
 // Any strand.
 class Masker {
  public:
-  // `locals` outlives it. Errors: an entity that is none.
+  // `locals` outlives it, and so do `workers`, who look at long bodies; they may be null. Errors:
+  // an entity that is none.
   static Result<std::unique_ptr<const Masker>> create(const PrivacyConfig& config,
-                                                      LocalModels& locals);
+                                                      LocalModels& locals,
+                                                      net::Workers* workers = nullptr);
 
   // Every text of the body is looked through but for names of models, roles, ids and the like; so
   // are the arguments of tools, as the JSON they are. Images, sounds and files cannot be. A failure
@@ -55,14 +58,16 @@ class Masker {
       std::shared_ptr<const Call> call) const;
 
  private:
-  Masker(std::shared_ptr<const privacy::Finder> finder, std::string names, LocalModels& locals)
-      : finder_(std::move(finder)), names_(std::move(names)), locals_(locals) {}
+  Masker(std::shared_ptr<const privacy::Finder> finder, std::string names, LocalModels& locals,
+         net::Workers* workers)
+      : finder_(std::move(finder)), names_(std::move(names)), locals_(locals), workers_(workers) {}
   net::Async<Expected<std::vector<std::vector<privacy::Finding>>>> find_names(
       std::vector<std::string> texts) const;
 
   const std::shared_ptr<const privacy::Finder> finder_;
   const std::string names_;  // a tagger; "": none
   LocalModels& locals_;
+  net::Workers* const workers_;
 };
 
 }  // namespace tack::gateway

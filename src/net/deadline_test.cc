@@ -4,6 +4,8 @@
 #include <boost/asio/strand.hpp>
 #include <gtest/gtest.h>
 
+#include "net/offload.h"
+
 namespace tack::net {
 namespace {
 
@@ -48,6 +50,23 @@ TEST(Deadline, DoesNotWaitForTheRest) {
     EXPECT_EQ(ended, 0);
   });
   EXPECT_EQ(ended, 1);  // it ran to its end
+}
+
+TEST(Offload, WorksElsewhereAndComesBack) {
+  Workers workers(1);
+  std::thread::id there, here, back;
+  run([&]() -> Async<void> {
+    here = std::this_thread::get_id();
+    auto work = [&there] {
+      there = std::this_thread::get_id();
+      return std::string("done");
+    };
+    EXPECT_EQ(co_await offload(workers, work), "done");
+    back = std::this_thread::get_id();
+  });
+  workers.join();
+  EXPECT_EQ(here, back);
+  EXPECT_NE(here, there);
 }
 
 TEST(Deadline, PassesOnWhatIsThrown) {

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "base/log.h"
 #include "base/paths.h"
 #include "gateway/egress_summary.h"
 #include "server/api.h"
@@ -72,8 +73,9 @@ guard::FindModel finder_of(const GuardModels& models) {
 
 // Keys and requests can ask for it where the configuration does not.
 std::unique_ptr<const gateway::Masker> made_masker(const gateway::GatewayConfig& config,
-                                                   gateway::LocalModels& locals) {
-  auto masker = gateway::Masker::create(config.privacy, locals);
+                                                   gateway::LocalModels& locals,
+                                                   net::Workers& workers) {
+  auto masker = gateway::Masker::create(config.privacy, locals, &workers);
   return masker ? *std::move(masker) : nullptr;  // its entities were checked with the file
 }
 
@@ -141,7 +143,7 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
       decoders_(decoders),
       parts_(std::move(parts)),
       locals_(encoders, decoders),
-      masker_(made_masker(config, locals_)),
+      masker_(made_masker(config, locals_, workers_)),
       auditing_(parts_.audit != nullptr
                     ? std::make_unique<const gateway::Auditing>(*parts_.audit, config)
                     : nullptr),
@@ -156,6 +158,7 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
                 .limiter = parts_.keys != nullptr ? &limiter_ : nullptr,
                 .guard = parts_.guard,
                 .auditing = auditing_.get(),
+                .workers = &workers_,
                 .masker = masker_.get()}) {
   watch_services();
   if (parts_.audit != nullptr) watch_audit();
@@ -163,13 +166,19 @@ App::App(const gateway::GatewayConfig& config, Parts parts, EncoderService& enco
   watch_upstreams();
 }
 
+void App::settle() {
+  workers_.join();
+  // Who waits for a record is answered before this one is written, or cannot be.
+  if (parts_.audit != nullptr)
+    if (const Status status = parts_.audit->append_durably({.event = "stop", .outcome = "ok"});
+        !status)
+      log_error("the audit log cannot be written: {}", status.error().message);
+}
+
 bool App::close(std::chrono::milliseconds time) {
   const auto deadline = std::chrono::steady_clock::now() + time;
   bool whole = true;
-  if (parts_.audit != nullptr) {
-    parts_.audit->append({.event = "stop", .outcome = "ok"});
-    whole = parts_.audit->stop(deadline);
-  }
+  if (parts_.audit != nullptr) whole = parts_.audit->stop(deadline);
   if (parts_.ledger != nullptr) whole = parts_.ledger->stop(deadline) && whole;
   return whole;
 }

@@ -43,6 +43,9 @@ class App {
   // (POST /v1/chat/completions, /v1/completions, /v1/embeddings), and /metrics.
   void add_routes(net::Router& router);
 
+  // When the HTTP server has stopped, and before it is destroyed: waits for what works for its
+  // coroutines.
+  void settle();
   // Writes what waits for the ledger and the audit log. When the HTTP server has been destroyed.
   // False when some of it could not be written in this time.
   bool close(std::chrono::milliseconds time);
@@ -59,6 +62,7 @@ class App {
   Parts parts_;
   gateway::RateLimiter limiter_;
   ServedModels locals_;
+  net::Workers workers_{2};                            // who look at long texts
   std::unique_ptr<const gateway::Masker> masker_;      // null: no request is masked
   std::unique_ptr<const gateway::Auditing> auditing_;  // null: there is no audit log
   gateway::Metrics metrics_;
