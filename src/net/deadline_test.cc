@@ -65,8 +65,8 @@ TEST(Offload, WorksElsewhereAndComesBack) {
     back = std::this_thread::get_id();
   });
   workers.join();
-  EXPECT_EQ(here, back);
-  EXPECT_NE(here, there);
+  EXPECT_TRUE(here == back);
+  EXPECT_TRUE(here != there);
 }
 
 TEST(Deadline, PassesOnWhatIsThrown) {
