@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
-names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream upstream_answer router audit guard_text guardrails_json pii}
+names=${*:-gguf safetensors csv tagged questions label_sets pairs documents log_probs wordpiece byte_bpe sentencepiece tokenizer_files schema template chat imatrix task_toml chat_answer config requests event_stream upstream_answer router audit guard_text guardrails_json pii masked_answer}
 
 cmake --preset sanitize >/dev/null
 targets=""
@@ -35,6 +35,8 @@ printf '\002{"text":"ab c","spans":[{"start":0,"end":2,"label":"x"}],"label":"y"
 printf '\000{"tokens":["a","b"],"tags":["B-x","O"]}\n' | seed tagged tokens
 printf '\000{"data":[{"title":"t","paragraphs":[{"context":"ab c","qas":[{"id":"1","question":"q","answers":[{"text":"c","answer_start":3}],"is_impossible":false}]}]}]}' | seed questions squad
 printf '\001{"context":"ab c","question":"q","answers":[{"text":"b","start":1}]}\n{"context":"x","question":"q"}\n' | seed questions lines
+printf '{"choices":[{"index":0,"delta":{"content":"a <EMA"}}]}\n{"choices":[{"index":0,"delta":{"content":"IL_1> b","tool_calls":[{"index":0,"function":{"arguments":"{<EMAIL_1>"}}]},"finish_reason":"stop"}]}' | seed masked_answer stream
+printf '{"messages":[{"role":"user","content":[{"type":"text","text":"x@example.com"}],"tool_calls":[{"function":{"arguments":"{\\"n\\":4111111111111111}"}}]}]}' | seed masked_answer body
 printf '\000text,labels\nhi,"a|b"\nyo,"[""c""]"\n' | seed label_sets csv
 printf '\002{"text":"hi","labels":["a","b"]}\n' | seed label_sets jsonl
 printf '\003[["hi",["a"]],{"text":"b","labels":"c, a"}]' | seed label_sets json

@@ -55,14 +55,14 @@ class Choice {
       const std::string held = one.finish();
       if (held.empty()) continue;
       any = true;
-      Json& to = name == "text" ? choice["text"] : choice["delta"][name];
+      Json& to = name == "text" ? choice["text"] : delta_of(choice)[name];
       to = (to.is_string() ? to.get<std::string>() : "") + held;
     }
     for (auto& [index, one] : calls_) {
       const std::string held = one.finish();
       if (held.empty()) continue;
       any = true;
-      Json& calls = choice["delta"]["tool_calls"];
+      Json& calls = delta_of(choice)["tool_calls"];
       if (!calls.is_array()) calls = Json::array();
       Json function = {{"arguments", held}};
       calls.push_back({{"index", index}, {"function", std::move(function)}});
@@ -76,6 +76,12 @@ class Choice {
     const auto at = all.find(name);
     if (at != all.end()) return at->second;
     return all.try_emplace(name, vault_, arguments ? privacy::json_text : nullptr).first->second;
+  }
+  // An upstream may send anything in its place.
+  static Json& delta_of(Json& choice) {
+    Json& delta = choice["delta"];
+    if (!delta.is_object()) delta = Json::object();
+    return delta;
   }
   static void add(Restorer& to, Json& text) { text = to.add(text.get_ref<const std::string&>()); }
   void restore_calls(Json& calls) {
