@@ -42,27 +42,34 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-# Metrics. Scores of positives and of negatives; weights are how often a resample has a row.
+# Metrics of scores of positives and of negatives. Weights say how often a resample has a row.
 
-def auroc(positive, negative, of_positive=None, of_negative=None):
-    """The share of pairs in which the positive has the higher score; ties count half."""
-    p = np.ones(len(positive)) if of_positive is None else of_positive
-    n = np.ones(len(negative)) if of_negative is None else of_negative
-    values, where = np.unique(np.concatenate([positive, negative]), return_inverse=True)
-    ps = np.bincount(where[:len(positive)], p, len(values))
-    ns = np.bincount(where[len(positive):], n, len(values))
-    below = np.cumsum(ns) - ns
-    return float((ps * (below + ns / 2)).sum() / (p.sum() * n.sum()))
+class Ranked:
+    def __init__(self, positive, negative):
+        self.positive, self.negative = positive, negative
+        values, where = np.unique(np.concatenate([positive, negative]), return_inverse=True)
+        self.of_positive, self.of_negative, self.count = where[:len(positive)], where[len(positive):], len(values)
+        self.order = np.argsort(-negative, kind="stable")
+
+    def weights(self, pair):
+        return pair or (np.ones(len(self.positive)), np.ones(len(self.negative)))
+
+    def auroc(self, pair=None):
+        """The share of pairs in which the positive has the higher score; ties count half."""
+        p, n = self.weights(pair)
+        ps, ns = np.bincount(self.of_positive, p, self.count), np.bincount(self.of_negative, n, self.count)
+        return float((ps * (np.cumsum(ns) - ns / 2)).sum() / (p.sum() * n.sum()))
+
+    def recall(self, rate, pair=None):
+        """Share of positives above the lowest threshold that at most `rate` of the negatives pass."""
+        p, n = self.weights(pair)
+        passed = np.cumsum(n[self.order])
+        at = min(np.searchsorted(passed, rate * passed[-1], side="right"), len(self.order) - 1)
+        return float(p[self.positive > self.negative[self.order[at]]].sum() / p.sum())
 
 
-def recall(positive, negative, rate, of_positive=None, of_negative=None):
-    """Share of positives above the lowest threshold that at most `rate` of the negatives pass."""
-    p = np.ones(len(positive)) if of_positive is None else of_positive
-    n = np.ones(len(negative)) if of_negative is None else of_negative
-    order = np.argsort(-negative, kind="stable")
-    passed = np.cumsum(n[order])
-    limit = negative[order][np.searchsorted(passed, rate * n.sum(), side="right").clip(max=len(negative) - 1)]
-    return float(p[positive > limit].sum() / p.sum())
+def auroc(positive, negative):
+    return Ranked(positive, negative).auroc()
 
 
 def threshold(negative, rate=RATE):
@@ -82,21 +89,19 @@ class Measured:
     def __init__(self, ours, base, harm, rng):
         """ours: a list (seeds) of scores [rows]; base: scores or None; harm: which rows are attacks."""
         self.values = {}
-        measures = {"auroc": auroc, "recall1": lambda *a: recall(a[0], a[1], 0.01, *a[2:]),
-                    "recall5": lambda *a: recall(a[0], a[1], 0.05, *a[2:])}
-        positives, negatives = int(harm.sum()), int((~harm).sum())
-        weights = [(rng.multinomial(positives, np.full(positives, 1 / positives)).astype(float),
-                    rng.multinomial(negatives, np.full(negatives, 1 / negatives)).astype(float))
-                   for _ in range(RESAMPLES)]
+        ours = [Ranked(scores[harm], scores[~harm]) for scores in ours]
+        base = None if base is None else Ranked(base[harm], base[~harm])
+        weights = [tuple(rng.multinomial(count, np.full(count, 1 / count)).astype(float)
+                         for count in (int(harm.sum()), int((~harm).sum()))) for _ in range(RESAMPLES)]
+        measures = {"auroc": lambda one, pair=None: one.auroc(pair), "recall1": lambda one, pair=None: one.recall(0.01, pair),
+                    "recall5": lambda one, pair=None: one.recall(0.05, pair)}
         for name, measure in measures.items():
-            def of(scores, pair=()):
-                return measure(scores[harm], scores[~harm], *pair)
-            seeds = [of(scores) for scores in ours]
-            drawn = np.array([np.mean([of(scores, pair) for scores in ours]) for pair in weights])
+            seeds = [measure(one) for one in ours]
+            drawn = np.array([np.mean([measure(one, pair) for one in ours]) for pair in weights])
             self.values[name] = {"mean": float(np.mean(seeds)), "seeds": seeds, "interval": interval(drawn).tolist()}
             if base is not None:
-                other = np.array([of(base, pair) for pair in weights])
-                self.values[name] |= {"base": of(base), "difference": float(np.mean(seeds)) - of(base),
+                other = np.array([measure(base, pair) for pair in weights])
+                self.values[name] |= {"base": measure(base), "difference": float(np.mean(seeds)) - measure(base),
                                       "ahead": interval(drawn - other).tolist()}
 
 
@@ -194,30 +199,39 @@ class Bench:
         return result
 
     def baselines(self, sets, name):
-        """{head: Baseline}, or {} without scikit-learn. `name`: of the choice, which is kept."""
+        """{head: Baseline}, made when first called. `name`: in what is said of C."""
+        made = {}
+
+        def fitted():
+            for head, none in {} if made else NONE.items():
+                train, dev = (rows_of(sets / f"guard/{head}-{part}.csv") for part in ("train", "dev"))
+                made[head] = Baseline([row["text"] for row in train], [row["label"] != none for row in train],
+                                      ([row["text"] for row in dev], np.array([row["label"] != none for row in dev])))
+                print(f"{name}, {head}: C = {made[head].c}, AUROC {made[head].quality:.4f} on development rows",
+                      file=sys.stderr)
+            return made
         try:
             import sklearn  # noqa: F401
         except ImportError:
-            return {}
-        made = {}
-        for head, none in NONE.items():
-            train, dev = (rows_of(sets / f"guard/{head}-{part}.csv") for part in ("train", "dev"))
-            made[head] = Baseline([row["text"] for row in train], [row["label"] != none for row in train],
-                                  ([row["text"] for row in dev], np.array([row["label"] != none for row in dev])))
-            print(f"{name}, {head}: C = {made[head].c}, AUROC {made[head].quality:.4f} on development rows",
-                  file=sys.stderr)
-        return made
+            return None
+        fitted.name = name
+        return fitted
 
     def base_scores(self, baselines, name, rows):
         """As scores(), of the baseline; None without one."""
         if not baselines:
             return None
+        path = self.dir / "scores" / f"{baselines.name}.{name}.json"
+        if path.exists():
+            return {head: np.array(some) for head, some in json.loads(path.read_text()).items()}
         texts = [windows(row["text"]) or ["-"] for row in rows]
         owner = np.repeat(np.arange(len(rows)), [len(some) for some in texts])
         flat, result = [text for some in texts for text in some], {}
-        for head, model in baselines.items():
+        for head, model in baselines().items():
             result[head] = np.zeros(len(rows))
             np.maximum.at(result[head], owner, model(flat))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({head: some.tolist() for head, some in result.items()}))
         return result
 
 

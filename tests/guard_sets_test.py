@@ -97,10 +97,10 @@ class Measures(unittest.TestCase):
         p, n = rng.integers(0, 3, 40), rng.integers(0, 3, 90)
         copies = np.repeat(positive, p), np.repeat(negative, n)
         pairs = [(a > b) + 0.5 * (a == b) for a in copies[0] for b in copies[1]]
-        self.assertAlmostEqual(self.guard.auroc(positive, negative, p.astype(float), n.astype(float)), np.mean(pairs))
+        ranked, pair = self.guard.Ranked(positive, negative), (p.astype(float), n.astype(float))
+        self.assertAlmostEqual(ranked.auroc(pair), np.mean(pairs))
         for rate in (0.01, 0.05):
-            self.assertAlmostEqual(self.guard.recall(positive, negative, rate, p.astype(float), n.astype(float)),
-                                   self.guard.recall(*copies, rate))
+            self.assertAlmostEqual(ranked.recall(rate, pair), self.guard.Ranked(*copies).recall(rate))
 
     def test_a_threshold_trips_on_its_share(self):
         np = self.np
