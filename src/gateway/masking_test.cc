@@ -166,6 +166,17 @@ TEST_F(MaskingTest, ThePolicyLetsOutOnlyWhatWasMasked) {
   ASSERT_TRUE(cleared);
   EXPECT_EQ(to_text(cleared->call().body).find("ada@"), std::string::npos);
   EXPECT_FALSE(Policy::clear(plain, {.mode = PrivacyMode::kLocalOnly}, "openai", "gpt"));
+  // A shadow asks the same in one piece.
+  plain->body["stream"] = plain->stream = true;
+  const auto streamed = masked(plain->body);
+  auto shadow = std::make_shared<Call>(*plain);
+  shadow->stream = false;
+  shadow->body.erase("stream");
+  const Egress egress{.mode = PrivacyMode::kMask, .masked = streamed};
+  EXPECT_TRUE(Policy::clear(plain, egress, "openai", "gpt")->call().body.contains("stream"));
+  const auto whole = Policy::clear(shadow, egress, "openai", "gpt");
+  EXPECT_FALSE(whole->call().body.contains("stream"));
+  EXPECT_EQ(to_text(whole->call().body).find("ada@"), std::string::npos);
   EXPECT_TRUE(Policy::clear(plain, {}, "openai", "gpt"));
 }
 

@@ -8,6 +8,20 @@
 
 namespace tack::gateway {
 
+namespace {
+
+// The masked body, sent as `call` is: a shadow asks for an answer in one piece where the client
+// asked for a stream.
+std::shared_ptr<const Call> masked_like(const Call& call, const MaskedCall& masked) {
+  auto own = std::make_shared<Call>(call);
+  own->body = masked.call()->body;
+  for (const char* name : {"stream", "stream_options"})
+    if (!call.body.contains(name)) own->body.erase(name);
+  return own;
+}
+
+}  // namespace
+
 Expected<ClearedCall> Policy::clear(std::shared_ptr<const Call> call, const Egress& egress,
                                     const std::string& upstream, std::string model) {
   const auto refuse = [&](std::string why) {
@@ -29,7 +43,7 @@ Expected<ClearedCall> Policy::clear(std::shared_ptr<const Call> call, const Egre
           "this request may leave the machine only without personal data, and that was "
           "not looked for");
     if (!egress.masked->why_not().empty()) return refuse(egress.masked->why_not());
-    call = egress.masked->call();
+    call = masked_like(*call, *egress.masked);
   }
   return ClearedCall(std::move(call), std::move(model));
 }
