@@ -221,7 +221,7 @@ class Bench:
         """As scores(), of the baseline; None without one."""
         if not baselines:
             return None
-        path = self.dir / "scores" / f"{baselines.name}.{name}.json"
+        path = self.dir / "scores" / f"hashed.{baselines.name}.{name}.json"
         if path.exists():
             return {head: np.array(some) for head, some in json.loads(path.read_text()).items()}
         texts = [windows(row["text"]) or ["-"] for row in rows]
