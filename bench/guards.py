@@ -7,6 +7,8 @@ secrets, words), and measures over one connection, in turn:
 - a chat completion with a prompt of 100 tokens: median, 99th percentile, and what the guards add;
 - /v1/guard alone, and the same while a decoder (--decoder) reads long prompts;
 - the first byte of a streamed answer that the output stage checks (secrets, unsafe) before it goes out;
+- the same request on a route that masks personal data; megabytes that are hard to look through, and how long another
+  client of the same I/O thread waits meanwhile;
 - the memory that is resident, with and without the guard model.
 Prints Markdown.
 """
@@ -114,6 +116,63 @@ def in_turn(ports, path, body, count, first):
     return results
 
 
+PERSONAL = "Write to jane.doe@example.com, her card is 4111 1111 1111 1111. " + PROMPT
+LARGE = {"20,000 addresses": "\n".join(f"user{i}@example{i % 977}.com" for i in range(20_000)),
+         "a megabyte of single digits": "1 " * 500_000,
+         "a megabyte of '@'": "@" * 1_000_000,
+         "a megabyte of words": "lorem ipsum dolor " * 58_000}
+ROUTES = """
+[routes.open]
+to = "mock/good"
+[routes.masked]
+to = "mock/good"
+privacy = "mask"
+"""
+
+
+class Bystander:
+    """Another client: how long its worst small request takes."""
+
+    def __init__(self, port):
+        self.stopped, self.worst = False, 0.0
+        self.thread = threading.Thread(target=self.run, args=(port,))
+        self.thread.start()
+
+    def run(self, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        while not self.stopped:
+            start = time.perf_counter()
+            connection.request("GET", "/healthz")
+            connection.getresponse().read()
+            self.worst = max(self.worst, 1000 * (time.perf_counter() - start))
+            time.sleep(0.002)
+
+    def stop(self):
+        self.stopped = True
+        self.thread.join()
+
+
+def masking(port, count):
+    """A small request with and without masking, in turn; large ones once each, with a bystander."""
+    def body(route, text):
+        return {"model": route, "messages": [{"role": "user", "content": text}]}
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    small = {"open": [], "masked": []}
+    for i in range(count + 10):
+        for route, result in small.items():
+            took = ask(connection, "/v1/chat/completions", body(route, PERSONAL))[1]
+            if i >= 10:
+                result.append(took)
+    line("a request with an address and a card, not masked", small["open"])
+    line("masked", small["masked"])
+    print("\n| | not masked, ms | masked, ms | longest wait of another client, ms |\n|---|---|---|---|")
+    for name, text in LARGE.items():
+        bystander = Bystander(port)
+        took = [ask(connection, "/v1/chat/completions", body(route, text))[1] for route in small]
+        bystander.stop()
+        print(f"| {name} | {took[0]:.1f} | {took[1]:.1f} | {bystander.worst:.1f} |")
+
+
 class Prefill:
     """Keeps a decoder reading long prompts, each another one."""
 
@@ -156,7 +215,7 @@ def main():
                                        "[ledger]\nenabled = false", *parts]))
             return Program([arguments.tack, "serve", "--config", str(path)])
         model = f"[models.guard]\npath = \"{os.path.realpath(arguments.guard)}\""
-        plain, guarded = serve("plain.toml"), serve("guarded.toml", model, CHECKS)
+        plain, guarded = serve("plain.toml", ROUTES), serve("guarded.toml", model, CHECKS)
         print("| ms | median | 99th percentile |\n|---|---|---|")
         without, with_guard = in_turn([plain.port, guarded.port], "/v1/chat/completions", chat(), arguments.requests, False)
         line("a request without guards", without)
@@ -177,9 +236,12 @@ def main():
             prefill.stop()
             print(f"\nprompts of about 800 tokens that were read meanwhile: {prefill.prompts}")
             both.stop()
+        print("\n| ms | median | 99th percentile |\n|---|---|---|")
+        resident = plain.resident_mb(), guarded.resident_mb()
+        masking(plain.port, arguments.requests)
         print(f"\nadded to the median of a request: {statistics.median(with_guard) - statistics.median(without):.2f} ms, to that "
               f"of a stream's first byte: {statistics.median(checked) - statistics.median(first):.2f} ms; resident memory: "
-              f"{plain.resident_mb():.1f} MB without guards, {guarded.resident_mb():.1f} MB with them")
+              f"{resident[0]:.1f} MB without guards, {resident[1]:.1f} MB with them")
         for program in (plain, guarded, mock):
             program.stop()
 
