@@ -11,6 +11,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -139,9 +140,32 @@ path = "{directory}/ledger.db"
 """
 
 
+# Nothing leaves before the audit log says so, and the log's disk is full.
+FULL_CONFIG = """
+[serve]
+port = 0
+[models.banking]
+path = "{task_model}"
+[upstreams.there]
+base_url = "{upstream}"
+[audit]
+path = "{directory}/audit.jsonl"
+key_file = "{directory}/audit.key"
+required = true
+[ledger]
+enabled = false
+"""
+
+
+def small_files():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+
 class Served(unittest.TestCase):
     config_text = CONFIG
     settings = {}
+    before = None  # runs in the server's process
 
     @classmethod
     def setUpClass(cls):
@@ -158,7 +182,7 @@ class Served(unittest.TestCase):
     @classmethod
     def start(cls):
         cls.log = pathlib.Path(cls.directory.name) / "log"
-        cls.process = subprocess.Popen([TACK, "serve", "--config", str(cls.config)], stderr=cls.log.open("wb"),
+        cls.process = subprocess.Popen([TACK, "serve", "--config", str(cls.config)], stderr=cls.log.open("wb"), preexec_fn=cls.before,
                                        env={**os.environ, "TACK_HOME": cls.directory.name})
         for _ in range(300):
             found = re.search(r"listening on http://[^:]+:(\d+)", cls.log.read_text())
@@ -318,6 +342,22 @@ class LateChecks(Served):
                   for outcome in ("blocked", "failed") if f'outcome="{outcome}"' in metrics}
         self.assertEqual(sum(counts.values()), 480)
         self.assertGreater(counts.get("failed", 0), 0, "no check was late: the test shows nothing")
+
+
+class FullDisk(Served):
+    config_text = FULL_CONFIG
+    before = staticmethod(small_files)
+
+    def test_nothing_leaves_that_is_not_on_record(self):
+        statuses = [self.chat("there/m", "hello")[0] for _ in range(40)]
+        sent = statuses.count(200)
+        self.assertEqual(statuses, [200] * sent + [503] * (40 - sent))
+        self.assertGreater(sent, 2)
+        self.assertLess(sent, 40)
+        # The attempt that found the disk full was not sent either.
+        self.assertEqual(len(Upstream.received), sent)
+        self.assertEqual(self.chat("there/m", "hello")[2], "audit_failed")
+        self.assertEqual(self.chat("banking", "where is my card?")[0], 200)  # what stays here goes on
 
 
 if __name__ == "__main__":
