@@ -78,6 +78,10 @@ good "sha256:$(printf %s "$key" | sha256sum | cut -d' ' -f1)" cat home/keys.toml
 good 'alice +20..-..-.. +20..-..-.. +60 requests a minute, 1000 tokens a minute, local only, upstreams a b, models auto m' "$tack" keys list
 good '"requests_per_minute": 60' "$tack" keys list --json
 good '"key":"tk-' "$tack" keys add bob --json
+good '"key":"tk-' "$tack" keys add masks --privacy mask --json
+good 'masks .* masked' "$tack" keys list
+good 'privacy = "mask"' cat home/keys.toml
+bad 2 'local-only' "$tack" keys add none --privacy none
 good 'bob' "$tack" keys list
 bad 2 "there is a key 'bob' already" "$tack" keys add bob
 bad 2 "no name of a key" "$tack" keys add 'b/c'

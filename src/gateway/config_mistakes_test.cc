@@ -57,6 +57,14 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"[serve]\nhost = '::'\n", 2, {"host", "[keys]"}}));
 
 INSTANTIATE_TEST_SUITE_P(
+    Privacy, Mistakes,
+    testing::Values(
+        Wrong{"[privacy]\nmode = 'masked'\n", 2, {"[privacy] mode", "allow", "mask", "local-only"}},
+        Wrong{"[privacy]\nentities = ['EMAIL']\n", 2, {"entities", "EMAIL_ADDRESS"}},
+        Wrong{"[privacy]\nnames = 'people'\n", 2, {"names", "a model of this file"}},
+        Wrong{"[routes.r]\nto = 'tickets'\nprivacy = 'none'\n", 3, {"privacy", "local-only"}}));
+
+INSTANTIATE_TEST_SUITE_P(
     Models, Mistakes,
     testing::Values(
         Wrong{"[models.b]\n", 1, {"[models.b] path is missing", ".gguf"}},

@@ -211,6 +211,33 @@ TEST(Config, SectionsTurnKeysCacheAndAuditOn) {
   EXPECT_EQ(parsed("[cache]\nmax_bytes = 0\n").cache.max_bytes, 0u);
 }
 
+// What may leave: the mode of [privacy], a route's own in its place, and where all routes are local
+// and it says nothing, nothing.
+TEST(Config, PrivacyIsOfRoutes) {
+  const std::string base = "[models.m]\npath='m'\n[upstreams.u]\nbase_url='http://u/v1'\n";
+  const GatewayConfig open = parsed(base + "[routes.a]\nto='u/x'\n");
+  EXPECT_EQ(open.privacy_of(nullptr), PrivacyMode::kAllow);
+  EXPECT_TRUE(open.may_leave());
+  const GatewayConfig mixed =
+      parsed(base +
+             "[privacy]\nmode='mask'\n[routes.a]\nto='u/x'\nprivacy='local-only'\n[routes.b]\nto="
+             "'u/x'\nprivacy='allow'\n[routes.c]\nto='u/x'\n");
+  EXPECT_EQ(mixed.privacy_of(mixed.route("a")), PrivacyMode::kLocalOnly);
+  EXPECT_EQ(mixed.privacy_of(mixed.route("b")), PrivacyMode::kAllow);
+  EXPECT_EQ(mixed.privacy_of(mixed.route("c")), PrivacyMode::kMask);
+  const std::string local = "[routes.a]\nto='m'\nprivacy='local-only'\n";
+  EXPECT_FALSE(parsed(base + local).may_leave());
+  EXPECT_TRUE(parsed(base + local + "[privacy]\nmode='allow'\n").may_leave());
+  EXPECT_FALSE(parsed(base + "[privacy]\nmode='local-only'\n").may_leave());
+  // A check of the guard that masks: no route is below it.
+  const GatewayConfig guarded =
+      parsed(base +
+             "[routes.a]\nto='u/x'\nprivacy='allow'\n[guard]\n[[guard.pre_flight]]\ncheck="
+             "'pii'\nmask=true\nonly=['EMAIL_ADDRESS']\n");
+  EXPECT_EQ(guarded.privacy_of(guarded.route("a")), PrivacyMode::kMask);
+  EXPECT_EQ(guarded.privacy.entities, std::vector<std::string>{"EMAIL_ADDRESS"});
+}
+
 TEST(Config, KeepsTheOrderOfTheFile) {
   const GatewayConfig config =
       parsed("[models.z]\npath='z'\n[models.a]\npath='a'\n[models]\nb = {path='b'}\n");

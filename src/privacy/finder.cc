@@ -75,9 +75,16 @@ Result<std::shared_ptr<const Finder>> Finder::create(std::span<const std::string
     const EntityInfo* info = entity(name);
     if (info == nullptr) {
       std::vector<std::string> known;
-      for (const EntityInfo& each : entities()) known.emplace_back(each.name);
-      return fail(ErrorCode::kUsage, "there is no entity '{}'{}", name.substr(0, 60),
-                  did_you_mean(name, known));
+      std::string meant;  // what a pseudonym is called, or the beginning of a name
+      for (const EntityInfo& each : entities()) {
+        known.emplace_back(each.name);
+        if (meant.empty() && !name.empty() &&
+            (each.pseudonym == name || each.name.starts_with(name)))
+          meant = fmt::format("; did you mean '{}'?", each.name);
+      }
+      if (meant.empty()) meant = did_you_mean(name, known);
+      return fail(ErrorCode::kUsage, "there is no entity '{}'{} `tack pii entities` lists them",
+                  name.substr(0, 60), meant.empty() ? ";" : meant);
     }
     wanted.set(static_cast<std::size_t>(info - entities().data()));
   }
