@@ -6,7 +6,8 @@ Starts the mock upstream and `tack serve` before it, with and without guards of 
 secrets, words), and measures over one connection, in turn:
 - a chat completion with a prompt of 100 tokens: median, 99th percentile, and what the guards add;
 - /v1/guard alone, and the same while a decoder (--decoder) reads long prompts;
-- the first byte of a streamed answer that the output stage checks (secrets, unsafe) before it goes out;
+- the first word of a streamed answer, 20 ms before the next one, that the output stage checks (secrets, unsafe) before it
+  goes out;
 - the same request on a route that masks personal data; megabytes that are hard to look through, and how long another
   client of the same I/O thread waits meanwhile;
 - the memory that is resident, with and without the guard model.
@@ -80,15 +81,20 @@ def percentile(times, p):
 
 
 def ask(connection, path, body):
-    """Milliseconds to the first byte of the answer's body, and to its end."""
+    """Milliseconds to the first word of the answer, and to its end."""
     start = time.perf_counter()
     connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
     answer = connection.getresponse()
-    first = answer.read(1)
+    data = b""
+    while body.get("stream") and not re.search(rb'"content":"[^"]', data):
+        more = answer.read1()
+        if not more:
+            break
+        data += more
     at_first = time.perf_counter()
-    rest = answer.read()
+    data += answer.read()
     if answer.status != 200:
-        raise SystemExit(f"{path}: {answer.status} {(first + rest)[:300]}")
+        raise SystemExit(f"{path}: {answer.status} {data[:300]}")
     return 1000 * (at_first - start), 1000 * (time.perf_counter() - start)
 
 
@@ -208,10 +214,12 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         mock = Program([arguments.mock])
+        slow = Program([arguments.mock, "--token-ms", "20", "--tokens", "10"])
 
         def serve(name, *parts):
             path = pathlib.Path(directory) / name
             path.write_text("\n".join(["[serve]\nport = 0", f"[upstreams.mock]\nbase_url = \"http://127.0.0.1:{mock.port}/v1\"",
+                                       f"[upstreams.slow]\nbase_url = \"http://127.0.0.1:{slow.port}/v1\"",
                                        "[ledger]\nenabled = false", *parts]))
             return Program([arguments.tack, "serve", "--config", str(path)])
         model = f"[models.guard]\npath = \"{os.path.realpath(arguments.guard)}\""
@@ -222,9 +230,9 @@ def main():
         line("with five checks before it and two after it", with_guard)
         line("the five checks alone (/v1/guard)",
              times(guarded.port, "/v1/guard", {"input": PROMPT}, arguments.requests)[1])
-        first, checked = in_turn([plain.port, guarded.port], "/v1/chat/completions", chat(stream=True),
-                                 arguments.requests, True)
-        line("first byte of a stream without guards", first)
+        first, checked = in_turn([plain.port, guarded.port], "/v1/chat/completions", chat(True, "slow/good"),
+                                 arguments.requests // 5, True)
+        line("first word of a stream without guards", first)
         line("with guards", checked)
         if arguments.decoder:
             decoder = f"[models.decoder]\npath = \"{os.path.realpath(arguments.decoder)}\"\ncontext = 2048"
@@ -240,9 +248,9 @@ def main():
         resident = plain.resident_mb(), guarded.resident_mb()
         masking(plain.port, arguments.requests)
         print(f"\nadded to the median of a request: {statistics.median(with_guard) - statistics.median(without):.2f} ms, to that "
-              f"of a stream's first byte: {statistics.median(checked) - statistics.median(first):.2f} ms; resident memory: "
+              f"of a stream's first word: {statistics.median(checked) - statistics.median(first):.2f} ms; resident memory: "
               f"{resident[0]:.1f} MB without guards, {resident[1]:.1f} MB with them")
-        for program in (plain, guarded, mock):
+        for program in (plain, guarded, mock, slow):
             program.stop()
 
 

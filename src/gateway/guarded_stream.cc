@@ -1,5 +1,6 @@
 #include "gateway/guarded_stream.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 
@@ -134,8 +135,15 @@ class GuardedStream final : public EventStream {
 
   bool is_time() const {
     if (whole_) return held_bytes_ > kMostWholeBytes;
-    return !guarding_.output_asks_models() || unchecked_ >= kMostHeldEvents ||
+    return !guarding_.output_asks_models() || begins() || unchecked_ >= kMostHeldEvents ||
            held_bytes_ >= kMostHeldBytes || Clock::now() - last_check_ >= kMostHeldTime;
+  }
+
+  // The first words of an answer are not kept waiting for others.
+  bool begins() const {
+    return std::ranges::any_of(said_, [](const auto& choice) {
+      return choice.second.judged == 0 && !choice.second.text.empty();
+    });
   }
 
   Async<void> check(bool complete) {

@@ -256,6 +256,26 @@ TEST_F(GuardingTest, ModelsAreAskedNowAndThenOnly) {
   EXPECT_GE(models_.asked, 8);
 }
 
+// Though the role came just before it, and nothing else has come yet.
+TEST_F(GuardingTest, TheFirstWordDoesNotWait) {
+  guard_->asks = true;
+  const Guarding guarding(guard_, models_);
+  Answer answer;
+  answer.events = {
+      R"({"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]})",
+      chunk("Well")};
+  answer.reply.events =
+      std::make_unique<Events>(std::deque<std::string>{"break"}, nullptr);  // more comes late
+  guarding.check_stream(exchange_, answer);
+  const auto work = [&]() -> Async<std::string> {
+    co_await answer.reply.events->next();
+    auto second = co_await answer.reply.events->next();
+    co_return second && *second ? **second : "";
+  };
+  EXPECT_NE(run(work()).find("Well"), std::string::npos);
+  EXPECT_EQ(models_.asked, 1);
+}
+
 TEST_F(GuardingTest, ACheckOfTheWholeHoldsAll) {
   guard_->whole = true;
   EXPECT_EQ(streamed({"a", "b", "c secret"}).text, "");
