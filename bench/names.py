@@ -85,6 +85,9 @@ def count(options, name, texts):
           f"texts, {1000 * len(spans) / words:.2f} per 1,000 words ({dict(kinds)})")
     print("  " + ", ".join(f"{text} ({kind[0]}) {times}" for (text, kind), times in
                            collections.Counter(spans).most_common(options.show)))
+    for text, span in random.Random(1).sample([(text, span) for text, some in zip(texts, found) for span in some], options.sample):
+        start, end, kind = key(span)
+        print(f"  {text[max(0, start - 40):start]}[{text[start:end]}]({kind}){text[end:end + 40]}")
 
 
 def pieces(text, most=80):
@@ -100,12 +103,13 @@ def main():
     parser.add_argument("--tack", default=str(ROOT / "build/tack"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--show", type=int, default=60, help="how many of the commonest spans are listed")
+    parser.add_argument("--sample", type=int, default=0, help="how many are shown in their text, to judge by eye")
     options = parser.parse_args()
     score(options, options.sets / "names/dev.jsonl")
     count(options, "BANKING77 and CLINC150, test queries", [text for text, *_ in guard_sources.tests()["queries"]])
     wiki = (DATA / "wikitext2/test.txt").read_text(encoding="utf-8")
     count(options, "WikiText-2, test", [piece for line in wiki.split("\n") for piece in pieces(line)])
-    if options.tests:
+    if options.tests:  # once
         for name in ("wnut17", "generator"):
             score(options, options.sets / f"names/tests/{name}.jsonl")
 
