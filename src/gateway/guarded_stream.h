@@ -10,9 +10,9 @@
 namespace tack::gateway {
 
 // `read`: events that were taken from the stream already; `events` null: there are no more. What is
-// not checked yet is held: kMostHeldEvents, kMostHeldTime or kMostHeldBytes at most until the next
-// check, and of what was checked the bytes that Guard::held_back() names. With a check that needs
-// the whole answer all of it is held.
+// not checked yet is held until the next check, for 16 events or 50 ms at most, and of what was
+// checked the bytes that Guard::held_back() names. With a check that needs the whole answer all of
+// it is held.
 std::unique_ptr<EventStream> guarded_stream(const Guarding& guarding,
                                             std::shared_ptr<const Exchange> exchange,
                                             std::deque<std::string> read,
