@@ -15,6 +15,7 @@ Prints Markdown.
 """
 import argparse
 import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -86,7 +87,7 @@ def ask(connection, path, body):
     connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
     answer = connection.getresponse()
     data = b""
-    while body.get("stream") and not re.search(rb'"content":"[^"]', data):
+    while body.get("stream") and not re.search(rb'"content": ?"[^"]', data):
         more = answer.read1()
         if not more:
             break
@@ -120,6 +121,30 @@ def in_turn(ports, path, body, count, first):
             if i >= 10:
                 result.append(took)
     return results
+
+
+class Slow(http.server.BaseHTTPRequestHandler):
+    """An upstream that says ordinary words, one every 20 ms."""
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        for word in ["", "Dear", " friends", ",", " the", " blue", " boxes", " come", " late", "."]:
+            delta = {"role": "assistant", "content": ""} if not word else {"content": word}
+            event = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+                     "choices": [{"index": 0, "delta": delta, "finish_reason": "stop" if word == "." else None}]}
+            self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+            self.wfile.flush()
+            time.sleep(0.02)
+        self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
 
 
 PERSONAL = "Write to jane.doe@example.com, her card is 4111 1111 1111 1111. " + PROMPT
@@ -214,12 +239,13 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         mock = Program([arguments.mock])
-        slow = Program([arguments.mock, "--token-ms", "20", "--tokens", "10"])
+        slow = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+        threading.Thread(target=slow.serve_forever, daemon=True).start()
 
         def serve(name, *parts):
             path = pathlib.Path(directory) / name
             path.write_text("\n".join(["[serve]\nport = 0", f"[upstreams.mock]\nbase_url = \"http://127.0.0.1:{mock.port}/v1\"",
-                                       f"[upstreams.slow]\nbase_url = \"http://127.0.0.1:{slow.port}/v1\"",
+                                       f"[upstreams.slow]\nbase_url = \"http://127.0.0.1:{slow.server_port}/v1\"",
                                        "[ledger]\nenabled = false", *parts]))
             return Program([arguments.tack, "serve", "--config", str(path)])
         model = f"[models.guard]\npath = \"{os.path.realpath(arguments.guard)}\""
@@ -230,7 +256,7 @@ def main():
         line("with five checks before it and two after it", with_guard)
         line("the five checks alone (/v1/guard)",
              times(guarded.port, "/v1/guard", {"input": PROMPT}, arguments.requests)[1])
-        first, checked = in_turn([plain.port, guarded.port], "/v1/chat/completions", chat(True, "slow/good"),
+        first, checked = in_turn([plain.port, guarded.port], "/v1/chat/completions", chat(True, "slow/m"),
                                  arguments.requests // 5, True)
         line("first word of a stream without guards", first)
         line("with guards", checked)
@@ -250,7 +276,7 @@ def main():
         print(f"\nadded to the median of a request: {statistics.median(with_guard) - statistics.median(without):.2f} ms, to that "
               f"of a stream's first word: {statistics.median(checked) - statistics.median(first):.2f} ms; resident memory: "
               f"{resident[0]:.1f} MB without guards, {resident[1]:.1f} MB with them")
-        for program in (plain, guarded, mock, slow):
+        for program in (plain, guarded, mock):
             program.stop()
 
 
