@@ -23,6 +23,7 @@ import unittest
 TACK = os.path.realpath(sys.argv[1])
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TASK_MODEL = ROOT / "models/banking-intent.gguf"
+NAMES = ROOT / "models/names.gguf"
 
 PERSONAL = {
     "EMAIL": "w.quackenbush@frobnicate.example",
@@ -37,6 +38,10 @@ CONFIG = """
 port = 0
 [models.banking]
 path = "{task_model}"
+[models.names]
+path = "{names}"
+[privacy]
+names = "names"
 [upstreams.there]
 base_url = "{upstream}"
 retries = 0
@@ -175,7 +180,7 @@ class Served(unittest.TestCase):
         cls.there = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
         threading.Thread(target=cls.there.serve_forever, daemon=True).start()
         cls.config = pathlib.Path(cls.directory.name) / "tack.toml"
-        cls.config.write_text(cls.config_text.format(**cls.settings, task_model=TASK_MODEL, directory=cls.directory.name,
+        cls.config.write_text(cls.config_text.format(**cls.settings, task_model=TASK_MODEL, names=NAMES, directory=cls.directory.name,
                                             upstream=f"http://127.0.0.1:{cls.there.server_port}/v1"))
         cls.start()
 
@@ -241,6 +246,13 @@ class GuardTest(Served):
                 self.assertNotIn(value, sent)
                 self.assertIn("<", sent)
             self.assertIn("<EMAIL_1>", sent)
+        text = "My name is John Smith and I live in Berlin. Does John Smith have to pay?"
+        self.assertEqual(self.chat("masked", text)[1], text)
+        sent = json.dumps(Upstream.received[-1])
+        self.assertNotIn("Smith", sent)
+        self.assertNotIn("Berlin", sent)
+        self.assertEqual(sent.count("<PERSON_1>"), 2)
+        text = PERSONAL["EMAIL"]
         self.chat("open", text)
         self.assertIn(PERSONAL["EMAIL"], json.dumps(Upstream.received[-1]))
 
@@ -366,7 +378,7 @@ class FullDisk(Served):
 
 
 if __name__ == "__main__":
-    if not TASK_MODEL.exists():
-        print(f"SKIPPED: no {TASK_MODEL}")
+    if not TASK_MODEL.exists() or not NAMES.exists():
+        print(f"SKIPPED: no {TASK_MODEL} or {NAMES}")
         sys.exit(77)
     unittest.main(argv=sys.argv[:1] + sys.argv[2:])
