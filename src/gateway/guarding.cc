@@ -33,6 +33,12 @@ void add_text(const Json& content, std::string& to) {
   }
 }
 
+// The member that holds what is asked.
+std::string_view input_of(Operation operation) {
+  if (operation == Operation::kChat) return "messages";
+  return operation == Operation::kCompletion ? "prompt" : "input";
+}
+
 Role role_of(const Json& message) {
   const Json* role = find_member(message, "role");
   const std::string name = role != nullptr && role->is_string() ? role->get<std::string>() : "";
@@ -167,8 +173,7 @@ std::vector<Passage> Guarding::passages_of(const Call& call) {
         passages.push_back({role_of(message), said_by(message)});
     return passages;
   }
-  const Json* input =
-      find_member(call.body, call.operation == Operation::kCompletion ? "prompt" : "input");
+  const Json* input = find_member(call.body, input_of(call.operation));
   std::string text;
   if (input != nullptr) add_text(*input, text);
   passages.push_back({Role::kUser, std::move(text)});
@@ -188,7 +193,7 @@ Async<std::optional<Failure>> Guarding::check_request(const Exchange& exchange) 
                       .message = finding != nullptr ? finding->reason : "a check did not pass",
                       .type = "invalid_request_error",
                       .code = "content_filter",
-                      .param = exchange.call->operation == Operation::kChat ? "messages" : "prompt",
+                      .param = std::string(input_of(exchange.call->operation)),
                       .another_may_answer = false};
   }
   co_return std::nullopt;
