@@ -47,12 +47,14 @@ void read_texts(const Json& input, CallFacts& facts) {
 
 }  // namespace
 
+std::string_view input_member(Operation operation) {
+  if (operation == Operation::kChat) return "messages";
+  return operation == Operation::kCompletion ? "prompt" : "input";
+}
+
 CallFacts facts_of(const Call& call, const net::Headers& headers) {
   CallFacts facts{.client = call.client, .headers = headers};
-  const char* const where = call.operation == Operation::kChat         ? "messages"
-                            : call.operation == Operation::kCompletion ? "prompt"
-                                                                       : "input";
-  const Json* input = find_member(call.body, where);
+  const Json* input = find_member(call.body, input_member(call.operation));
   if (input != nullptr && call.operation != Operation::kChat) read_texts(*input, facts);
   if (input != nullptr && call.operation == Operation::kChat && input->is_array())
     read_messages(*input, facts);

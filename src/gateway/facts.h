@@ -18,6 +18,9 @@ struct CallFacts {
   net::Headers headers;
 };
 
+// The member of a body that holds what is asked: "messages", "prompt", "input".
+std::string_view input_member(Operation operation);
+
 // Never fails: members that are not what they should be count as absent, and whoever answers the
 // call says what is wrong with them.
 CallFacts facts_of(const Call& call, const net::Headers& headers);

@@ -15,11 +15,8 @@ void append(Json& object, std::string_view name, const Json& text) {
 }
 
 Json& at_index(Json& list, const Json& part) {
-  const Json* index = find_member(part, "index");
   constexpr std::size_t kMost = 1024;  // of choices or calls: a hostile index makes no long list
-  const std::size_t i = index != nullptr && index->is_number_unsigned()
-                            ? std::min(index->get<std::size_t>(), kMost)
-                            : 0;
+  const std::size_t i = std::min(index_of(part), kMost);
   while (list.size() <= i) list.push_back(Json::object());
   return list[i];
 }
@@ -74,6 +71,18 @@ std::string normalized(std::string_view text) {
 
 }  // namespace
 
+std::size_t index_of(const Json& part) {
+  const Json* index = find_member(part, "index");
+  return index != nullptr && index->is_number_unsigned() ? index->get<std::size_t>() : 0;
+}
+
+Json head_of(const Json& event) {
+  Json head = Json::object();
+  for (const char* name : {"id", "object", "created", "model"})
+    if (const Json* value = find_member(event, name)) head[name] = *value;
+  return head;
+}
+
 void AnswerFold::add(std::string_view event) {
   const Json part = Json::parse(event, nullptr, false);
   if (!part.is_object()) return;
@@ -82,9 +91,7 @@ void AnswerFold::add(std::string_view event) {
   if (whole_.is_null()) {
     const bool chat =
         find_member(part, "object") != nullptr && part["object"] == "chat.completion.chunk";
-    whole_ = Json::object();
-    for (const char* name : {"id", "object", "created", "model"})
-      if (const Json* value = find_member(part, name)) whole_[name] = *value;
+    whole_ = head_of(part);
     if (chat) whole_["object"] = "chat.completion";
     whole_["choices"] = Json::array();
   }

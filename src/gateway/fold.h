@@ -22,6 +22,11 @@ class AnswerFold {
   Json whole_;
 };
 
+// The "index" of a choice, or of a call of a tool, in an event; 0 where it is none.
+std::size_t index_of(const Json& part);
+// What all events of a stream have in common: "id", "object", "created", "model".
+Json head_of(const Json& event);
+
 // What an answer of completions says: its text, or its calls of tools as JSON; nullopt for other
 // JSON, and where there is neither.
 std::optional<std::string> answer_text(const Json& whole);

@@ -6,7 +6,6 @@
 
 namespace tack::gateway {
 
-using guard::Passage;
 using guard::Role;
 using guard::Stage;
 using guard::Subject;
@@ -24,11 +23,6 @@ constexpr std::size_t kMostHeldBytes = 8192;  // of events
 constexpr std::chrono::milliseconds kMostHeldTime{50};
 // Of an answer that has to be held whole.
 constexpr std::size_t kMostWholeBytes = 8 << 20;
-
-std::size_t index_of(const Json& choice) {
-  const Json* index = find_member(choice, "index");
-  return index != nullptr && index->is_number_unsigned() ? index->get<std::size_t>() : 0;
-}
 
 // What one event adds to a choice: its texts, and the arguments it gives to tools.
 std::string text_of(const Json& choice) {
@@ -129,7 +123,7 @@ class GuardedStream final : public EventStream {
         said.text += text_of(choice);
         held.ends[index_of(choice)] = said.text.size();
       }
-      if (!choices->empty()) last_ = json;
+      if (!choices->empty()) head_ = head_of(json);
     }
     held_bytes_ += held.event.size();
     held_.push_back(std::move(held));
@@ -200,9 +194,7 @@ class GuardedStream final : public EventStream {
     blocked_ = ended_ = true;
     held_.clear();
     read_.clear();
-    Json event = Json::object();
-    for (const char* name : {"id", "object", "created", "model"})
-      if (const Json* value = find_member(last_, name)) event[name] = *value;
+    Json event = head_;
     event["choices"] = Json::array();
     const bool chat = exchange_->call->operation == Operation::kChat;
     const std::string refusal = refusal_of(guarding_.guard(), verdict);
@@ -227,7 +219,7 @@ class GuardedStream final : public EventStream {
   std::deque<Held> held_;
   std::deque<std::string> passed_;
   std::map<std::size_t, Said> said_;  // by choice
-  Json last_;                         // an event with choices
+  Json head_ = Json::object();        // of an event with choices
   std::size_t held_bytes_ = 0, unchecked_ = 0;
   Clock::time_point next_check_{};
   std::optional<Failure> broken_, failure_;

@@ -33,12 +33,6 @@ void add_text(const Json& content, std::string& to) {
   }
 }
 
-// The member that holds what is asked.
-std::string_view input_of(Operation operation) {
-  if (operation == Operation::kChat) return "messages";
-  return operation == Operation::kCompletion ? "prompt" : "input";
-}
-
 Role role_of(const Json& message) {
   const Json* role = find_member(message, "role");
   const std::string name = role != nullptr && role->is_string() ? role->get<std::string>() : "";
@@ -173,7 +167,7 @@ std::vector<Passage> Guarding::passages_of(const Call& call) {
         passages.push_back({role_of(message), said_by(message)});
     return passages;
   }
-  const Json* input = find_member(call.body, input_of(call.operation));
+  const Json* input = find_member(call.body, input_member(call.operation));
   std::string text;
   if (input != nullptr) add_text(*input, text);
   passages.push_back({Role::kUser, std::move(text)});
@@ -181,6 +175,7 @@ std::vector<Passage> Guarding::passages_of(const Call& call) {
 }
 
 Async<std::optional<Failure>> Guarding::check_request(const Exchange& exchange) const {
+  if (!has(Stage::kPreFlight) && !has(Stage::kInput)) co_return std::nullopt;
   const std::vector<Passage> passages = passages_of(*exchange.call);
   for (const Stage stage : {Stage::kPreFlight, Stage::kInput}) {
     if (!has(stage)) continue;
@@ -193,7 +188,7 @@ Async<std::optional<Failure>> Guarding::check_request(const Exchange& exchange) 
                       .message = finding != nullptr ? finding->reason : "a check did not pass",
                       .type = "invalid_request_error",
                       .code = "content_filter",
-                      .param = std::string(input_of(exchange.call->operation)),
+                      .param = std::string(input_member(exchange.call->operation)),
                       .another_may_answer = false};
   }
   co_return std::nullopt;
@@ -203,12 +198,13 @@ Async<void> Guarding::check_answer(const Exchange& exchange, Answer& answer) con
   Json body = Json::parse(answer.reply.body, nullptr, false);
   const auto choices = body.is_object() ? body.find("choices") : body.end();
   if (!body.is_object() || choices == body.end() || !choices->is_array()) co_return;
+  const std::vector<Passage> asked = passages_of(*exchange.call);
   bool changed = false;
   for (Json& choice : *choices) {
     if (!choice.is_object()) continue;
     const auto message = choice.find("message");
     const bool chat = message != choice.end() && message->is_object();
-    Subject subject{passages_of(*exchange.call)};
+    Subject subject{asked};
     const Json* text = find_member(choice, "text");
     subject.passages.push_back({Role::kAssistant, chat ? said_by(*message)
                                                   : text != nullptr && text->is_string()

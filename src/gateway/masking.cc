@@ -46,6 +46,8 @@ class Texts {
   explicit Texts(Json& body) { collect(body, ""); }
 
   const std::vector<Json*>& all() const { return texts_; }
+  // Long numbers among arguments, which become texts when something is found in them.
+  const std::vector<Json*>& numbers() const { return numbers_; }
   const std::string& opaque() const { return opaque_; }  // a part that cannot be read; "": none
   // Arguments that were changed are written again.
   void put_back() {
@@ -94,11 +96,6 @@ class Texts {
       for (Json& value : node) collect_values(value);
   }
 
- public:
-  // Long numbers among arguments, which become texts when something is found in them.
-  const std::vector<Json*>& numbers() const { return numbers_; }
-
- private:
   std::vector<Json*> texts_, numbers_;
   std::vector<Arguments> arguments_;
   std::string opaque_;

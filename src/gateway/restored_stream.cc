@@ -1,5 +1,6 @@
 #include "gateway/restored_stream.h"
 
+#include "gateway/fold.h"
 #include "privacy/restorer.h"
 
 namespace tack::gateway {
@@ -21,11 +22,6 @@ void restore_texts(const Vault& vault, Json& node, bool arguments) {
   } else if (node.is_array()) {
     for (Json& value : node) restore_texts(vault, value, arguments);
   }
-}
-
-std::size_t index_of(const Json& part) {
-  const Json* index = find_member(part, "index");
-  return index != nullptr && index->is_number_unsigned() ? index->get<std::size_t>() : 0;
 }
 
 // The texts of one choice: "content", "refusal", "text" and what else there is, and of each call of
@@ -114,7 +110,7 @@ class RestoredStream final : public EventStream {
     if (!json.is_object() || choices == json.end() || !choices->is_array()) co_return event;
     for (Json& choice : *choices)
       if (choice.is_object()) choice_of(index_of(choice)).restore(choice);
-    if (!choices->empty()) last_ = skeleton(json);
+    if (!choices->empty()) head_ = head_of(json);
     std::optional<std::string> text = to_text(json);
     co_return text;
   }
@@ -127,16 +123,9 @@ class RestoredStream final : public EventStream {
     index = std::min(index, kMostChoices);
     return choices_.try_emplace(index, masked_->vault()).first->second;
   }
-  // An event of this stream without choices.
-  static Json skeleton(const Json& event) {
-    Json out = Json::object();
-    for (const char* name : {"id", "object", "created", "model"})
-      if (const Json* value = find_member(event, name)) out[name] = *value;
-    return out;
-  }
   // Of a stream that ended without saying so; once.
   std::optional<std::string> rest() {
-    Json event = std::exchange(last_, Json());
+    Json event = std::exchange(head_, Json());
     if (event.is_null()) return std::nullopt;
     event["choices"] = Json::array();
     for (auto& [index, choice] : choices_) {
@@ -150,7 +139,7 @@ class RestoredStream final : public EventStream {
   const std::shared_ptr<const MaskedCall> masked_;
   const std::unique_ptr<EventStream> events_;
   std::map<std::size_t, Choice> choices_;
-  Json last_;
+  Json head_;  // of an event with choices
 };
 
 }  // namespace
