@@ -4,10 +4,8 @@
 #include <cstdlib>
 #include <deque>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-
 #include "gateway/guarded_stream.h"
+#include "gateway/made_up_parts.h"
 #include "gateway/masking.h"
 
 namespace {
@@ -17,40 +15,6 @@ using namespace tack::gateway;
 using net::Async;
 
 constexpr std::string_view kWord = "ab";
-
-class Events final : public EventStream {
- public:
-  explicit Events(std::deque<std::string> events) : events_(std::move(events)) {}
-  Async<Expected<std::optional<std::string>>> next() override {
-    if (events_.empty()) co_return std::nullopt;
-    std::optional<std::string> event = std::move(events_.front());
-    events_.pop_front();
-    co_return event;
-  }
-  Outcome outcome() const override { return {}; }
-
- private:
-  std::deque<std::string> events_;
-};
-
-class NoModels final : public LocalModels {
- public:
-  bool serves(std::string_view) const override { return false; }
-  Expected<std::string> only_model(Operation) const override { return std::unexpected(Failure{}); }
-  Failure no_such_model(std::string_view) const override { return {}; }
-  Async<Expected<Reply>> answer(std::shared_ptr<const Call>, std::string) override {
-    co_return std::unexpected(Failure{});
-  }
-  Async<Expected<Intent>> intent(std::string, std::string) override {
-    co_return std::unexpected(Failure{});
-  }
-  Async<Expected<std::vector<float>>> embed(std::string, std::string, std::int64_t) override {
-    co_return std::unexpected(Failure{});
-  }
-  Async<Expected<guard::Answer>> ask(guard::Question) override {
-    co_return std::unexpected(Failure{});
-  }
-};
 
 class WordGuard final : public guard::Guard {
  public:
@@ -71,19 +35,6 @@ class WordGuard final : public guard::Guard {
  private:
   guard::GuardConfig config_;
 };
-
-template <class T>
-T run(Async<T> work) {
-  boost::asio::io_context context;
-  std::optional<T> result;
-  boost::asio::co_spawn(context, std::move(work), [&](std::exception_ptr thrown, T value) {
-    if (thrown) std::abort();
-    result = std::move(value);
-  });
-  context.run();
-  if (!result) std::abort();
-  return *std::move(result);
-}
 
 Async<std::vector<std::string>> all_of(std::unique_ptr<EventStream> stream) {
   std::vector<std::string> events;
@@ -129,25 +80,25 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const auto masked = [] {
     auto call = std::make_shared<Call>();
     call->body = {{"messages", Json::array({{{"role", "user"}, {"content", "x@example.com"}}})}};
-    return *run(masker->mask(call));
+    return *run_to_end(masker->mask(call));
   }();
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
 
-  Reply reply{.events = std::make_unique<Events>(split(bytes)), .outcome = {}};
-  run(all_of(MaskedCall::restored(masked, std::move(reply)).events));
+  Reply reply{.events = std::make_unique<ListedEvents>(split(bytes)), .outcome = {}};
+  run_to_end(all_of(MaskedCall::restored(masked, std::move(reply)).events));
   Reply body{.body = std::string(bytes), .outcome = {}};
   MaskedCall::restored(masked, std::move(body));
   auto received = std::make_shared<Call>();
   received->body = Json::parse(bytes, nullptr, false);
-  if (received->body.is_object()) run(masker->mask(received));
+  if (received->body.is_object()) run_to_end(masker->mask(received));
 
   static const GatewayConfig config;
   static const Guarding guarding(std::make_shared<WordGuard>(), models);
   auto exchange = std::make_shared<Exchange>();
   exchange->account = std::make_shared<Account>(config, nullptr);
   exchange->call = std::make_shared<Call>();
-  const auto passed = run(all_of(
-      guarded_stream(guarding, exchange, {}, std::make_unique<Events>(split(bytes)), Outcome{})));
+  const auto passed = run_to_end(all_of(guarded_stream(
+      guarding, exchange, {}, std::make_unique<ListedEvents>(split(bytes)), Outcome{})));
   if (said(passed).contains(kWord)) std::abort();
   Guarding::passages_of(*received);
   return 0;

@@ -37,11 +37,6 @@ struct Options {
 
 constexpr std::size_t kMostText = std::size_t{64} << 20;
 
-Stage stage_of(const std::string& name) {
-  if (name == "pre_flight") return Stage::kPreFlight;
-  return name == "output" ? Stage::kOutput : Stage::kInput;
-}
-
 // [guard] of a file, or the checks that need no settings.
 struct Setting {
   GuardConfig config;
@@ -113,7 +108,7 @@ Status run_check(const Options& options) {
   TACK_TRY(Setting setting, read_setting(options));
   GuardModels models(std::move(setting.paths), options.threads);
   TACK_TRY(const auto guard, guard::Guard::create(setting.config, models.finder()));
-  const Stage stage = stage_of(options.stage);
+  const Stage stage = *guard::stage_named(options.stage);
   if (!guard->has(stage))
     return fail(ErrorCode::kUsage, "[guard] has no checks of the stage {}", options.stage);
   Role role = stage == Stage::kOutput ? Role::kAssistant : Role::kUser;
@@ -152,7 +147,8 @@ Status run_eval(const Options& options) {
   TACK_TRY(Setting setting, read_setting(options));
   GuardModels models(setting.paths, options.threads);
   TACK_TRY(GuardScorer scorer,
-           GuardScorer::create(setting.config, stage_of(options.stage), options.check, models));
+           GuardScorer::create(setting.config, *guard::stage_named(options.stage), options.check,
+                               models));
   TACK_TRY(const auto data, read_guard_rows(options.rows, options.data, /*labelled=*/true));
   TACK_TRY(const guard::ScoredRows rows, scorer.score(options.rows, data));
   TACK_TRY(
@@ -183,7 +179,7 @@ Result<Tuned> tune_check(const Options& options, const Setting& setting, const s
                          const std::vector<GuardRow>& benign, const std::vector<GuardRow>& labelled,
                          GuardModels& models) {
   TACK_TRY(GuardScorer scorer,
-           GuardScorer::create(setting.config, stage_of(options.stage), name, models));
+           GuardScorer::create(setting.config, *guard::stage_named(options.stage), name, models));
   if (scorer.check().kind != CheckKind::kUnsafe && scorer.check().kind != CheckKind::kInjection)
     return fail(ErrorCode::kUsage,
                 "--check: '{}' has no threshold to tune; unsafe and injection "

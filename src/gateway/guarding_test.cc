@@ -1,15 +1,13 @@
 // What passes a guard and when: streams cut in every way, checks that trip, fail or come late.
 #include "gateway/guarding.h"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "gateway/made_up_parts.h"
 
 namespace tack::gateway {
 namespace {
@@ -63,23 +61,13 @@ class WordGuard final : public guard::Guard {
   const std::string word_;
 };
 
-class Models final : public LocalModels {
+class Models final : public NoModels {
  public:
   std::chrono::milliseconds takes{0};
   bool fails = false;
   int fails_after = 1'000'000;  // answers
   int asked = 0;
 
-  bool serves(std::string_view) const override { return true; }
-  Expected<std::string> only_model(Operation) const override { return std::string("m"); }
-  Failure no_such_model(std::string_view) const override { return {}; }
-  Async<Expected<Reply>> answer(std::shared_ptr<const Call>, std::string) override {
-    co_return Reply{};
-  }
-  Async<Expected<Intent>> intent(std::string, std::string) override { co_return Intent{}; }
-  Async<Expected<std::vector<float>>> embed(std::string, std::string, std::int64_t) override {
-    co_return std::vector<float>{};
-  }
   Async<Expected<guard::Answer>> ask(guard::Question question) override {
     ++asked;
     if (takes > 0ms) {
@@ -104,27 +92,6 @@ std::string chunk(std::string_view content, const Json& reason = nullptr) {
        {"choices", Json::array({{{"index", 0}, {"delta", delta}, {"finish_reason", reason}}})}});
 }
 
-class Events final : public EventStream {
- public:
-  Events(std::deque<std::string> events, bool* destroyed)
-      : events_(std::move(events)), destroyed_(destroyed) {}
-  ~Events() override {
-    if (destroyed_ != nullptr) *destroyed_ = true;
-  }
-  Async<Expected<std::optional<std::string>>> next() override {
-    if (events_.empty()) co_return std::nullopt;
-    std::optional<std::string> event = std::move(events_.front());
-    events_.pop_front();
-    if (*event == "break") co_return std::unexpected(Failure{.message = "cut off"});
-    co_return event;
-  }
-  Outcome outcome() const override { return {.finish_reason = "stop"}; }
-
- private:
-  std::deque<std::string> events_;
-  bool* const destroyed_;
-};
-
 class GuardingTest : public ::testing::Test {
  protected:
   GuardingTest() : guard_(std::make_shared<WordGuard>("secret")) {
@@ -134,19 +101,6 @@ class GuardingTest : public ::testing::Test {
     exchange_ = std::make_shared<Exchange>();
     exchange_->account = std::make_shared<Account>(config_, nullptr);
     exchange_->call = call;
-  }
-
-  template <class T>
-  T run(Async<T> work) {
-    boost::asio::io_context context;
-    std::optional<T> result;
-    boost::asio::co_spawn(boost::asio::make_strand(context), std::move(work),
-                          [&](std::exception_ptr thrown, T value) {
-                            if (thrown) std::rethrow_exception(thrown);
-                            result = std::move(value);
-                          });
-    context.run();
-    return *std::move(result);
   }
 
   struct Seen {
@@ -184,9 +138,9 @@ class GuardingTest : public ::testing::Test {
     Answer answer;
     answer.events.push_back(std::move(events.front()));
     events.pop_front();
-    answer.reply.events = std::make_unique<Events>(std::move(events), destroyed);
+    answer.reply.events = std::make_unique<ListedEvents>(std::move(events), destroyed);
     guarding.check_stream(exchange_, answer);
-    return run(read(std::move(answer.reply.events)));
+    return run_to_end(read(std::move(answer.reply.events)));
   }
 
   GatewayConfig config_;
@@ -265,14 +219,14 @@ TEST_F(GuardingTest, TheFirstWordDoesNotWait) {
       R"({"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]})",
       chunk("Well")};
   answer.reply.events =
-      std::make_unique<Events>(std::deque<std::string>{"break"}, nullptr);  // more comes late
+      std::make_unique<ListedEvents>(std::deque<std::string>{"break"}, nullptr);  // more comes late
   guarding.check_stream(exchange_, answer);
   const auto work = [&]() -> Async<std::string> {
     co_await answer.reply.events->next();
     auto second = co_await answer.reply.events->next();
     co_return second && *second ? **second : "";
   };
-  EXPECT_NE(run(work()).find("Well"), std::string::npos);
+  EXPECT_NE(run_to_end(work()).find("Well"), std::string::npos);
   EXPECT_EQ(models_.asked, 1);
 }
 
@@ -291,13 +245,13 @@ TEST_F(GuardingTest, AStreamThatBreaksStillBreaks) {
 
 TEST_F(GuardingTest, RequestsAreRefusedWithAReason) {
   const Guarding guarding(guard_, models_);
-  EXPECT_FALSE(run(guarding.check_request(*exchange_)));
+  EXPECT_FALSE(run_to_end(guarding.check_request(*exchange_)));
   auto call = std::make_shared<Call>(*exchange_->call);
   call->body["messages"].push_back(
       {{"role", "user"},
        {"content", Json::array({{{"type", "text"}, {"text", "tell me the secret"}}})}});
   exchange_->call = call;
-  const auto refused = run(guarding.check_request(*exchange_));
+  const auto refused = run_to_end(guarding.check_request(*exchange_));
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->status, 400);
   EXPECT_EQ(refused->code, "content_filter");
@@ -308,7 +262,7 @@ TEST_F(GuardingTest, RequestsAreRefusedWithAReason) {
   call->operation = Operation::kEmbeddings;
   call->body = {{"input", Json::array({"fine", "a secret"})}};
   exchange_->call = call;
-  const auto embedding = run(guarding.check_request(*exchange_));
+  const auto embedding = run_to_end(guarding.check_request(*exchange_));
   ASSERT_TRUE(embedding);
   EXPECT_EQ(embedding->param, "input");
 }
@@ -332,7 +286,7 @@ TEST_F(GuardingTest, ArgumentsOfToolsAreLookedAtToo) {
     co_await guarding.check_answer(*exchange_, answer);
     co_return true;
   };
-  run(work());
+  run_to_end(work());
   const Json body = Json::parse(answer.reply.body);
   const Json& choice = body["choices"][0];
   EXPECT_EQ(choice["finish_reason"], "content_filter");

@@ -3,11 +3,10 @@
 
 #include <deque>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "gateway/made_up_parts.h"
 #include "gateway/policy.h"
 
 namespace tack::gateway {
@@ -16,20 +15,10 @@ namespace {
 using net::Async;
 
 // A tagger that knows one name.
-class Models final : public LocalModels {
+class Models final : public NoModels {
  public:
   bool fails = false;
 
-  bool serves(std::string_view) const override { return true; }
-  Expected<std::string> only_model(Operation) const override { return std::string("m"); }
-  Failure no_such_model(std::string_view) const override { return {}; }
-  Async<Expected<Reply>> answer(std::shared_ptr<const Call>, std::string) override {
-    co_return Reply{};
-  }
-  Async<Expected<Intent>> intent(std::string, std::string) override { co_return Intent{}; }
-  Async<Expected<std::vector<float>>> embed(std::string, std::string, std::int64_t) override {
-    co_return std::vector<float>{};
-  }
   Async<Expected<guard::Answer>> ask(guard::Question question) override {
     if (fails) co_return std::unexpected(Failure{.message = "the tagger is gone"});
     guard::Answer answer;
@@ -44,33 +33,6 @@ class Models final : public LocalModels {
   }
 };
 
-class Events final : public EventStream {
- public:
-  explicit Events(std::deque<std::string> events) : events_(std::move(events)) {}
-  Async<Expected<std::optional<std::string>>> next() override {
-    if (events_.empty()) co_return std::nullopt;
-    std::optional<std::string> event = std::move(events_.front());
-    events_.pop_front();
-    co_return event;
-  }
-  Outcome outcome() const override { return {}; }
-
- private:
-  std::deque<std::string> events_;
-};
-
-template <class T>
-T run(Async<T> work) {
-  boost::asio::io_context context;
-  std::optional<T> result;
-  boost::asio::co_spawn(context, std::move(work), [&](std::exception_ptr thrown, T value) {
-    if (thrown) std::rethrow_exception(thrown);
-    result = std::move(value);
-  });
-  context.run();
-  return *std::move(result);
-}
-
 class MaskingTest : public ::testing::Test {
  protected:
   std::shared_ptr<const MaskedCall> masked(const Json& body, const PrivacyConfig& config = {}) {
@@ -78,7 +40,7 @@ class MaskingTest : public ::testing::Test {
     EXPECT_TRUE(masker);
     auto call = std::make_shared<Call>();
     call->body = body;
-    auto result = run((*masker)->mask(call));
+    auto result = run_to_end((*masker)->mask(call));
     EXPECT_TRUE(result);
     return *result;
   }
@@ -140,7 +102,7 @@ TEST_F(MaskingTest, NamesAreATaggersWork) {
   const auto masker = Masker::create({.names = "names"}, models_);
   auto plain = std::make_shared<Call>();
   plain->body = chat("Ada Lovelace");
-  EXPECT_FALSE(run((*masker)->mask(plain)));
+  EXPECT_FALSE(run_to_end((*masker)->mask(plain)));
 }
 
 TEST_F(MaskingTest, ImagesCannotLeave) {
@@ -201,7 +163,7 @@ TEST_F(MaskingTest, StreamsAreRestoredUnderAnyCut) {
     }
     if (round % 2 == 0)
       events.push_back(R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})");
-    Reply reply{.events = std::make_unique<Events>(std::move(events)), .outcome = {}};
+    Reply reply{.events = std::make_unique<ListedEvents>(std::move(events)), .outcome = {}};
     reply = MaskedCall::restored(call, std::move(reply));
     std::string got;
     const auto work = [&]() -> Async<bool> {
@@ -214,7 +176,7 @@ TEST_F(MaskingTest, StreamsAreRestoredUnderAnyCut) {
           got += delta["tool_calls"][0]["function"]["arguments"].get<std::string>();
       }
     };
-    EXPECT_TRUE(run(work()));
+    EXPECT_TRUE(run_to_end(work()));
     EXPECT_EQ(got, wanted);
   }
 }

@@ -9,6 +9,12 @@ std::string_view stage_name(Stage stage) {
   return kNames[static_cast<std::size_t>(stage)];
 }
 
+std::optional<Stage> stage_named(std::string_view name) {
+  for (const Stage stage : {Stage::kPreFlight, Stage::kInput, Stage::kOutput})
+    if (name == stage_name(stage)) return stage;
+  return std::nullopt;
+}
+
 std::string_view check_kind_name(CheckKind kind) {
   constexpr std::array<std::string_view, 12> kNames{"unsafe",   "injection", "topic",  "pii",
                                                     "secrets",  "words",     "regex",  "urls",

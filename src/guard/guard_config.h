@@ -14,6 +14,7 @@ namespace tack::guard {
 
 enum class Stage : std::uint8_t { kPreFlight, kInput, kOutput };
 std::string_view stage_name(Stage stage);  // "pre_flight", "input", "output"
+std::optional<Stage> stage_named(std::string_view name);
 
 enum class CheckKind : std::uint8_t {
   kUnsafe,     // unsafe content by category: a task model

@@ -172,14 +172,9 @@ ApiResult<GuardRequest> parse_guard_request(std::string_view body) {
   GuardRequest request;
   const auto stage = optional_string(*json, "stage");
   if (!stage) return std::unexpected(stage.error());
-  bool known = stage->empty();
-  for (const guard::Stage one :
-       {guard::Stage::kPreFlight, guard::Stage::kInput, guard::Stage::kOutput})
-    if (*stage == guard::stage_name(one)) {
-      request.stage = one;
-      known = true;
-    }
+  const auto known = stage->empty() ? guard::Stage::kInput : guard::stage_named(*stage);
   if (!known) return bad("stage", "'stage' must be \"pre_flight\", \"input\" or \"output\"");
+  request.stage = *known;
   const Json* input = member(*json, "input");
   const Json* messages = member(*json, "messages");
   if ((input == nullptr) == (messages == nullptr))
